@@ -1,0 +1,75 @@
+// Settings of a process: command line option, then environment, then default; checked by zod; one frozen object.
+import { parseArgs } from "node:util";
+import type { z } from "zod";
+
+export interface Setting {
+  /** Option without dashes, e.g. "nats-url"; its environment variable is PALMGATE_NATS_URL. */
+  option: string;
+  help: string;
+  schema: z.ZodType;
+  /** A switch takes no value. */
+  flag?: boolean;
+  /** Shown as the value's name in --help, e.g. "URL". */
+  value?: string;
+}
+
+export type Settings = Record<string, Setting>;
+
+export type Values<S extends Settings> = Readonly<{ [K in keyof S]: z.output<S[K]["schema"]> }>;
+
+export class UsageError extends Error {}
+
+const envName = (option: string) => `PALMGATE_${option.toUpperCase().replaceAll("-", "_")}`;
+
+/**
+ * Reads settings from argv and the environment.
+ * @throws UsageError with a text that names the option and says what it takes
+ */
+export function readSettings<S extends Settings>(settings: S, argv: string[], env = process.env): Values<S> {
+  let given: Record<string, unknown>;
+  try {
+    const options = Object.fromEntries(
+      Object.values(settings).map((s) => [
+        s.option,
+        { type: s.flag ? ("boolean" as const) : ("string" as const) },
+      ]),
+    );
+    given = parseArgs({ args: argv, options, strict: true, allowPositionals: false }).values;
+  } catch (error) {
+    throw new UsageError(`${(error as Error).message} See --help.`);
+  }
+  const values: Record<string, unknown> = {};
+  for (const [name, setting] of Object.entries(settings)) {
+    const raw = given[setting.option] ?? env[envName(setting.option)];
+    const parsed = setting.schema.safeParse(
+      setting.flag && typeof raw === "string" ? raw !== "false" && raw !== "0" : raw,
+    );
+    if (!parsed.success) {
+      const why = parsed.error.issues.map((issue) => issue.message).join("; ");
+      throw new UsageError(`--${setting.option} (or ${envName(setting.option)}): ${why}. See --help.`);
+    }
+    values[name] = parsed.data;
+  }
+  return Object.freeze(values) as Values<S>;
+}
+
+/** The text of --help: usage, what it does, every option with its environment variable and default. */
+export function helpText(usage: string, what: string, settings: Settings): string {
+  const rows = Object.values(settings).map((s) => {
+    const left = `  --${s.option}${s.flag ? "" : ` ${s.value ?? "VALUE"}`}`;
+    const fallback = s.schema.safeParse(undefined);
+    const shown =
+      fallback.success && fallback.data !== undefined && !s.flag ? ` (default ${String(fallback.data)})` : "";
+    return `${left.padEnd(30)} ${s.help}${shown} [${envName(s.option)}]`;
+  });
+  return [
+    `Usage: ${usage}`,
+    "",
+    what,
+    "",
+    "Options (each also from the environment variable in brackets):",
+    ...rows,
+    `${"  --help".padEnd(30)} show this text`,
+    "",
+  ].join("\n");
+}

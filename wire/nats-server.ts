@@ -1,0 +1,134 @@
+// Runs a nats-server of our own for the demo, the benches and the tests; operators run theirs with ops/nats/.
+//
+// Invariants:
+// - it listens on the loopback address only, with a password made for this run;
+// - JetStream stores under `storeDir` with at-rest encryption on;
+// - stop() ends it gently, kill() as a power cut would; both resolve when the process is gone.
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const START_DEADLINE_MS = 10_000;
+
+export interface LocalNats {
+  /** nats://user:password@127.0.0.1:port, as every process takes it. */
+  url: string;
+  port: number;
+  /** The server's log, for error messages. */
+  logFile: string;
+  stop(): Promise<void>;
+  kill(): Promise<void>;
+  /** Starts it again on the same port and store after stop() or kill(). */
+  restart(): Promise<void>;
+}
+
+/** Path of the nats-server to run: $NATS_SERVER, the one that set-up installed, or the one on PATH. */
+export function findNatsServer(): string {
+  const root = fileURLToPath(new URL("..", import.meta.url)).replace(/dist\/$/, "");
+  const installed = join(root, ".palmgate", "bin", "nats-server");
+  for (const candidate of [process.env.NATS_SERVER, installed, "nats-server", "/usr/sbin/nats-server"]) {
+    if (candidate && spawnSync(candidate, ["--version"], { stdio: "ignore" }).status === 0) return candidate;
+  }
+  throw new Error("nats-server was not found. Run 'node scripts/setup.mjs', or set NATS_SERVER to its path.");
+}
+
+/** Starts a server on a free port with its store in `storeDir` (new for each server) and resolves once it answers. */
+export async function startLocalNats(storeDir: string): Promise<LocalNats> {
+  const binary = findNatsServer();
+  const port = await freePort();
+  const password = randomBytes(16).toString("hex");
+  const logFile = join(storeDir, "nats-server.log");
+  const configFile = join(storeDir, "nats-server.conf");
+  mkdirSync(storeDir, { recursive: true });
+  writeFileSync(configFile, localConfig({ port, password, storeDir, version: serverVersion(binary) }), {
+    mode: 0o600,
+  });
+  let child = await launch(binary, configFile, logFile, port);
+  const end = async (signal: NodeJS.Signals) => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const gone = once(child, "exit");
+    child.kill(signal);
+    await gone;
+  };
+  return {
+    url: `nats://palmgate:${password}@127.0.0.1:${port}`,
+    port,
+    logFile,
+    stop: () => end("SIGTERM"),
+    kill: () => end("SIGKILL"),
+    restart: async () => {
+      child = await launch(binary, configFile, logFile, port);
+    },
+  };
+}
+
+function serverVersion(binary: string): [number, number] {
+  const { stdout } = spawnSync(binary, ["--version"], { encoding: "utf8" });
+  const [, major = "2", minor = "9"] = /v(\d+)\.(\d+)/.exec(stdout) ?? [];
+  return [Number(major), Number(minor)];
+}
+
+interface LocalConfig {
+  port: number;
+  password: string;
+  storeDir: string;
+  version: [number, number];
+}
+
+function localConfig({ port, password, storeDir, version: [major, minor] }: LocalConfig): string {
+  // Before 2.10 the server has no such setting; the views' own flush then carries durability alone.
+  const sync = major > 2 || minor >= 10 ? "\n  sync_interval: always" : "";
+  return `listen: "127.0.0.1:${port}"
+authorization { user: palmgate, password: "${password}" }
+jetstream {
+  store_dir: "${storeDir}"
+  cipher: chachapoly
+  key: "${randomBytes(32).toString("hex")}"${sync}
+}
+`;
+}
+
+async function launch(
+  binary: string,
+  configFile: string,
+  logFile: string,
+  port: number,
+): Promise<ChildProcess> {
+  const child = spawn(binary, ["-c", configFile, "-l", logFile], { stdio: "ignore" });
+  const failed = once(child, "exit").then(() => {
+    throw new Error(`nats-server ended at start; its log says why: ${logFile}`);
+  });
+  failed.catch(() => {});
+  await Promise.race([failed, answers(port)]);
+  return child;
+}
+
+/** Resolves when the port greets with NATS's INFO line. */
+async function answers(port: number): Promise<void> {
+  const deadlineAt = Date.now() + START_DEADLINE_MS;
+  while (Date.now() < deadlineAt) {
+    const socket = connect(port, "127.0.0.1");
+    const greeted = await new Promise<boolean>((resolve) => {
+      socket.once("data", (chunk) => resolve(chunk.toString().startsWith("INFO")));
+      socket.once("error", () => setTimeout(() => resolve(false), 20));
+    });
+    socket.destroy();
+    if (greeted) return;
+  }
+  throw new Error(`nats-server did not answer on port ${port} within ${START_DEADLINE_MS} ms`);
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  await once(server, "close");
+  if (address === null || typeof address === "string") throw new Error("no free port on 127.0.0.1");
+  return address.port;
+}

@@ -1,0 +1,53 @@
+// The three addresses every process serves for operators, on a port of their own: /metrics, /healthz, /readyz.
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Registry } from "prom-client";
+
+export interface OpsServer {
+  port: number;
+  close(): Promise<void>;
+}
+
+export interface OpsOptions {
+  host: string;
+  /** 0 picks a free port. */
+  port: number;
+  registry: Registry;
+  /** Empty when ready; else what is missing, one line each. */
+  notReady: () => string[];
+}
+
+/** Starts the server. Rejects when the port is taken. */
+export async function openOpsServer({ host, port, registry, notReady }: OpsOptions): Promise<OpsServer> {
+  const server = createServer((request, response) => {
+    const answer = (status: number, body: string, type = "text/plain; charset=utf-8") =>
+      response.writeHead(status, { "content-type": type }).end(body);
+    if (request.method !== "GET") return answer(405, "use GET\n");
+    if (request.url === "/healthz") return answer(200, "ok\n");
+    if (request.url === "/readyz") {
+      const missing = notReady();
+      return missing.length === 0
+        ? answer(200, "ready\n")
+        : answer(503, `not ready: ${missing.join("; ")}\n`);
+    }
+    if (request.url === "/metrics") {
+      return registry.metrics().then(
+        (text) => answer(200, text, registry.contentType),
+        (error: Error) => answer(500, `metrics failed: ${error.message}\n`),
+      );
+    }
+    return answer(404, "try /metrics, /healthz or /readyz\n");
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, host, resolve);
+  });
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
