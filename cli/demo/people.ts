@@ -1,0 +1,72 @@
+// Who stands at the demo's lanes: made-up people with synthetic palms, or real images from a folder per palm.
+//
+// Invariant: the images a person is enrolled with are never presented, so recognition is never a comparison of an
+// image with itself.
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import sharp from "sharp";
+import { type GreyImage, renderSample, synthesiseIdentity } from "../../palm/index.js";
+import { MAX_FRAMES_PER_PRESENTATION, MAX_TEMPLATES_PER_MEMBER } from "../../wire/limits.js";
+
+export interface Person {
+  label: string;
+  /** Captures to enrol with; empty for a stranger, who is never enrolled. */
+  enrolment(): Promise<GreyImage[]>;
+  /** Frames of this person's n-th presentation, n = 0, 1, 2 ..; repeats when a folder runs out of images. */
+  presentation(n: number): Promise<GreyImage[]>;
+}
+
+const ENROLMENT_SAMPLES = 3;
+/** Sample seeds from here on are presentations; below are enrolments. */
+const PRESENTATION_SEED = 1000;
+
+/** A made-up person; the same seed gives the same palm on every machine. */
+export function syntheticPerson(seed: number): Person {
+  const identity = synthesiseIdentity(seed);
+  const samples = (from: number, count: number) =>
+    Array.from({ length: count }, (_, i) => renderSample(identity, { seed: from + i }));
+  return {
+    label: `synthetic-${seed}`,
+    enrolment: async () => samples(0, ENROLMENT_SAMPLES),
+    presentation: async (n) =>
+      samples(PRESENTATION_SEED + n * MAX_FRAMES_PER_PRESENTATION, MAX_FRAMES_PER_PRESENTATION),
+  };
+}
+
+const IMAGE_NAME = /^([^_]+)_.*\.(png|jpe?g|bmp)$/i;
+
+/**
+ * People from DIR/<palm>/<session>_<anything>.png|jpg|bmp: enrolled from the first session, presented from the others.
+ * @throws when the folder holds no palm with two sessions, saying what it should look like
+ */
+export async function peopleFromFolder(dir: string): Promise<Person[]> {
+  const people: Person[] = [];
+  const folders = (await readdir(dir, { withFileTypes: true })).filter((entry) => entry.isDirectory());
+  for (const { name } of folders.sort((a, b) => a.name.localeCompare(b.name))) {
+    const files = (await readdir(join(dir, name))).filter((file) => IMAGE_NAME.test(file)).sort();
+    const sessionOf = (file: string) => IMAGE_NAME.exec(file)?.[1];
+    const first = files.filter((file) => sessionOf(file) === sessionOf(files[0] ?? ""));
+    const later = files.filter((file) => !first.includes(file));
+    if (first.length === 0 || later.length === 0) continue;
+    const load = (names: string[]) => Promise.all(names.map((file) => loadGrey(join(dir, name, file))));
+    people.push({
+      label: name,
+      enrolment: () => load(first.slice(0, MAX_TEMPLATES_PER_MEMBER)),
+      presentation: (n) =>
+        load(
+          Array.from({ length: MAX_FRAMES_PER_PRESENTATION }, (_, i) => later[(n + i) % later.length] ?? ""),
+        ),
+    });
+  }
+  if (people.length === 0) {
+    throw new Error(
+      `${dir}: no palm with two sessions found. Give a folder with one folder per palm, each with files <session>_<sample>.png.`,
+    );
+  }
+  return people;
+}
+
+async function loadGrey(file: string): Promise<GreyImage> {
+  const { data, info } = await sharp(file).greyscale().raw().toBuffer({ resolveWithObject: true });
+  return { width: info.width, height: info.height, pixels: new Uint8Array(data) };
+}

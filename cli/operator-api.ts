@@ -1,0 +1,63 @@
+// A client of the gateway's operator API, for commands, demo and tests.
+import { bus, encode } from "../wire/codec.js";
+
+export interface OperatorApi {
+  enrol(request: bus.EnrolRequest.$Properties): Promise<ApiAnswer<Enrolment>>;
+  get<T>(path: string): Promise<ApiAnswer<T>>;
+  erase(memberId: string): Promise<ApiAnswer<unknown>>;
+}
+
+/** What POST /api/members answers. */
+export interface Enrolment {
+  memberId: string;
+  gallery: string;
+  partition: number;
+  templates: number;
+  /** Site name -> the member's pseudonym there. */
+  pairwiseIds: Record<string, string>;
+}
+
+export type ApiAnswer<T> =
+  | { ok: true; status: number; body: T }
+  | { ok: false; status: number; code: string; message: string; next: string };
+
+/** @param url e.g. http://127.0.0.1:8080 */
+export function operatorApi(url: string, token: string): OperatorApi {
+  async function call<T>(
+    method: string,
+    path: string,
+    body?: Uint8Array<ArrayBuffer>,
+  ): Promise<ApiAnswer<T>> {
+    const response = await fetch(new URL(path, url), {
+      method,
+      headers: {
+        authorization: `Bearer ${token}`,
+        ...(body ? { "content-type": "application/x-protobuf" } : {}),
+      },
+      ...(body ? { body } : {}),
+    });
+    const { status } = response;
+    const text = await response.text();
+    let answer: unknown;
+    try {
+      answer = JSON.parse(text);
+    } catch {
+      return {
+        ok: false,
+        status,
+        code: "NOT_JSON",
+        message: text.slice(0, 200),
+        next: "Is this a Palmgate gateway?",
+      };
+    }
+    // An error body carries a code; 202 (erasure under way) is one of them.
+    if (response.ok && status !== 202) return { ok: true, status, body: answer as T };
+    const { code = "UNKNOWN", message = "", next = "" } = answer as Record<string, string>;
+    return { ok: false, status, code, message, next };
+  }
+  return {
+    enrol: (request) => call("POST", "/api/members", Uint8Array.from(encode(bus.EnrolRequest, request))),
+    get: (path) => call("GET", path),
+    erase: (memberId) => call("DELETE", `/api/members/${memberId}`),
+  };
+}

@@ -1,0 +1,82 @@
+#!/usr/bin/env node
+// The command line: `palmgate <command> [options]`. A table of commands and nothing else; each command loads only
+// what it needs, reads its own options, and answers with an exit code.
+import { UsageError } from "../wire/config.js";
+
+interface Command {
+  what: string;
+  load: () => Promise<(argv: string[]) => Promise<number>>;
+}
+
+const COMMANDS: Record<string, Command> = {
+  demo: {
+    what: "a whole site on this machine: palms present themselves, gates open",
+    load: async () => (await import("./demo/main.js")).main,
+  },
+  gateway: {
+    what: "the front door: lanes, decisions, operator API, live page",
+    load: async () => (await import("../gateway/main.js")).main,
+  },
+  matcher: {
+    what: "a worker that holds partitions of galleries and answers searches",
+    load: async () => (await import("../matcher/main.js")).main,
+  },
+  edge: {
+    what: "the agent of one lane: camera, link to the gateway, gate",
+    load: async () => (await import("../edge-agent/main.js")).main,
+  },
+  enroll: { what: "enrol a member from captures", load: async () => (await import("./enroll.js")).run },
+  erase: {
+    what: "erase a member for good and keep the receipt",
+    load: async () => (await import("./erase.js")).run,
+  },
+  "verify-receipt": {
+    what: "check an erasure receipt",
+    load: async () => (await import("./verify-receipt.js")).run,
+  },
+  "bench accuracy": {
+    what: "error rates on a folder of palms",
+    load: async () => (await import("../bench/accuracy.js")).run,
+  },
+  "bench search": {
+    what: "index against exact search: agreement and cost",
+    load: async () => (await import("../bench/search.js")).run,
+  },
+  "bench pipeline": {
+    what: "what a decision costs beyond its bare stages",
+    load: async () => (await import("../bench/pipeline.js")).run,
+  },
+};
+
+const HELP = [
+  "Usage: palmgate <command> [options]",
+  "",
+  "Commands ('palmgate <command> --help' tells each one's options):",
+  ...Object.entries(COMMANDS).map(([name, { what }]) => `  ${name.padEnd(16)} ${what}`),
+  "",
+].join("\n");
+
+const USAGE_EXIT_CODE = 2;
+
+async function main(argv: string[]): Promise<number> {
+  const [first = "--help", second = ""] = argv;
+  if (first === "--help" || first === "-h" || first === "help") {
+    process.stdout.write(HELP);
+    return 0;
+  }
+  const [name, rest] = first === "bench" ? [`bench ${second}`, argv.slice(2)] : [first, argv.slice(1)];
+  const command = COMMANDS[name];
+  if (!command) {
+    process.stderr.write(`palmgate: there is no command '${name.trim()}'.\n\n${HELP}`);
+    return USAGE_EXIT_CODE;
+  }
+  try {
+    return await (await command.load())(rest);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    process.stderr.write(`palmgate ${name}: ${error.message}\n`);
+    return USAGE_EXIT_CODE;
+  }
+}
+
+process.exitCode = await main(process.argv.slice(2));
