@@ -1,0 +1,79 @@
+// The policy, pure: what the frames of one presentation say about who it is.
+//
+// The threshold is never an operator's number. Operators set a target FPIR (ISO/IEC 19795-1: share of presentations of
+// unknown palms that end with somebody's name). A presentation compares up to `maxFrames` probes with `templates`
+// templates each, so by the union bound a per-comparison false match rate of FPIR / (templates x maxFrames) keeps the
+// target, even though a presentation may decide after any of its frames. The calibration turns that rate into a similarity.
+//
+// Invariants (each a property test):
+// - a stricter target never turns another outcome into MATCH;
+// - a frame with a partition missing is no evidence: it never makes MATCH or NO_MATCH, and while one is there the
+//   outcome is MATCH by the complete frames alone, or UNDECIDED;
+// - neither the order of candidates nor the order of frames changes the outcome.
+import { mergeCandidates } from "../search/merge.js";
+import type { Candidate } from "../seams.js";
+
+/** What one frame has told. Poor frames are never searched with. */
+export type Evidence =
+  | { kind: "searched"; complete: boolean; candidates: readonly Candidate[]; templates: number }
+  | { kind: "poor"; reason: PoorReason };
+
+export type PoorReason = "TOO_DARK" | "TOO_BRIGHT" | "BLURRED" | "LOW_CONTRAST";
+
+export interface PolicyRules {
+  /** Wanted false positive identification rate, 0..1. */
+  targetFpir: number;
+  /** Frames a presentation may have. */
+  maxFrames: number;
+  /** Similarity by which the best member must lead the second. */
+  ambiguityMargin: number;
+  /** Similarity that a non-mated comparison passes with the given probability. Never increases with it. */
+  similarityFor(falseMatchRate: number): number;
+}
+
+export type Verdict =
+  | { outcome: "MATCH"; member: string }
+  | { outcome: "NO_MATCH"; reason: "NOT_RECOGNISED" }
+  | { outcome: "AMBIGUOUS"; reason: "TWO_CANDIDATES" }
+  | { outcome: "LOW_QUALITY"; reason: PoorReason }
+  | { outcome: "UNDECIDED"; reason: "PARTITION_MISSING" };
+
+/**
+ * Decides on the frames seen so far.
+ * @param evidence at least one frame
+ */
+export function decide(evidence: readonly Evidence[], rules: PolicyRules): Verdict {
+  const searched = evidence.filter((each) => each.kind === "searched");
+  const complete = searched.filter((each) => each.complete);
+  const verdict = complete.length > 0 ? judge(complete, rules) : undefined;
+  if (verdict?.outcome === "MATCH") return verdict;
+  if (complete.length < searched.length) return { outcome: "UNDECIDED", reason: "PARTITION_MISSING" };
+  return verdict ?? { outcome: "LOW_QUALITY", reason: lastPoorReason(evidence) };
+}
+
+/** Fuses complete frames (best similarity of each member) and compares with the threshold. */
+function judge(frames: readonly (Evidence & { kind: "searched" })[], rules: PolicyRules): Verdict {
+  const [best, second] = mergeCandidates(frames.map((frame) => frame.candidates));
+  const templates = Math.max(...frames.map((frame) => frame.templates));
+  const threshold = thresholdOf(templates, rules);
+  if (best === undefined || !(best.similarity >= threshold)) {
+    return { outcome: "NO_MATCH", reason: "NOT_RECOGNISED" };
+  }
+  if (second !== undefined && best.similarity - second.similarity < rules.ambiguityMargin) {
+    return { outcome: "AMBIGUOUS", reason: "TWO_CANDIDATES" };
+  }
+  return { outcome: "MATCH", member: best.member };
+}
+
+/** Similarity from which on a candidate is taken, for a gallery of so many templates. */
+export function thresholdOf(
+  templates: number,
+  rules: Pick<PolicyRules, "targetFpir" | "maxFrames" | "similarityFor">,
+): number {
+  return rules.similarityFor(rules.targetFpir / (Math.max(1, templates) * rules.maxFrames));
+}
+
+function lastPoorReason(evidence: readonly Evidence[]): PoorReason {
+  for (const each of evidence.toReversed()) if (each.kind === "poor") return each.reason;
+  throw new Error("decide() was asked without a single frame");
+}

@@ -1,0 +1,34 @@
+// The text key a lane shows for each reason. Texts live with whoever shows them (gateway/pages/texts.json, the lane).
+import type { edge } from "../../wire/codec.js";
+
+export type ReasonName = Exclude<keyof typeof edge.Reason, "REASON_UNSPECIFIED">;
+type GuideReason = "TOO_DARK" | "TOO_BRIGHT" | "BLURRED" | "LOW_CONTRAST" | "HOLD_STILL";
+
+export const DECISION_KEYS: Record<ReasonName, string> = {
+  WELCOME_MEMBER: "decision.welcome",
+  PAYMENT_APPROVED: "decision.payment_approved",
+  NOT_RECOGNISED: "decision.not_recognised",
+  TWO_CANDIDATES: "decision.two_candidates",
+  PARTITION_MISSING: "decision.one_moment",
+  DEADLINE_PASSED: "decision.one_moment",
+  TOO_DARK: "decision.too_dark",
+  TOO_BRIGHT: "decision.too_bright",
+  BLURRED: "decision.blurred",
+  LOW_CONTRAST: "decision.low_contrast",
+  HOLD_STILL: "decision.hold_still",
+  CONSENT_MISSING: "decision.consent_missing",
+  INSTRUMENT_MISSING: "decision.instrument_missing",
+  PAYMENT_DECLINED: "decision.payment_declined",
+  INSUFFICIENT_FUNDS: "decision.insufficient_funds",
+  PAYMENT_UNKNOWN: "decision.payment_unknown",
+  PAYMENT_CONFLICT: "decision.payment_conflict",
+  RECORD_UNAVAILABLE: "decision.record_unavailable",
+};
+
+export const GUIDE_KEYS: Record<GuideReason, string> = {
+  TOO_DARK: "guide.too_dark",
+  TOO_BRIGHT: "guide.too_bright",
+  BLURRED: "guide.blurred",
+  LOW_CONTRAST: "guide.low_contrast",
+  HOLD_STILL: "guide.hold_still",
+};
