@@ -1,0 +1,70 @@
+// The lane's identity: an Ed25519 key pair. The private half stays on the device (a PEM file that only its user reads),
+// the public half goes into the gateway's device registry.
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
+import { readFileSync, writeFileSync } from "node:fs";
+import { UsageError } from "../wire/config.js";
+import { helloBytes } from "../wire/hello.js";
+
+const OWNER_ONLY = 0o600;
+
+export interface DeviceKeyPair {
+  /** PKCS8 PEM. */
+  privateKeyPem: string;
+  /** Base64 of the raw 32 bytes, as the site file takes it. */
+  publicKeyBase64: string;
+}
+
+export function makeDeviceKey(): DeviceKeyPair {
+  const { privateKey } = generateKeyPairSync("ed25519");
+  return {
+    privateKeyPem: privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
+    publicKeyBase64: publicKeyBase64(privateKey),
+  };
+}
+
+/**
+ * Makes a key and writes it to a new file that only its owner reads; an existing file is never overwritten.
+ * @returns the public key for the device registry, base64
+ * @throws UsageError when the file exists or cannot be written
+ */
+export function writeNewDeviceKey(file: string): string {
+  const { privateKeyPem, publicKeyBase64 } = makeDeviceKey();
+  try {
+    writeFileSync(file, privateKeyPem, { mode: OWNER_ONLY, flag: "wx" });
+  } catch (error) {
+    throw new UsageError(`the new key could not be written to a new file: ${(error as Error).message}`);
+  }
+  return publicKeyBase64;
+}
+
+/** @throws UsageError that says how to make a key when the file is missing or holds none */
+export function loadDeviceKey(file: string): KeyObject {
+  let key: KeyObject;
+  try {
+    key = createPrivateKey(readFileSync(file));
+  } catch (error) {
+    throw new UsageError(`no device key in ${file} (${(error as Error).message}). ${HOW_TO_MAKE}`);
+  }
+  if (key.asymmetricKeyType !== "ed25519") {
+    throw new UsageError(`the key in ${file} is not an Ed25519 key. ${HOW_TO_MAKE}`);
+  }
+  return key;
+}
+
+const HOW_TO_MAKE = "Make one with 'palmgate edge --make-key FILE' and register its public key.";
+
+/** Base64 of the raw 32 bytes of a key's public half. */
+export function publicKeyBase64(key: KeyObject): string {
+  const { x } = createPublicKey(key).export({ format: "jwk" });
+  return Buffer.from(x ?? "", "base64url").toString("base64");
+}
+
+/** The signature of a Hello, 64 bytes. */
+export function signHello(
+  key: KeyObject,
+  nonce: Uint8Array,
+  protocolVersion: number,
+  deviceId: string,
+): Buffer {
+  return sign(null, helloBytes(nonce, protocolVersion, deviceId), key);
+}
