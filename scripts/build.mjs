@@ -1,22 +1,71 @@
 // Builds dist/ (what every process runs): generated protobuf code, then tsc, then the files tsc does not copy.
+// Idempotent: does nothing when no source has changed since the last build that succeeded (dist/.sources.sha256).
 import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+const dist = join(root, "dist");
+const stampFile = join(dist, ".sources.sha256");
+const rooms = JSON.parse(readFileSync(join(root, "tsconfig.json"), "utf8")).include;
+/** dist/ mirrors the tree, so that a file finds its neighbours the same way in both. */
+const copiedFolders = ["wire/generated", "gateway/pages"];
 
 function run(command, args) {
   const { status } = spawnSync(command, args, { cwd: root, stdio: ["ignore", 2, 2] });
   if (status !== 0) process.exit(status ?? 1);
 }
 
-run(process.execPath, ["scripts/generate.mjs"]);
-run(join(root, "node_modules", ".bin", "tsc"), ["-p", "tsconfig.json"]);
-// dist/ mirrors the tree, so that a file finds its neighbours the same way in both.
-for (const folder of ["wire/generated", "gateway/pages"]) {
-  const from = join(root, folder);
-  if (!existsSync(from)) continue;
-  mkdirSync(join(root, "dist", folder), { recursive: true });
-  cpSync(from, join(root, "dist", folder), { recursive: true, filter: (name) => !name.endsWith(".ts") });
+function filesUnder(folder) {
+  if (!existsSync(join(root, folder))) return [];
+  return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .sort();
+}
+
+/** Hash of everything dist/ is made from. */
+function sourcesHash() {
+  const single = ["tsconfig.json", "package-lock.json", "scripts/build.mjs", "scripts/generate.mjs"];
+  const files = [
+    ...single.map((file) => join(root, file)),
+    ...["proto", ...rooms].flatMap(filesUnder).filter((file) => !file.includes("/wire/generated/")),
+  ];
+  const hash = createHash("sha256");
+  for (const file of files) hash.update(`${file.slice(root.length)}\0`).update(readFileSync(file));
+  return hash.digest("hex");
+}
+
+function isUpToDate(wanted) {
+  return (
+    existsSync(stampFile) &&
+    readFileSync(stampFile, "utf8") === wanted &&
+    existsSync(join(root, "wire", "generated", "palmgate.js"))
+  );
+}
+
+/** A module whose source is gone must not stay importable. */
+function removeOrphans() {
+  for (const file of filesUnder("dist")) {
+    const source = join(root, file.slice(dist.length + 1)).replace(/\.map$/, "");
+    if (!/\.js(\.map)?$/.test(file) || existsSync(source)) continue;
+    if (!existsSync(source.replace(/\.js$/, ".ts"))) rmSync(file);
+  }
+}
+
+const wanted = sourcesHash();
+if (!isUpToDate(wanted)) {
+  process.stderr.write("building dist/ ...\n");
+  run(process.execPath, ["scripts/generate.mjs"]);
+  run(join(root, "node_modules", ".bin", "tsc"), ["-p", "tsconfig.json"]);
+  for (const folder of copiedFolders) {
+    const from = join(root, folder);
+    if (!existsSync(from)) continue;
+    mkdirSync(join(dist, folder), { recursive: true });
+    cpSync(from, join(dist, folder), { recursive: true, filter: (name) => !name.endsWith(".ts") });
+  }
+  removeOrphans();
+  writeFileSync(stampFile, wanted);
 }

@@ -1,0 +1,178 @@
+// The programs that are not npm packages: nats-server, and for the tests promtool and a Chromium.
+//
+// Invariants:
+// - what is there already is used; what is installed goes to .palmgate/, but for Chromium (apt's);
+// - no service is left running: a Debian package is unpacked, not installed, so its start script never runs.
+import { spawnSync } from "node:child_process";
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+} from "node:fs";
+import { delimiter, join } from "node:path";
+import { announce, output, run, SetupError } from "./report.mjs";
+
+/**
+ * @typedef {object} Tool
+ * @property {string} name file name of the program
+ * @property {string} variable environment variable that names its path
+ * @property {string[]} others further places or names
+ * @property {(version: string) => boolean} fits
+ * @property {{ package: string, file: string }} debian
+ * @property {string[]} go modules to install, the first that builds
+ * @property {string} brew
+ */
+
+/** @type {Tool} */
+export const NATS_SERVER = {
+  name: "nats-server",
+  variable: "NATS_SERVER",
+  others: ["/usr/sbin/nats-server"],
+  // 2.9 is the oldest whose JetStream does what records/ asks of it.
+  fits: (version) => {
+    const [, major, minor] = /v(\d+)\.(\d+)/.exec(version) ?? [];
+    return Number(major) > 2 || (Number(major) === 2 && Number(minor) >= 9);
+  },
+  debian: { package: "nats-server", file: "usr/sbin/nats-server" },
+  go: ["github.com/nats-io/nats-server/v2@v2.10.29", "github.com/nats-io/nats-server/v2@v2.9.25"],
+  brew: "nats-server",
+};
+
+/** @type {Tool} */
+export const PROMTOOL = {
+  name: "promtool",
+  variable: "PROMTOOL",
+  others: [],
+  fits: (version) => version.includes("promtool"),
+  debian: { package: "prometheus", file: "usr/bin/promtool" },
+  go: [], // its module has replace directives, which 'go install' refuses
+  brew: "prometheus",
+};
+
+/** Finds the tool or installs it. @returns {string} where it is and its version */
+export function ensureTool(root, tool) {
+  const named = process.env[tool.variable];
+  if (named && !versionOf(tool, named)) {
+    throw new SetupError(`$${tool.variable} is '${named}', which does not run as a fitting ${tool.name}.`);
+  }
+  const home = join(root, ".palmgate");
+  const own = join(home, "bin", tool.name);
+  const found = [named, own, tool.name, ...tool.others].find((path) => path && versionOf(tool, path));
+  if (found) return `${versionOf(tool, found)}, ${found}`;
+  mkdirSync(join(home, "bin"), { recursive: true });
+  for (const install of [fromDebian, fromGo, fromHomebrew]) {
+    const path = install(tool, home, own);
+    if (path && versionOf(tool, path)) return `${versionOf(tool, path)}, installed as ${path}`;
+  }
+  throw new SetupError(
+    `${tool.name} was not found and could not be installed with apt-get${tool.go.length > 0 ? ", go" : ""} or brew. ` +
+      `Install it and run this again, or set $${tool.variable} to its path.`,
+  );
+}
+
+function versionOf(tool, path) {
+  const text = output(path, ["--version"]);
+  if (text === undefined || !tool.fits(text)) return undefined;
+  return /v?\d+\.\d+\.\d+/.exec(text)?.[0] ?? "unknown version";
+}
+
+/** 'apt-get download' and 'dpkg-deb -x': needs no root and starts nothing. */
+function fromDebian(tool, home, own) {
+  if (!output("apt-get", ["--version"]) || !output("dpkg-deb", ["--version"])) return undefined;
+  announce(tool.name, `downloading Debian's package ${tool.debian.package}`);
+  const folder = join(home, `deb-${tool.name}`);
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  try {
+    const archive = downloadDebian(tool.debian.package, folder);
+    if (!archive || !run("dpkg-deb", ["-x", archive, join(folder, "files")])) return undefined;
+    copyFileSync(join(folder, "files", tool.debian.file), `${own}.new`);
+    chmodSync(`${own}.new`, 0o755);
+    renameSync(`${own}.new`, own);
+    return own;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Asks with the machine's package lists; where they are missing or old, with fresh ones of our own. */
+function downloadDebian(name, folder) {
+  const lists = join(folder, "apt");
+  const ownLists = ["-o", `Dir::State::Lists=${lists}/lists`, "-o", `Dir::Cache=${lists}/cache`];
+  const download = (options) => run("apt-get", ["-q", ...options, "download", name], { cwd: folder });
+  if (!download([])) {
+    mkdirSync(join(lists, "lists", "partial"), { recursive: true });
+    mkdirSync(join(lists, "cache", "archives", "partial"), { recursive: true });
+    if (!run("apt-get", ["-q", ...ownLists, "update"]) || !download(ownLists)) return undefined;
+  }
+  const archive = readdirSync(folder).find((file) => file.endsWith(".deb"));
+  return archive && join(folder, archive);
+}
+
+function fromGo(tool, home, own) {
+  if (tool.go.length === 0 || !output("go", ["version"])) return undefined;
+  for (const module of tool.go) {
+    announce(tool.name, `go install ${module} (takes a minute or two)`);
+    const env = { GOBIN: join(home, "bin"), GOTOOLCHAIN: "local", GOFLAGS: "-mod=mod" };
+    if (run("go", ["install", module], { env, cwd: home })) return own;
+  }
+  return undefined;
+}
+
+function fromHomebrew(tool) {
+  if (!output("brew", ["--version"])) return undefined;
+  announce(tool.name, `brew install ${tool.brew}`);
+  return run("brew", ["install", tool.brew]) ? tool.name : undefined;
+}
+
+const CHROMIUMS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+const CHROME_OF_MACOS = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome";
+
+/** A Chromium for the tests of the pages. @returns {string} where it is */
+export function ensureChromium() {
+  const named = process.env.CHROMIUM;
+  if (named && !isExecutable(named)) throw new SetupError(`$CHROMIUM is '${named}', which cannot be run.`);
+  const found = named ?? findChromium();
+  if (found) return found;
+  installChromium();
+  const installed = findChromium();
+  if (installed) return `installed as ${installed}`;
+  throw new SetupError(
+    "the page tests need a Chromium, and it could not be installed. Install one (Debian: apt-get install chromium, " +
+      "as root) and run this again, or set $CHROMIUM to the path of a Chromium or Chrome.",
+  );
+}
+
+function findChromium() {
+  const folders = (process.env.PATH ?? "").split(delimiter).filter((folder) => folder !== "");
+  const paths = CHROMIUMS.flatMap((name) => folders.map((folder) => join(folder, name)));
+  return [...paths, CHROME_OF_MACOS].find(isExecutable);
+}
+
+function isExecutable(path) {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false; // not there or not ours to run: both mean "look further"
+  }
+}
+
+/** Chromium has too many libraries to unpack by hand; its package starts no service. */
+function installChromium() {
+  if (!output("apt-get", ["--version"])) return;
+  const root = process.getuid?.() === 0;
+  if (!root && spawnSync("sudo", ["-n", "true"], { stdio: "ignore" }).status !== 0) return;
+  announce("chromium", "apt-get install chromium");
+  const aptGet = (...args) =>
+    root
+      ? run("apt-get", args, { env: { DEBIAN_FRONTEND: "noninteractive" } })
+      : run("sudo", ["-n", "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", ...args]);
+  const install = () => aptGet("-q", "install", "-y", "--no-install-recommends", "chromium");
+  if (!install() && aptGet("-q", "update")) install();
+}
