@@ -1,4 +1,4 @@
-// Builds dist/ (what every process runs): generated protobuf code, then tsc, then the files tsc does not copy.
+// Builds dist/ (what every process runs): generated protobuf code, the files tsc does not copy, then tsc.
 // Idempotent: does nothing when no source has changed since the last build that succeeded (dist/.sources.sha256).
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -59,13 +59,13 @@ const wanted = sourcesHash();
 if (!isUpToDate(wanted)) {
   process.stderr.write("building dist/ ...\n");
   run(process.execPath, ["scripts/generate.mjs"]);
-  run(join(root, "node_modules", ".bin", "tsc"), ["-p", "tsconfig.json"]);
   for (const folder of copiedFolders) {
     const from = join(root, folder);
     if (!existsSync(from)) continue;
     mkdirSync(join(dist, folder), { recursive: true });
     cpSync(from, join(dist, folder), { recursive: true, filter: (name) => !name.endsWith(".ts") });
   }
+  run(join(root, "node_modules", ".bin", "tsc"), ["-p", "tsconfig.json"]);
   removeOrphans();
   writeFileSync(stampFile, wanted);
 }
