@@ -1,0 +1,113 @@
+// The index that serves: hnswlib's graph over inner products.
+//
+// Invariants (beside those of signature-index.ts):
+// - an erased slot is overwritten with zeros, read back, and only then marked deleted;
+// - dead slots are used again once the index is full, so that enrolling and erasing for ever needs bounded memory;
+// - one thread owns it: every call is synchronous.
+import hnswlib from "hnswlib-node";
+import { type Hit, requireSignature, type SignatureIndex } from "./signature-index.js";
+
+/** Links of a node. Measured with `palmgate bench search`: see docs of that bench for what other values cost. */
+export const HNSW_LINKS = 16;
+/** Candidates weighed when a node is linked in. */
+export const HNSW_EF_CONSTRUCTION = 200;
+/** Candidates kept while searching: recall against time. */
+export const HNSW_EF_SEARCH = 128;
+
+const FIRST_CAPACITY = 1024;
+const GROWTH_FACTOR = 2;
+const SEED = 100;
+/** The engine may return fewer than asked without a word; asking for more widens its search. */
+const MAX_WIDENINGS = 3;
+
+export interface HnswParameters {
+  links: number;
+  efConstruction: number;
+  efSearch: number;
+}
+
+const DEFAULTS: HnswParameters = {
+  links: HNSW_LINKS,
+  efConstruction: HNSW_EF_CONSTRUCTION,
+  efSearch: HNSW_EF_SEARCH,
+};
+
+export interface HnswIndex extends SignatureIndex {
+  /** Writes the raw index to a file: for tests that look at every byte it holds. */
+  writeTo(file: string): void;
+}
+
+export function openHnswIndex(dimension: number, parameters: Partial<HnswParameters> = {}): HnswIndex {
+  const { links, efConstruction, efSearch } = { ...DEFAULTS, ...parameters };
+  const graph = new hnswlib.HierarchicalNSW("ip", dimension);
+  graph.initIndex({
+    maxElements: FIRST_CAPACITY,
+    m: links,
+    efConstruction,
+    randomSeed: SEED,
+    allowReplaceDeleted: true,
+  });
+  graph.setEf(efSearch);
+  const live = new Set<number>();
+  // The addon takes number[] only: one array for all calls, wiped after each.
+  const numbers: number[] = new Array<number>(dimension).fill(0);
+  const load = (vector: Float32Array): number[] => {
+    for (let i = 0; i < dimension; i++) numbers[i] = vector[i] ?? 0;
+    return numbers;
+  };
+
+  const makeRoom = (): { reuse: boolean } => {
+    if (graph.getCurrentCount() < graph.getMaxElements()) return { reuse: false };
+    if (live.size < graph.getCurrentCount()) return { reuse: true };
+    graph.resizeIndex(graph.getMaxElements() * GROWTH_FACTOR);
+    graph.setEf(efSearch);
+    return { reuse: false };
+  };
+
+  const nearest = (asked: number): Hit[] => {
+    const { distances, neighbors } = graph.searchKnn(numbers, Math.min(asked, graph.getMaxElements()));
+    return neighbors.map((label, i) => ({ label, similarity: 1 - (distances[i] ?? Number.NaN) }));
+  };
+
+  return {
+    dimension,
+    get size() {
+      return live.size;
+    },
+    get capacity() {
+      return graph.getMaxElements();
+    },
+    add(label, vector) {
+      requireSignature(vector, dimension);
+      if (live.has(label)) throw new RangeError(`label ${label} is in the index already`);
+      const { reuse } = makeRoom();
+      graph.addPoint(load(vector), label, reuse);
+      numbers.fill(0);
+      live.add(label);
+    },
+    erase(label) {
+      if (!live.has(label)) return false;
+      graph.addPoint(numbers.fill(0), label);
+      if (graph.getPoint(label).some((each) => each !== 0)) {
+        throw new Error(`slot of label ${label} still holds numbers after it was overwritten`);
+      }
+      graph.markDelete(label);
+      live.delete(label);
+      return true;
+    },
+    search(probe, k) {
+      requireSignature(probe, dimension);
+      const wanted = Math.min(k, live.size);
+      if (wanted <= 0) return [];
+      load(probe);
+      let hits = nearest(wanted);
+      for (let round = 0, asked = wanted; hits.length < wanted && round < MAX_WIDENINGS; round++) {
+        asked = Math.max(asked, efSearch) * GROWTH_FACTOR;
+        hits = nearest(asked).slice(0, wanted);
+      }
+      numbers.fill(0);
+      return hits;
+    },
+    writeTo: (file) => graph.writeIndexSync(file),
+  };
+}
