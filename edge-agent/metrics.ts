@@ -1,0 +1,70 @@
+// What an agent shows to operators. Names are those of docs/architecture.md. Agents that run many to a process share
+// one set, or go without.
+//
+// Invariant: no label carries a site, device, palm or presentation; every series exists from the start.
+import { Counter, Gauge, Registry } from "prom-client";
+import { edge } from "../wire/codec.js";
+import type { SendResult } from "./connection.js";
+import type { ErrorName } from "./conversation.js";
+
+export interface AgentMetrics {
+  readonly registry: Registry;
+  connected(isOpen: boolean): void;
+  frame(result: SendResult): void;
+  decision(outcome: edge.Outcome | null | undefined): void;
+  gate(passage: edge.Passage): void;
+  reconnect(): void;
+  linkError(code: ErrorName): void;
+}
+
+const namesOf = (type: Record<string, string | number>): string[] =>
+  Object.keys(type).filter((name) => Number.isNaN(Number(name)) && !name.endsWith("UNSPECIFIED"));
+
+export function openAgentMetrics(): AgentMetrics {
+  const registry = new Registry();
+  const registers = [registry];
+  const connected = new Gauge({
+    name: "palmgate_agent_connected",
+    help: "1 while the link to the gateway is open",
+    registers,
+  });
+  const counter = (name: string, help: string, label: string, values: readonly string[]) => {
+    const metric = new Counter({ name, help, labelNames: [label], registers });
+    for (const value of values) metric.inc({ [label]: value }, 0);
+    return (value: string) => metric.inc({ [label]: value });
+  };
+  const frame = counter("palmgate_agent_frames_total", "Frames by what became of them", "result", [
+    "sent",
+    "too_large",
+  ]);
+  const decision = counter(
+    "palmgate_agent_decisions_total",
+    "Decisions received",
+    "outcome",
+    namesOf(edge.Outcome),
+  );
+  const gate = counter(
+    "palmgate_agent_gate_total",
+    "Granted decisions by what the gate did",
+    "result",
+    namesOf(edge.Passage).map((name) => name.toLowerCase()),
+  );
+  const reconnects = new Counter({
+    name: "palmgate_agent_reconnects_total",
+    help: "Waits for another connection to the gateway",
+    registers,
+  });
+  const linkError = counter("palmgate_agent_link_errors_total", "Errors received from the gateway", "code", [
+    ...namesOf(edge.ErrorCode),
+    "UNKNOWN",
+  ]);
+  return {
+    registry,
+    connected: (isOpen) => connected.set(isOpen ? 1 : 0),
+    frame: (result) => frame(result.replaceAll(" ", "_")),
+    decision: (outcome) => decision(edge.Outcome[outcome ?? 0] ?? "OUTCOME_UNSPECIFIED"),
+    gate: (passage) => gate((edge.Passage[passage] ?? "").toLowerCase()),
+    reconnect: () => reconnects.inc(),
+    linkError,
+  };
+}

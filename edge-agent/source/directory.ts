@@ -1,0 +1,101 @@
+// A folder of palm images as a source: DIR/<palm>/<session>_<sample>.png (or .jpg, .jpeg, .bmp), round and round.
+// Each palm of a session is one presentation; its samples are the frames.
+//
+// Invariants:
+// - files are only read; at most one image is in memory at a time;
+// - palms come in the same order on every machine: all palms once, then each one's next samples.
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { UsageError } from "../../wire/config.js";
+import { MAX_FRAMES_PER_PRESENTATION } from "../../wire/limits.js";
+import type { Log } from "../../wire/log.js";
+import { readImageFile, type SentEncoding } from "./image-file.js";
+import type { CapturedFrame, Palm, PalmSource } from "./source.js";
+
+const IMAGE_FILE = /^([^_]+)_.+\.(png|jpe?g|bmp)$/i;
+const MAX_FILES = 200_000;
+
+export interface DirectoryOptions {
+  dir: string;
+  /** Present only this session's samples; all when undefined. */
+  session?: string | undefined;
+  encoding: SentEncoding;
+  log: Log;
+}
+
+/** @throws UsageError when there is no such folder or no palm in it */
+export async function openDirectorySource(options: DirectoryOptions): Promise<PalmSource> {
+  const palms = await listPalms(options);
+  const rounds = Math.max(0, ...palms.map(({ groups }) => groups.length));
+  const order: Palm[] = [];
+  for (let round = 0; round < rounds; round++) {
+    for (const { label, groups } of palms) {
+      const files = groups[round];
+      if (files) order.push(palmOfFiles(label, files, options));
+    }
+  }
+  if (order.length === 0) {
+    throw new UsageError(
+      `no palm in ${options.dir}: images are expected as DIR/<palm>/<session>_<sample>.png|jpg|bmp`,
+    );
+  }
+  let at = 0;
+  return { next: async () => order[at++ % order.length] };
+}
+
+interface ListedPalm {
+  label: string;
+  /** Files of one presentation each. */
+  groups: string[][];
+}
+
+async function listPalms({ dir, session }: DirectoryOptions): Promise<ListedPalm[]> {
+  const palms: ListedPalm[] = [];
+  let files = 0;
+  for (const label of (await namesIn(dir)).sort()) {
+    const bySession = new Map<string, string[]>();
+    for (const name of (await namesIn(join(dir, label)).catch(() => [])).sort()) {
+      const itsSession = IMAGE_FILE.exec(name)?.[1];
+      if (itsSession === undefined || (session !== undefined && itsSession !== session)) continue;
+      if (++files > MAX_FILES) throw new UsageError(`more than ${MAX_FILES} images in ${dir}`);
+      bySession.set(itsSession, [...(bySession.get(itsSession) ?? []), join(dir, label, name)]);
+    }
+    palms.push({ label, groups: [...bySession.values()].flatMap(inGroups) });
+  }
+  return palms;
+}
+
+async function namesIn(dir: string): Promise<string[]> {
+  try {
+    return await readdir(dir);
+  } catch (error) {
+    throw new UsageError(`the folder of palms cannot be read: ${(error as Error).message}`);
+  }
+}
+
+function inGroups(files: string[]): string[][] {
+  const groups = [];
+  for (let at = 0; at < files.length; at += MAX_FRAMES_PER_PRESENTATION) {
+    groups.push(files.slice(at, at + MAX_FRAMES_PER_PRESENTATION));
+  }
+  return groups;
+}
+
+/** Files that are no image are left out, with a word in the log. */
+function palmOfFiles(label: string, files: string[], { encoding, log }: DirectoryOptions): Palm {
+  return {
+    label,
+    frames: () => {
+      let at = 0;
+      const next = async (): Promise<CapturedFrame | undefined> => {
+        for (let file = files[at++]; file !== undefined; file = files[at++]) {
+          const result = await readImageFile(file, encoding);
+          if (result.ok) return { image: result.image, last: at >= files.length };
+          log.warn({ why: result.why }, "not an image");
+        }
+        return undefined;
+      };
+      return { next };
+    },
+  };
+}
