@@ -1,0 +1,133 @@
+// Payments as the gateway runs them: the processor of the site file, the log as arbiter, and the settling of what the
+// lane does not wait for.
+//
+// Invariants are those of pay.ts (at the lane) and settle.ts (afterwards). In addition:
+// - a payment of this process is captured as soon as its granted decision is on record; another gateway's payments
+//   are left to it for OTHERS_AFTER_MS;
+// - what a crash left unfinished is found in the view at start and ended.
+import { join } from "node:path";
+import { bus } from "../../wire/codec.js";
+import { fromHex, toHex } from "../../wire/partition.js";
+import type { MemberDirectory } from "../members/members.js";
+import type { ActRequest, ActResult, Closable, Member, ServiceDeps } from "../seams.js";
+import { type PayDeps, pay } from "./pay.js";
+import { openPaymentLog } from "./payment-log.js";
+import type { PaymentProcessor } from "./processor.js";
+import { sandboxProcessor } from "./sandbox.js";
+import { settle } from "./settle.js";
+import { openSettler } from "./settler.js";
+
+/** Time left to a living gateway to end its own payments before others look at them. */
+const OTHERS_AFTER_MS = 10_000;
+const MAX_SWEPT_PAYMENTS = 1000;
+/** Refusals remembered so that their holds are let go at once; a forgotten one is let go by its age. */
+const MAX_REFUSED = 10_000;
+const MAX_OWN = 10_000;
+
+export interface Payments extends Closable {
+  /** Takes one payment for one presentation: see pay.ts. */
+  pay(
+    memberHex: string,
+    instrument: NonNullable<Member["instrument"]>,
+    request: ActRequest & { charge: NonNullable<ActRequest["charge"]> },
+  ): Promise<ActResult>;
+  /** Payments that wait to be settled. */
+  unsettled(): number;
+}
+
+export interface PaymentsDeps extends ServiceDeps {
+  members: Pick<MemberDirectory, "openPayments" | "wasGranted" | "decisionsLag" | "onGranted">;
+  /** In place of the site file's. */
+  processor?: PaymentProcessor;
+}
+
+/** Opens the processor and starts settling. */
+export async function openPayments(deps: PaymentsDeps): Promise<Payments> {
+  const { members, metrics } = deps;
+  // The site file knows no other processor yet; its schema refuses other names.
+  const processor = deps.processor ?? sandboxProcessor({ path: join(deps.dataDir, "sandbox-ledger") });
+  const log = openPaymentLog(deps.eventLog);
+  const onStep = (step: bus.PaymentStep) => metrics.payment(bus.PaymentStep[step] ?? "UNKNOWN");
+  const own = boundedSet(MAX_OWN);
+  const refused = boundedSet(MAX_REFUSED);
+
+  const settler = openSettler({
+    log: deps.log,
+    settle: async (presentationHex) => {
+      const settled = await settle(
+        {
+          log,
+          processor,
+          onStep,
+          wasGranted: members.wasGranted,
+          grantsKnown: () => members.decisionsLag() === 0,
+          refusedHere: refused.has,
+        },
+        presentationHex,
+      );
+      if (settled === "SETTLED") {
+        own.delete(presentationHex);
+        refused.delete(presentationHex);
+      }
+      return settled;
+    },
+    unfinished: function* () {
+      const oldest = Date.now() - OTHERS_AFTER_MS;
+      for (const { presentationHex, atUnixMs } of members.openPayments(MAX_SWEPT_PAYMENTS)) {
+        if (atUnixMs <= oldest) yield presentationHex;
+      }
+    },
+  });
+  const stopListening = members.onGranted((presentationHex) =>
+    settler.add(presentationHex, own.has(presentationHex) ? 0 : OTHERS_AFTER_MS),
+  );
+
+  const payDeps: PayDeps = {
+    log,
+    processor,
+    onStep,
+    nowMs: () => performance.now(),
+    settleSoon: (presentationHex) => {
+      refused.add(presentationHex);
+      settler.add(presentationHex, 0);
+    },
+  };
+
+  return {
+    pay: (memberHex, instrument, { presentationId, site, charge, deadlineAtMs }) => {
+      const presentationHex = toHex(presentationId);
+      own.add(presentationHex);
+      // Asked anew: an earlier refusal no longer stands.
+      refused.delete(presentationHex);
+      return pay(payDeps, {
+        presentationHex,
+        presentationId,
+        memberId: fromHex(memberHex),
+        site,
+        charge,
+        instrument,
+        deadlineAtMs,
+      });
+    },
+    unsettled: () => settler.waiting(),
+    close: async () => {
+      stopListening();
+      await settler.close();
+      await processor.close();
+    },
+  };
+}
+
+/** A set that forgets its oldest entries. */
+function boundedSet(maxEntries: number) {
+  const entries = new Set<string>();
+  return {
+    has: (entry: string) => entries.has(entry),
+    delete: (entry: string) => entries.delete(entry),
+    add: (entry: string) => {
+      entries.add(entry);
+      const [oldest] = entries;
+      if (entries.size > maxEntries && oldest !== undefined) entries.delete(oldest);
+    },
+  };
+}
