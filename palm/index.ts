@@ -1,0 +1,7 @@
+// The biometrics, pure: pixels in, quality and signature out. Knows no network and no storage.
+export { type DecodeResult, decodeImage, type Encoding } from "./decode-image.js";
+export type { GreyImage } from "./image.js";
+export { type ModelInfo, modelInfo } from "./model-file.js";
+export { assessQuality, QUALITY_FLOOR, type Quality, type QualityReason } from "./quality.js";
+export { openSignatureModel, type SignatureModel } from "./signature-model.js";
+export { SignerPool, type SignerPoolOptions, type SignJob, type SignResult } from "./signer-pool.js";
