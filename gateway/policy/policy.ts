@@ -7,16 +7,19 @@
 //
 // Invariants (each a property test):
 // - a stricter target never turns another outcome into MATCH;
-// - a frame with a partition missing is no evidence: it never makes MATCH or NO_MATCH, and while one is there the
-//   outcome is MATCH by the complete frames alone, or UNDECIDED;
+// - a frame with a partition missing, or lost, is no evidence: it never makes MATCH or NO_MATCH; while one is there
+//   the outcome is MATCH by the complete frames alone, or UNDECIDED;
 // - neither the order of candidates nor the order of frames changes the outcome.
-import { mergeCandidates } from "../search/merge.js";
+
 import type { Candidate } from "../seams.js";
+import { mergeCandidates } from "../search/merge.js";
 
 /** What one frame has told. Poor frames are never searched with. */
 export type Evidence =
   | { kind: "searched"; complete: boolean; candidates: readonly Candidate[]; templates: number }
-  | { kind: "poor"; reason: PoorReason };
+  | { kind: "poor"; reason: PoorReason }
+  /** No signer had it in time, or its thread died: nobody has seen it. */
+  | { kind: "lost" };
 
 export type PoorReason = "TOO_DARK" | "TOO_BRIGHT" | "BLURRED" | "LOW_CONTRAST";
 
@@ -29,6 +32,8 @@ export interface PolicyRules {
   ambiguityMargin: number;
   /** Similarity that a non-mated comparison passes with the given probability. Never increases with it. */
   similarityFor(falseMatchRate: number): number;
+  /** Whether the gateway knows this member now. One it does not know (just erased, say) is no candidate. */
+  isKnown(member: string): boolean;
 }
 
 export type Verdict =
@@ -36,7 +41,7 @@ export type Verdict =
   | { outcome: "NO_MATCH"; reason: "NOT_RECOGNISED" }
   | { outcome: "AMBIGUOUS"; reason: "TWO_CANDIDATES" }
   | { outcome: "LOW_QUALITY"; reason: PoorReason }
-  | { outcome: "UNDECIDED"; reason: "PARTITION_MISSING" };
+  | { outcome: "UNDECIDED"; reason: "PARTITION_MISSING" | "DEADLINE_PASSED" };
 
 /**
  * Decides on the frames seen so far.
@@ -48,21 +53,35 @@ export function decide(evidence: readonly Evidence[], rules: PolicyRules): Verdi
   const verdict = complete.length > 0 ? judge(complete, rules) : undefined;
   if (verdict?.outcome === "MATCH") return verdict;
   if (complete.length < searched.length) return { outcome: "UNDECIDED", reason: "PARTITION_MISSING" };
+  if (evidence.some((each) => each.kind === "lost"))
+    return { outcome: "UNDECIDED", reason: "DEADLINE_PASSED" };
   return verdict ?? { outcome: "LOW_QUALITY", reason: lastPoorReason(evidence) };
 }
 
 /** Fuses complete frames (best similarity of each member) and compares with the threshold. */
 function judge(frames: readonly (Evidence & { kind: "searched" })[], rules: PolicyRules): Verdict {
-  const [best, second] = mergeCandidates(frames.map((frame) => frame.candidates));
-  const templates = Math.max(...frames.map((frame) => frame.templates));
-  const threshold = thresholdOf(templates, rules);
-  if (best === undefined || !(best.similarity >= threshold)) {
-    return { outcome: "NO_MATCH", reason: "NOT_RECOGNISED" };
-  }
-  if (second !== undefined && best.similarity - second.similarity < rules.ambiguityMargin) {
+  const threshold = thresholdOf(Math.max(...frames.map((frame) => frame.templates)), rules);
+  const fused = mergeCandidates(frames.map((frame) => frame.candidates));
+  const best = nextKnown(fused, threshold, rules);
+  if (best === undefined) return { outcome: "NO_MATCH", reason: "NOT_RECOGNISED" };
+  const rivals = fused.filter(({ member }) => member !== best.member);
+  const tooClose = best.similarity - rules.ambiguityMargin;
+  if (nextKnown(rivals, tooClose, rules) !== undefined)
     return { outcome: "AMBIGUOUS", reason: "TWO_CANDIDATES" };
-  }
   return { outcome: "MATCH", member: best.member };
+}
+
+/** First known member, best first, with at least this similarity. Asks for no member below it. */
+function nextKnown(
+  ranked: readonly Candidate[],
+  similarity: number,
+  rules: PolicyRules,
+): Candidate | undefined {
+  for (const candidate of ranked) {
+    if (!(candidate.similarity >= similarity)) return undefined;
+    if (rules.isKnown(candidate.member)) return candidate;
+  }
+  return undefined;
 }
 
 /** Similarity from which on a candidate is taken, for a gallery of so many templates. */

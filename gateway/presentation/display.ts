@@ -2,7 +2,7 @@
 import type { edge } from "../../wire/codec.js";
 
 export type ReasonName = Exclude<keyof typeof edge.Reason, "REASON_UNSPECIFIED">;
-type GuideReason = "TOO_DARK" | "TOO_BRIGHT" | "BLURRED" | "LOW_CONTRAST" | "HOLD_STILL";
+export type GuideReason = "TOO_DARK" | "TOO_BRIGHT" | "BLURRED" | "LOW_CONTRAST" | "HOLD_STILL";
 
 export const DECISION_KEYS: Record<ReasonName, string> = {
   WELCOME_MEMBER: "decision.welcome",

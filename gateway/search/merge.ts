@@ -10,7 +10,8 @@ export function mergeCandidates(lists: Iterable<readonly Candidate[]>): Candidat
   for (const list of lists) {
     for (const candidate of list) {
       const known = best.get(candidate.member);
-      if (known === undefined || candidate.similarity > known.similarity) best.set(candidate.member, candidate);
+      if (known === undefined || candidate.similarity > known.similarity)
+        best.set(candidate.member, candidate);
     }
   }
   return [...best.values()].sort(byRank);

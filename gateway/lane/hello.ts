@@ -1,0 +1,33 @@
+// Who is at the other end: checks a Hello against the challenge of its connection and the device registry.
+//
+// Invariants: the nonce is good for one connection; an unknown device and a wrong signature get the same answer.
+import { verify } from "node:crypto";
+import type { edge } from "../../wire/codec.js";
+import { helloBytes } from "../../wire/hello.js";
+import { DEVICE_ID_PATTERN, PROTOCOL_VERSIONS } from "../../wire/limits.js";
+import type { Device } from "../sites.js";
+
+const ED25519_SIGNATURE_BYTES = 64;
+
+export type HelloResult =
+  | { ok: true; device: Device; protocolVersion: number }
+  | { ok: false; code: "VERSION_UNSUPPORTED" | "UNAUTHENTICATED" };
+
+/** @param nonce the Challenge of this connection */
+export function checkHello(
+  hello: edge.IHello,
+  nonce: Uint8Array,
+  deviceOf: (deviceId: string) => Device | undefined,
+): HelloResult {
+  const protocolVersion = hello.protocolVersion ?? 0;
+  if (!PROTOCOL_VERSIONS.includes(protocolVersion)) return { ok: false, code: "VERSION_UNSUPPORTED" };
+  const deviceId = hello.deviceId ?? "";
+  const signature = hello.signature;
+  const device = DEVICE_ID_PATTERN.test(deviceId) ? deviceOf(deviceId) : undefined;
+  if (device === undefined || signature?.length !== ED25519_SIGNATURE_BYTES) {
+    return { ok: false, code: "UNAUTHENTICATED" };
+  }
+  return verify(null, helloBytes(nonce, protocolVersion, deviceId), device.publicKey, signature)
+    ? { ok: true, device, protocolVersion }
+    : { ok: false, code: "UNAUTHENTICATED" };
+}

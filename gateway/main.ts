@@ -1,0 +1,26 @@
+// `palmgate gateway`: reads the settings, starts the gateway, and stops it gently on SIGTERM or SIGINT.
+import { helpText, readSettings } from "../wire/config.js";
+import { GATEWAY_SETTINGS } from "./config.js";
+import { startGateway } from "./gateway.js";
+
+const HELP = helpText(
+  "palmgate gateway [options]",
+  "The front door: lanes over WebSocket on /link, decisions, the operator API on /api, the live page on /.",
+  GATEWAY_SETTINGS,
+);
+
+export async function main(argv: string[]): Promise<number> {
+  if (argv.includes("--help")) {
+    process.stdout.write(HELP);
+    return 0;
+  }
+  const gateway = await startGateway(readSettings(GATEWAY_SETTINGS, argv));
+  process.on("SIGHUP", () => gateway.rereadSite());
+  const { port, opsPort, transport } = gateway;
+  process.stdout.write(`${JSON.stringify({ ready: true, port, opsPort, transport })}\n`);
+  await new Promise<void>((resolve) => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve());
+  });
+  await gateway.close();
+  return 0;
+}

@@ -1,0 +1,136 @@
+// The end of a presentation: one Decision to the lane, one event for the record, one line for whoever watches.
+// No similarity and, but for the record, no member id goes out from here.
+import { bus, edge, encode } from "../../wire/codec.js";
+import { DECISION_VALID_MS } from "../../wire/limits.js";
+import { fromHex } from "../../wire/partition.js";
+import { decisionSubject } from "../../wire/subjects.js";
+import { type OutcomeName, STAGES } from "../metrics.js";
+import type { ActResult, Member } from "../seams.js";
+import type { PresentationDeps, PresentationLane } from "./deps.js";
+import { DECISION_KEYS, type ReasonName } from "./display.js";
+
+export type Conclusion =
+  | { outcome: "MATCH"; member: Member; result: ActResult }
+  | { outcome: Exclude<OutcomeName, "MATCH">; reason: ReasonName };
+
+/** Milliseconds by stage, summed over the frames; total is first frame in -> decision out. */
+export interface Stages {
+  receiveMs: number;
+  queueMs: number;
+  signMs: number;
+  searchMs: number;
+  decideMs: number;
+  actMs: number;
+  totalMs: number;
+}
+
+export interface Concluded {
+  id: Uint8Array;
+  idHex: string;
+  lane: PresentationLane;
+  stages: Stages;
+  frames: number;
+  conclusion: Conclusion;
+}
+
+/** answer -> record -> show. */
+export function answer(reached: Concluded, deps: PresentationDeps): void {
+  const atUnixMs = Date.now();
+  const { lane, idHex } = reached;
+  const concluded = lane.open ? reached : { ...reached, conclusion: unheard(reached.conclusion) };
+  lane.answer(decisionMessage(concluded, atUnixMs, deps));
+  const decisions = deps.spentIds.spend(lane.device.id, idHex, lane.linkNumber, true);
+  deps.recorder.add({
+    subject: decisionSubject(lane.device.site, lane.device.id),
+    body: encode(bus.DecisionEvent, decisionEvent(concluded, atUnixMs)),
+    // A payment asked for again after a lost link is decided again under the same id: both decisions are recorded.
+    messageId: decisions === 1 ? idHex : `${idHex}-${decisions}`,
+  });
+  show(concluded, atUnixMs, deps);
+}
+
+/** A grant that nobody hears is none: the record says so, and a payment is not captured on it. */
+function unheard(conclusion: Conclusion): Conclusion {
+  if (conclusion.outcome !== "MATCH" || !conclusion.result.granted) return conclusion;
+  const paid = conclusion.result.payment !== undefined;
+  const reason = paid ? edge.Reason.PAYMENT_UNKNOWN : edge.Reason.DEADLINE_PASSED;
+  return { ...conclusion, result: { granted: false, reason } };
+}
+
+function decisionMessage(concluded: Concluded, atUnixMs: number, deps: PresentationDeps): edge.IDecision {
+  const { id, idHex, lane, stages, conclusion } = concluded;
+  const common = {
+    presentationId: id,
+    outcome: edge.Outcome[conclusion.outcome],
+    validUntilUnixMs: atUnixMs + DECISION_VALID_MS,
+    stages,
+  };
+  if (conclusion.outcome !== "MATCH") {
+    const { reason } = conclusion;
+    return { ...common, granted: false, reason: edge.Reason[reason], displayKey: DECISION_KEYS[reason] };
+  }
+  const { member, result } = conclusion;
+  return {
+    ...common,
+    granted: result.granted,
+    reason: result.reason,
+    displayKey: displayKeyOf(result.reason),
+    pairwiseId: member.pairwiseId(lane.device.site),
+    ...(result.granted ? { passageToken: deps.passages.issue(lane.device.id, idHex) } : {}),
+    ...(result.payment === undefined ? {} : { payment: result.payment }),
+  };
+}
+
+function decisionEvent(
+  { id, lane, stages, frames, conclusion }: Concluded,
+  atUnixMs: number,
+): bus.IDecisionEvent {
+  const matched = conclusion.outcome === "MATCH";
+  return {
+    atUnixMs,
+    presentationId: id,
+    site: lane.device.site,
+    deviceId: lane.device.id,
+    purpose: edge.Purpose[lane.device.purpose],
+    outcome: edge.Outcome[conclusion.outcome],
+    reason: matched ? conclusion.result.reason : edge.Reason[conclusion.reason],
+    granted: matched && conclusion.result.granted,
+    totalMs: stages.totalMs,
+    frames,
+    ...(matched ? { memberId: fromHex(conclusion.member.id) } : {}),
+  };
+}
+
+function show(
+  { lane, stages, frames, conclusion }: Concluded,
+  atUnixMs: number,
+  deps: PresentationDeps,
+): void {
+  const { site, id: deviceId, purpose } = lane.device;
+  const matched = conclusion.outcome === "MATCH";
+  const reason = matched ? reasonName(conclusion.result.reason) : conclusion.reason;
+  for (const stage of STAGES) deps.metrics.stage(stage, stages[`${stage}Ms`]);
+  deps.metrics.decision(purpose, conclusion.outcome, reason, stages.totalMs);
+  deps.liveFeed.publish({
+    atUnixMs,
+    site,
+    deviceId,
+    purpose,
+    outcome: conclusion.outcome,
+    granted: matched && conclusion.result.granted,
+    reason,
+    displayKey: DECISION_KEYS[reason],
+    pairwiseId: matched ? conclusion.member.pairwiseId(site) : "",
+    stages,
+    frames,
+  });
+}
+
+const displayKeyOf = (reason: edge.Reason): string => DECISION_KEYS[reasonName(reason)];
+
+function reasonName(reason: edge.Reason): ReasonName {
+  const name = edge.Reason[reason];
+  if (name === undefined || name === "REASON_UNSPECIFIED")
+    throw new Error(`an act gave no reason: ${reason}`);
+  return name as ReasonName;
+}

@@ -1,0 +1,74 @@
+// All presentations under way in this gateway: at most so many, the rest hear BUSY at once.
+//
+// Invariants:
+// - a new presentation is taken only while there is a place, a signer for its frames within the deadline and room for
+//   its record; one that was taken keeps all of these to its end;
+// - whenIdle() resolves once none is left.
+import type { Charge } from "../lane/admit.js";
+import type { PresentationDeps, PresentationLane } from "./deps.js";
+import { Presentation } from "./presentation.js";
+
+export interface PresentationLimits {
+  maxPresentations: number;
+  /** Frames waiting for a signer from which on no new presentation is taken. */
+  maxQueuedFrames: number;
+}
+
+export class Presentations {
+  readonly #deps: PresentationDeps;
+  readonly #limits: PresentationLimits;
+  readonly #queuedFrames: () => number;
+  readonly #active = new Set<Presentation>();
+  #onIdle: (() => void) | undefined;
+  #stopped = false;
+
+  constructor(deps: PresentationDeps, limits: PresentationLimits, queuedFrames: () => number) {
+    this.#deps = deps;
+    this.#limits = limits;
+    this.#queuedFrames = queuedFrames;
+  }
+
+  get active(): number {
+    return this.#active.size;
+  }
+
+  /** 0 empty .. 1 full: by this the lanes' credit windows shrink. */
+  queueFill(): number {
+    return this.#queuedFrames() / this.#limits.maxQueuedFrames;
+  }
+
+  /** Starts one, or `undefined` when the gateway is at a limit. @param id a copy of its own */
+  open(
+    id: Uint8Array,
+    charge: Charge | undefined,
+    lane: PresentationLane,
+    onEnd: () => void,
+  ): Presentation | undefined {
+    if (this.#stopped || this.#atLimit()) return undefined;
+    const presentation = new Presentation(id, charge, lane, this.#deps, (ended) => {
+      this.#active.delete(ended);
+      onEnd();
+      if (this.#active.size === 0) this.#onIdle?.();
+    });
+    this.#active.add(presentation);
+    return presentation;
+  }
+
+  /** Takes no new ones; resolves when those under way have ended (each has a deadline). */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    if (this.#active.size > 0) {
+      await new Promise<void>((resolve) => {
+        this.#onIdle = resolve;
+      });
+    }
+  }
+
+  #atLimit(): boolean {
+    return (
+      this.#active.size >= this.#limits.maxPresentations ||
+      this.#queuedFrames() >= this.#limits.maxQueuedFrames ||
+      this.#deps.recorder.full(this.#active.size)
+    );
+  }
+}

@@ -1,0 +1,127 @@
+// The server behind lanes, API and pages: one uWebSockets.js app, its engine named, its sockets bounded.
+//
+// Invariants:
+// - says truly which engine runs: the package falls back to JavaScript in silence where its binary does not fit;
+// - at most MAX_GREETINGS connections that have not said who they are; the rest are refused before the upgrade;
+// - a link that is silent for IDLE_TIMEOUT_S or reads too slowly is closed;
+// - with TLS configured there is no plain port.
+
+import uWS from "uWebSockets.js";
+import { readFileSync } from "node:fs";
+import { UsageError } from "../wire/config.js";
+import { HEARTBEAT_INTERVAL_MS, MAX_EDGE_MESSAGE_BYTES } from "../wire/limits.js";
+import { Connection } from "./lane/connection.js";
+import type { LaneDeps } from "./lane/deps.js";
+import { Link } from "./lane/link.js";
+
+/** Three missed heartbeats, in seconds, as a multiple of 4. */
+const IDLE_TIMEOUT_S = Math.ceil((3 * HEARTBEAT_INTERVAL_MS) / 4000) * 4;
+/** A lane is sent a few hundred bytes per presentation: whoever has this much unread does not read. */
+const MAX_BACKPRESSURE_BYTES = 64 * 1024;
+const MAX_GREETINGS = 1024;
+const LINK_PATH = "/link";
+
+export type Engine = "uws-native" | "uws-javascript";
+/** What the package's types leave out. */
+export type App = uWS.TemplatedApp & {
+  listen(host: string, port: number, options: uWS.ListenOptions, done: ListenDone): App;
+  /** Closes every socket and stops listening. */
+  close(): void;
+};
+
+type ListenDone = (socket: uWS.us_listen_socket | false) => void;
+
+/** Without it a second process could listen on the same port and take half of the lanes. */
+const LISTEN_EXCLUSIVELY: uWS.ListenOptions = 1;
+
+export interface Tls {
+  certFile: string;
+  keyFile: string;
+}
+
+interface SocketData {
+  connection?: Connection;
+}
+
+/** The JavaScript fallback has no TLS, and so no SSLApp. */
+export const engine = (): Engine => (typeof uWS.SSLApp === "function" ? "uws-native" : "uws-javascript");
+
+/** @throws UsageError when TLS is asked for and cannot be had */
+export function openApp(tls: Tls | undefined): App {
+  if (tls === undefined) return uWS.App() as App;
+  if (engine() !== "uws-native") {
+    throw new UsageError(
+      "TLS needs the native uWebSockets.js, which has no binary for this machine: see README.",
+    );
+  }
+  for (const file of [tls.certFile, tls.keyFile]) readable(file);
+  return uWS.SSLApp({ cert_file_name: tls.certFile, key_file_name: tls.keyFile }) as App;
+}
+
+function readable(file: string): void {
+  try {
+    readFileSync(file);
+  } catch (error) {
+    throw new UsageError(`TLS file ${file} cannot be read: ${(error as Error).message}`);
+  }
+}
+
+/** Takes lanes on /link. @returns a function that closes every connection that has not greeted yet */
+export function serveLanes(app: App, deps: LaneDeps): () => void {
+  const greeting = new Map<Connection, Link>();
+  let nextNumber = 0;
+  app.ws<SocketData>(LINK_PATH, {
+    maxPayloadLength: MAX_EDGE_MESSAGE_BYTES,
+    maxBackpressure: MAX_BACKPRESSURE_BYTES,
+    closeOnBackpressureLimit: true,
+    idleTimeout: IDLE_TIMEOUT_S,
+    sendPingsAutomatically: 0,
+    compression: uWS.DISABLED,
+    upgrade: (response, request, context) => {
+      if (greeting.size >= MAX_GREETINGS) {
+        response
+          .writeStatus("503 Service Unavailable")
+          .end("too many connections without Hello; try again\n");
+        return;
+      }
+      response.upgrade<SocketData>(
+        {},
+        request.getHeader("sec-websocket-key"),
+        request.getHeader("sec-websocket-protocol"),
+        request.getHeader("sec-websocket-extensions"),
+        context,
+      );
+    },
+    open: (socket) => {
+      const link = new Link(socket, deps.metrics);
+      const connection = new Connection(link, nextNumber++, deps);
+      socket.getUserData().connection = connection;
+      greeting.set(connection, link);
+    },
+    message: (socket, bytes, isBinary) => {
+      const { connection } = socket.getUserData();
+      if (connection === undefined) return;
+      connection.message(bytes, isBinary);
+      if (!connection.greeting) greeting.delete(connection);
+    },
+    close: (socket) => {
+      const { connection } = socket.getUserData();
+      if (connection === undefined) return;
+      greeting.delete(connection);
+      connection.closed();
+    },
+  });
+  return () => {
+    for (const link of [...greeting.values()]) link.refuse("SHUTTING_DOWN");
+  };
+}
+
+/** Listens. Rejects when the port is taken. */
+export function listen(app: App, host: string, port: number): Promise<{ port: number; close(): void }> {
+  return new Promise((resolve, reject) => {
+    app.listen(host, port, LISTEN_EXCLUSIVELY, (socket) => {
+      if (socket === false) return reject(new UsageError(`port ${port} on ${host} is taken or not allowed`));
+      resolve({ port: uWS.us_socket_local_port(socket), close: () => uWS.us_listen_socket_close(socket) });
+    });
+  });
+}
