@@ -1,0 +1,96 @@
+// Answers "has this partition durably applied the log up to here?": at once, or when it has, or that it has not.
+//
+// Invariants:
+// - APPLIED is said only when the view has flushed that sequence and the index has it too;
+// - with an erased member named, APPLIED also means that no template of that member is left in the index;
+// - every question is answered once, at the latest when its time is up; waiting questions of a thread are bounded.
+import { bus, decode, encode } from "../wire/codec.js";
+import { toHex } from "../wire/partition.js";
+
+/** Questions that one thread lets wait; more are answered NOT_YET at once. */
+export const MAX_WAITING_APPLIED = 1024;
+const MAX_WAIT_MS = 30_000;
+
+export interface AppliedSource {
+  /** Flushed, and in the index. */
+  readonly appliedSequence: number;
+  /** The disk refuses writes now. */
+  readonly storeFull: boolean;
+  holds(member: string): boolean;
+}
+
+/** Shared by all partitions of a thread. */
+export interface WaitingCount {
+  waiting: number;
+}
+
+type StatusName = Exclude<keyof typeof bus.AppliedStatus, "APPLIED_STATUS_UNSPECIFIED">;
+
+interface Question {
+  sequence: number;
+  erasedMember: string | undefined;
+  timer: NodeJS.Timeout;
+  respond: (reply: Uint8Array) => void;
+}
+
+export class AppliedDesk {
+  readonly #source: AppliedSource;
+  readonly #workerId: string;
+  readonly #count: WaitingCount;
+  readonly #waiting = new Set<Question>();
+
+  constructor(source: AppliedSource, workerId: string, count: WaitingCount) {
+    this.#source = source;
+    this.#workerId = workerId;
+    this.#count = count;
+  }
+
+  ask(body: Uint8Array, respond: (reply: Uint8Array) => void): void {
+    const request = decode(bus.AppliedRequest, body);
+    if (request === undefined) return this.#say("NOT_YET", respond);
+    const sequence = request.streamSequence;
+    const erasedMember = request.erasedMemberId.length > 0 ? toHex(request.erasedMemberId) : undefined;
+    const now = this.#statusOf(sequence, erasedMember);
+    const mayWait = request.waitMs > 0 && this.#count.waiting < MAX_WAITING_APPLIED;
+    if (now !== "NOT_YET" || !mayWait) return this.#say(now, respond);
+    const timer = setTimeout(() => this.#settle(question, "NOT_YET"), Math.min(request.waitMs, MAX_WAIT_MS));
+    const question: Question = { sequence, erasedMember, timer, respond };
+    this.#waiting.add(question);
+    this.#count.waiting += 1;
+  }
+
+  /** To be called whenever the source moved on or its disk filled up. */
+  changed(): void {
+    for (const question of this.#waiting) {
+      const status = this.#statusOf(question.sequence, question.erasedMember);
+      if (status !== "NOT_YET") this.#settle(question, status);
+    }
+  }
+
+  /** Answers all that wait: this worker will not see the day. */
+  close(): void {
+    for (const question of this.#waiting) this.#settle(question, "NOT_YET");
+  }
+
+  #statusOf(sequence: number, erasedMember: string | undefined): StatusName {
+    if (this.#source.appliedSequence < sequence) return this.#source.storeFull ? "STORE_FULL" : "NOT_YET";
+    if (erasedMember !== undefined && this.#source.holds(erasedMember)) return "STILL_PRESENT";
+    return "APPLIED";
+  }
+
+  #settle(question: Question, status: StatusName): void {
+    clearTimeout(question.timer);
+    if (this.#waiting.delete(question)) this.#count.waiting -= 1;
+    this.#say(status, question.respond);
+  }
+
+  #say(status: StatusName, respond: (reply: Uint8Array) => void): void {
+    respond(
+      encode(bus.AppliedReply, {
+        workerId: this.#workerId,
+        status: bus.AppliedStatus[status],
+        appliedSequence: this.#source.appliedSequence,
+      }),
+    );
+  }
+}

@@ -1,0 +1,246 @@
+// One partition of a gallery: its view (LMDB), its members' data keys, its index, and the follower that moves them on.
+//
+// Invariants:
+// - the index is a cache of the view: it is built from the view at start and moved on only after the view has flushed;
+//   `appliedSequence` moves last, so that what it promises is both durable and searchable;
+// - an event changes a member's templates in the index in one synchronous step;
+// - while the disk refuses writes, the follower keeps its place and tries again, and searches go on.
+import { mkdirSync } from "node:fs";
+import {
+  type EventLog,
+  type Follower,
+  type LogEvent,
+  type MemberKeys,
+  openMemberKeys,
+  openView,
+  type View,
+} from "../records/index.js";
+import type { Gallery } from "../wire/galleries.js";
+import type { Log } from "../wire/log.js";
+import { fromHex } from "../wire/partition.js";
+import { partitionKeysFilter, partitionMembersFilter, STREAMS } from "../wire/subjects.js";
+import type { AppliedSource } from "./applied-desk.js";
+import { type Engine, openIndex } from "./index/engines.js";
+import type { MemberCandidate } from "./index/merge.js";
+import {
+  type Change,
+  keyOf,
+  MEMBERS_TABLE,
+  openTemplates,
+  readChange,
+  type Scope,
+  type SkipReason,
+  storedTemplates,
+  writeChange,
+} from "./member-changes.js";
+import { Roster } from "./roster.js";
+import type { Searchable } from "./search-request.js";
+import { Slices } from "./slices.js";
+
+/** A batch is one flush of the disk; its signatures are in memory in the clear until the index has them. */
+const MAX_BATCH_EVENTS = 128;
+const PROGRESS_EVERY_MEMBERS = 10_000;
+
+export interface PartitionOptions {
+  gallery: Gallery;
+  partition: number;
+  engine: Engine;
+  /** This partition's own directory. */
+  dir: string;
+  mapSizeBytes: number | undefined;
+  eventLog: EventLog;
+  log: Log;
+  onSkipped(reason: SkipReason): void;
+  /** The applied sequence, the readiness or the state of the store changed. */
+  onChanged(): void;
+}
+
+class StoreFullError extends Error {}
+
+export class Partition implements Searchable, AppliedSource {
+  readonly #options: PartitionOptions;
+  readonly #scope: Scope;
+  readonly #view: View;
+  readonly #keys: MemberKeys;
+  readonly #roster: Roster;
+  readonly #source: string;
+  #follower: Follower | undefined;
+  #appliedSequence: number;
+  #caughtUp = false;
+  #storeFull = false;
+  #eventsApplied = 0;
+  #closing = false;
+
+  private constructor(options: PartitionOptions, view: View, keys: MemberKeys) {
+    const { gallery, partition, engine } = options;
+    this.#options = options;
+    this.#scope = {
+      gallery: gallery.name,
+      partition,
+      modelId: gallery.modelId,
+      dimension: gallery.dimension,
+    };
+    this.#view = view;
+    this.#keys = keys;
+    this.#roster = new Roster(openIndex(engine, gallery.dimension));
+    this.#source = `${STREAMS.members}:${gallery.name}/${partition}`;
+    this.#appliedSequence = view.sequence(this.#source);
+  }
+
+  /** Opens view and keys, builds the index and starts to follow the log; `onChanged` tells when it has caught up. */
+  static async open(options: PartitionOptions): Promise<Partition> {
+    const { gallery, partition, dir, mapSizeBytes, eventLog, log } = options;
+    mkdirSync(dir, { recursive: true });
+    const view = openView({ path: dir, ...(mapSizeBytes === undefined ? {} : { mapSizeBytes }) });
+    let keys: MemberKeys | undefined;
+    try {
+      keys = await openMemberKeys(eventLog, { filter: partitionKeysFilter(gallery.name, partition), log });
+      const opened = new Partition(options, view, keys);
+      await opened.#rebuild();
+      opened.#follow();
+      return opened;
+    } catch (error) {
+      await keys?.close();
+      await view.close();
+      throw error;
+    }
+  }
+
+  get partition(): number {
+    return this.#scope.partition;
+  }
+  get modelId(): string {
+    return this.#scope.modelId;
+  }
+  get dimension(): number {
+    return this.#scope.dimension;
+  }
+  /** Has caught up with the log as it was at start. */
+  get ready(): boolean {
+    return this.#caughtUp && !this.#closing;
+  }
+  get templates(): number {
+    return this.#roster.templates;
+  }
+  get members(): number {
+    return this.#roster.members;
+  }
+  get appliedSequence(): number {
+    return this.#appliedSequence;
+  }
+  get storeFull(): boolean {
+    return this.#storeFull;
+  }
+  /** Events known to the log and not applied here. */
+  get lag(): number {
+    return this.#follower?.lag() ?? 0;
+  }
+  get eventsApplied(): number {
+    return this.#eventsApplied;
+  }
+
+  holds(member: string): boolean {
+    return this.#roster.has(member);
+  }
+
+  search(probe: Float32Array, k: number): MemberCandidate[] {
+    return this.#roster.search(probe, k);
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    await this.#follower?.stop();
+    await this.#keys.close();
+    await this.#view.close();
+  }
+
+  async #rebuild(): Promise<void> {
+    const { log } = this.#options;
+    const slices = new Slices();
+    const startedAtMs = performance.now();
+    let seen = 0;
+    for (const { key: member, value } of this.#view.table(MEMBERS_TABLE).range()) {
+      // Every key of this partition is in memory by now: one that is not there was destroyed.
+      const dataKey = this.#keys.get(member);
+      if (dataKey !== undefined) this.#enter(member, fromHex(member), storedTemplates(value), dataKey);
+      if (++seen % PROGRESS_EVERY_MEMBERS === 0) log.info({ members: seen }, "building the index");
+      await slices.breathe();
+    }
+    const tookMs = Math.round(performance.now() - startedAtMs);
+    if (seen > 0) log.info({ members: this.members, templates: this.templates, tookMs }, "index built");
+  }
+
+  #follow(): void {
+    const { eventLog, log, gallery, onChanged } = this.#options;
+    this.#follower = eventLog.follow({
+      stream: STREAMS.members,
+      filter: partitionMembersFilter(gallery.name, this.partition),
+      afterSequence: this.#appliedSequence,
+      onBatch: (events) => this.#applyBatch(events),
+      onCaughtUp: () => {
+        this.#caughtUp = true;
+        onChanged();
+      },
+      log,
+      maxBatchEvents: MAX_BATCH_EVENTS,
+    });
+  }
+
+  /** View first, flushed; then index; then the promise. A failure leaves the batch to come again. */
+  async #applyBatch(events: LogEvent[]): Promise<void> {
+    const changes = new Map(events.map((event) => [event.sequence, this.#read(event)]));
+    const applied = await this.#view.apply(this.#source, events, (event, tables) => {
+      const change = changes.get(event.sequence);
+      if (change) writeChange(change, tables);
+    });
+    if (!applied.ok) {
+      this.#setStoreFull(true);
+      throw new StoreFullError("the view's disk refuses writes; searches go on, the log keeps our place");
+    }
+    this.#setStoreFull(false);
+    const slices = new Slices();
+    for (const change of changes.values()) {
+      await this.#changeIndex(change);
+      await slices.breathe();
+    }
+    this.#eventsApplied += events.length;
+    this.#appliedSequence = events.at(-1)?.sequence ?? this.#appliedSequence;
+    this.#options.onChanged();
+  }
+
+  async #changeIndex(change: Change): Promise<void> {
+    if (change.kind === "erased") {
+      this.#roster.remove(change.member);
+      this.#keys.forget(change.member);
+    }
+    if (change.kind === "enrolled") {
+      const dataKey = await keyOf(this.#keys, this.#scope, change.member);
+      if (dataKey !== undefined) this.#enter(change.member, change.memberId, change.templates, dataKey);
+    }
+  }
+
+  #enter(
+    member: string,
+    memberId: Uint8Array,
+    templates: Parameters<typeof openTemplates>[2],
+    dataKey: Uint8Array,
+  ): void {
+    const signatures = openTemplates(dataKey, memberId, templates, this.#scope, this.#options.onSkipped);
+    this.#roster.set(member, signatures);
+    for (const signature of signatures) signature.fill(0);
+  }
+
+  #read(event: LogEvent): Change {
+    const change = readChange(event, this.#scope);
+    if (change.kind === "malformed") {
+      this.#options.log.error({ sequence: event.sequence, detail: change.detail }, "event left out");
+    }
+    return change;
+  }
+
+  #setStoreFull(storeFull: boolean): void {
+    if (this.#storeFull === storeFull) return;
+    this.#storeFull = storeFull;
+    this.#options.onChanged();
+  }
+}
