@@ -66,6 +66,7 @@ function search(target: Searchable, body: Uint8Array): Found {
 /** Little-endian float32s as numbers: a view on the message where it lies aligned, else a copy. */
 function asFloats(bytes: Uint8Array): Float32Array | undefined {
   if (bytes.length % BYTES_PER_NUMBER !== 0) return undefined;
-  const aligned = bytes.byteOffset % BYTES_PER_NUMBER === 0 ? bytes : bytes.slice();
+  // Not slice(): NATS hands over a Buffer, whose slice is no copy.
+  const aligned = bytes.byteOffset % BYTES_PER_NUMBER === 0 ? bytes : new Uint8Array(bytes);
   return new Float32Array(aligned.buffer, aligned.byteOffset, bytes.length / BYTES_PER_NUMBER);
 }

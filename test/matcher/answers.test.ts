@@ -1,0 +1,169 @@
+// Replies to search and applied requests, byte in to byte out, without NATS.
+import { describe, expect, it } from "vitest";
+import { AppliedDesk, type AppliedSource, MAX_WAITING_APPLIED } from "../../matcher/applied-desk.js";
+import { openExactIndex } from "../../matcher/index/exact-index.js";
+import { Roster } from "../../matcher/roster.js";
+import { answerSearch, type Searchable } from "../../matcher/search-request.js";
+import { bus, decode, encode } from "../../wire/codec.js";
+import { fromHex, toHex } from "../../wire/partition.js";
+import { randomUnit, seeded } from "./support/vectors.js";
+
+const D = 32;
+const random = seeded(11);
+const memberHex = (n: number) => n.toString(16).padStart(32, "0");
+const signatures = Array.from({ length: 20 }, () => randomUnit(random, D));
+const roster = new Roster(openExactIndex(D));
+for (const [i, signature] of signatures.entries())
+  roster.set(memberHex(i), [signature, randomUnit(random, D)]);
+const target: Searchable = {
+  partition: 3,
+  modelId: "model-1",
+  dimension: D,
+  ready: true,
+  templates: roster.templates,
+  search: (probe, k) => roster.search(probe, k),
+};
+const asBytes = (vector: Float32Array) => new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength);
+const someone = signatures[7] ?? new Float32Array(D);
+const request = (fields: Partial<bus.ISearchRequest>) =>
+  encode(bus.SearchRequest, { modelId: "model-1", probe: asBytes(someone), maxCandidates: 5, ...fields });
+const ask = (body: Uint8Array, of: Searchable = target) => {
+  const { status, reply } = answerSearch(of, body, "w");
+  const message = decode(bus.SearchReply, reply);
+  if (!message) throw new Error("no SearchReply");
+  expect(message.status).toBe(bus.SearchStatus[status]);
+  return { status, message };
+};
+
+describe("a search request", () => {
+  it("is answered with the best members, best first", () => {
+    const { status, message } = ask(request({}));
+    expect(status).toBe("SEARCHED");
+    expect(message).toMatchObject({ partition: 3, templates: 40, workerId: "w" });
+    expect(message.candidates).toHaveLength(5);
+    expect(toHex(message.candidates[0]?.memberId ?? new Uint8Array())).toBe(memberHex(7));
+    expect(message.candidates[0]?.similarity).toBeCloseTo(1, 5);
+  });
+
+  it("gives the same answer wherever the probe lies in memory", () => {
+    const body = request({});
+    const replies = [0, 1, 2, 3].map((offset) => {
+      const moved = new Uint8Array(body.length + offset).subarray(offset);
+      moved.set(body);
+      return ask(moved).message.candidates;
+    });
+    for (const each of replies) expect(each).toEqual(replies[0]);
+  });
+
+  const holed = Float32Array.from(someone);
+  holed[3] = Number.NaN;
+  it.each([
+    ["a probe of another length", request({ probe: asBytes(someone.slice(1)) }), "PROBE_INVALID"],
+    ["a probe cut inside a number", request({ probe: asBytes(someone).subarray(1) }), "PROBE_INVALID"],
+    ["no probe", request({ probe: new Uint8Array() }), "PROBE_INVALID"],
+    ["a probe with a NaN", request({ probe: asBytes(holed) }), "PROBE_INVALID"],
+    ["a probe that is all zeros", request({ probe: new Uint8Array(D * 4) }), "PROBE_INVALID"],
+    [
+      "a probe twice as long as a unit",
+      request({ probe: asBytes(someone.map((x) => 2 * x)) }),
+      "PROBE_INVALID",
+    ],
+    ["no candidates wanted", request({ maxCandidates: 0 }), "PROBE_INVALID"],
+    ["too many candidates wanted", request({ maxCandidates: 65 }), "PROBE_INVALID"],
+    ["bytes that are no request", new Uint8Array([0x0a, 0xff]), "PROBE_INVALID"],
+    ["another model", request({ modelId: "model-2" }), "MODEL_MISMATCH"],
+  ])("with %s is refused with a status and no candidates", (_, body, expected) => {
+    const { status, message } = ask(body);
+    expect(status).toBe(expected);
+    expect(message.candidates).toEqual([]);
+  });
+
+  it("to a partition that has not caught up is told so", () => {
+    expect(ask(request({}), { ...target, ready: false }).status).toBe("NOT_READY");
+  });
+});
+
+describe("an applied request", () => {
+  class Source implements AppliedSource {
+    appliedSequence = 10;
+    storeFull = false;
+    present = new Set<string>();
+    holds = (member: string) => this.present.has(member);
+  }
+  const setUp = () => {
+    const source = new Source();
+    const count = { waiting: 0 };
+    const desk = new AppliedDesk(source, "w", count);
+    const answers: string[] = [];
+    const put = (streamSequence: number, waitMs: number, erased?: Uint8Array) =>
+      desk.ask(
+        encode(bus.AppliedRequest, { streamSequence, waitMs, ...(erased ? { erasedMemberId: erased } : {}) }),
+        (reply) => answers.push(bus.AppliedStatus[decode(bus.AppliedReply, reply)?.status ?? 0] ?? ""),
+      );
+    return { source, count, desk, answers, put };
+  };
+
+  it("is answered at once when applied, and when it must not wait", () => {
+    const { answers, put } = setUp();
+    put(10, 0);
+    put(11, 0);
+    expect(answers).toEqual(["APPLIED", "NOT_YET"]);
+  });
+
+  it("waits until the sequence is applied, and is answered once", () => {
+    const { source, desk, answers, put, count } = setUp();
+    put(11, 5000);
+    put(12, 5000);
+    desk.changed();
+    expect(answers).toEqual([]);
+    source.appliedSequence = 11;
+    desk.changed();
+    desk.changed();
+    expect(answers).toEqual(["APPLIED"]);
+    expect(count.waiting).toBe(1);
+    desk.close();
+    expect(answers).toEqual(["APPLIED", "NOT_YET"]);
+    expect(count.waiting).toBe(0);
+  });
+
+  it("ends with NOT_YET when its time is up", async () => {
+    const { desk, source } = setUp();
+    const status = await new Promise<number | undefined>((resolve) => {
+      desk.ask(
+        encode(bus.AppliedRequest, { streamSequence: source.appliedSequence + 1, waitMs: 30 }),
+        (reply) => resolve(decode(bus.AppliedReply, reply)?.status),
+      );
+    });
+    expect(status).toBe(bus.AppliedStatus.NOT_YET);
+  });
+
+  it("is told that the store is full, also while it waits, but not for what is applied already", () => {
+    const { source, desk, answers, put } = setUp();
+    put(11, 5000);
+    source.storeFull = true;
+    desk.changed();
+    put(12, 5000);
+    put(10, 5000);
+    expect(answers).toEqual(["STORE_FULL", "STORE_FULL", "APPLIED"]);
+  });
+
+  it("confirms an erasure only when nothing of the member is left", () => {
+    const { source, answers, put } = setUp();
+    const erased = fromHex(memberHex(7));
+    source.present.add(memberHex(7));
+    put(10, 0, erased);
+    source.present.clear();
+    put(10, 0, erased);
+    expect(answers).toEqual(["STILL_PRESENT", "APPLIED"]);
+  });
+
+  it("does not wait when too many wait already", () => {
+    const { desk, answers, put, count } = setUp();
+    for (let i = 0; i < MAX_WAITING_APPLIED; i++) put(11, 5000);
+    expect(answers).toEqual([]);
+    put(11, 5000);
+    expect(answers).toEqual(["NOT_YET"]);
+    expect(count.waiting).toBe(MAX_WAITING_APPLIED);
+    desk.close();
+  });
+});
