@@ -4,7 +4,7 @@ import { edge } from "../../wire/codec.js";
 export interface Row {
   lane: string;
   purpose: string;
-  decision: edge.Decision | undefined;
+  decision: edge.Decision.$Properties | undefined;
   roundTripMs: number;
 }
 
@@ -31,10 +31,10 @@ export function formatRow({ lane, decision }: Row, colour: boolean): string {
     : decision.outcome === edge.Outcome.MATCH
       ? COLOUR.refused
       : COLOUR.unknown;
-  const outcome = words(edge.Outcome[decision.outcome]).padEnd(12);
+  const outcome = words(edge.Outcome[decision.outcome ?? 0]).padEnd(12);
   const painted = colour ? `${tone}${outcome}${COLOUR.off}` : outcome;
   const numbers = times.map((ms) => (ms ?? 0).toFixed(1).padStart(7)).join("");
-  return `${lane.padEnd(12)} ${painted} ${(decision.pairwiseId || "-").padEnd(18)} ${words(edge.Reason[decision.reason]).padEnd(20)} ${numbers}`;
+  return `${lane.padEnd(12)} ${painted} ${(decision.pairwiseId || "-").padEnd(18)} ${words(edge.Reason[decision.reason ?? 0]).padEnd(20)} ${numbers}`;
 }
 
 export interface Table {

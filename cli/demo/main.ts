@@ -1,0 +1,149 @@
+// The demo: a whole site on this machine. nats-server, one gateway, two matchers, two stores with a lane each; people
+// enrol, step up, pay; some are strangers. Top to bottom: prepare, enrol, run the lanes, count, tidy up.
+//
+// Invariant: whatever happens, no process and no file of the demo outlives it.
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { helpText, readSettings } from "../../wire/config.js";
+import { openLog } from "../../wire/log.js";
+import { operatorApi } from "../operator-api.js";
+import { type Stack, type StackDevice, startStack, waitReady } from "../stack/stack.js";
+import { enrolAll, type Member } from "./enrol.js";
+import { type Passer, runLane } from "./lane.js";
+import { type Person, peopleFromFolder, syntheticPerson } from "./people.js";
+import { DEMO_SETTINGS, type DemoConfig } from "./settings.js";
+import { openTable } from "./table.js";
+import { type Presented, type Summary, summarise } from "./tally.js";
+
+const LANES: StackDevice[] = [
+  { id: "north-gate", site: "north-store", purpose: "ENTRY" },
+  { id: "south-till", site: "south-store", purpose: "PAY" },
+];
+const PARTITIONS = 8;
+const MATCHERS = 2;
+const REPLICAS = 2;
+const READY_DEADLINE_MS = 60_000;
+/** Every so many people is a stranger. */
+const STRANGER_EVERY = 6;
+/** Of real palms, every so many is left out of the gallery and presented as a stranger. */
+const HELD_OUT_EVERY = 5;
+/** Seeds from here on are people who are never enrolled. */
+const STRANGER_SEED = 1_000_000;
+
+const HELP = helpText(
+  "npm run demo -- [options]   (or: palmgate demo [options])",
+  "Runs a whole Palmgate on this machine with two simulated lanes, and shows it live here and on the page.",
+  DEMO_SETTINGS,
+);
+
+const say = (text: string) => void process.stderr.write(`${text}\n`);
+
+export async function main(argv: string[]): Promise<number> {
+  if (argv.includes("--help")) {
+    process.stdout.write(HELP);
+    return 0;
+  }
+  const config = readSettings(DEMO_SETTINGS, argv);
+  const guests = config.palms === undefined ? [] : await peopleFromFolder(config.palms);
+  const stop = stopSignal();
+  const dir = await mkdtemp(join(tmpdir(), "palmgate-demo-"));
+  let stack: Stack | undefined;
+  try {
+    stack = await startStack({
+      dir,
+      matchers: MATCHERS,
+      partitions: PARTITIONS,
+      replicas: REPLICAS,
+      devices: LANES,
+      port: config.port,
+      gatewayArgs: ["--host", "127.0.0.1", "--live-page", "open"],
+      onProgress: say,
+    });
+    await waitReady(stack, READY_DEADLINE_MS);
+    const summary = await run(stack, config, guests, stop);
+    if (config.json) process.stdout.write(`${JSON.stringify(summary)}\n`);
+    else say(sentence(summary));
+    return 0;
+  } finally {
+    say("stopping");
+    await stack?.close();
+    await rm(dir, { recursive: true, force: true });
+  }
+}
+
+async function run(stack: Stack, config: DemoConfig, guests: Person[], stop: AbortSignal): Promise<Summary> {
+  const heldOut = guests.filter((_, index) => index % HELD_OUT_EVERY === HELD_OUT_EVERY - 1);
+  const enrolled = guests.filter((guest) => !heldOut.includes(guest));
+  const fillers = Array.from({ length: config.members }, (_, seed) => syntheticPerson(seed));
+  const members = await enrolAll(operatorApi(stack.gatewayUrl, stack.operatorToken), [
+    ...enrolled,
+    ...fillers,
+  ]);
+  // Real palms stand at the lanes when there are any; synthetic members then only fill the gallery.
+  const regulars = enrolled.length > 0 ? members.slice(0, enrolled.length) : members;
+  const ends = config.forMs === undefined ? stop : AbortSignal.any([stop, AbortSignal.timeout(config.forMs)]);
+
+  say(
+    `\n  ${members.length} members enrolled. Live page: ${stack.gatewayUrl}/   metrics: ${stack.gatewayOpsUrl()}/metrics`,
+  );
+  say(
+    config.forMs === undefined ? "  Ctrl-C ends it.\n" : `  It ends by itself in ${config.forMs / 1000} s.\n`,
+  );
+  const table = openTable(
+    process.stderr,
+    LANES.map(({ id }) => id),
+  );
+  const presented: Presented[] = [];
+  const facts = {
+    transport: String(stack.gateway().ready.transport),
+    members: members.length,
+    partitions: PARTITIONS,
+  };
+  const log = openLog("demo");
+  await Promise.all(
+    LANES.map((device, lane) =>
+      runLane({
+        stack,
+        device,
+        log,
+        pauseMs: config.pauseMs,
+        signal: ends,
+        passer: (n) => passerOf(n, lane, regulars, heldOut),
+        onPresented: (each, decision) => {
+          presented.push(each);
+          table.status(sentence(summarise(presented, facts)));
+          table.add({ lane: device.id, purpose: device.purpose, decision, roundTripMs: each.roundTripMs });
+        },
+      }),
+    ),
+  );
+  return summarise(presented, facts);
+}
+
+/** Members in an order that visits everybody, a stranger in between now and then. */
+function passerOf(n: number, lane: number, regulars: readonly Member[], heldOut: readonly Person[]): Passer {
+  const turn = n * LANES.length + lane;
+  if (n % STRANGER_EVERY === STRANGER_EVERY - 1) {
+    return {
+      person: heldOut[turn % Math.max(1, heldOut.length)] ?? syntheticPerson(STRANGER_SEED + turn),
+      pairwiseIds: undefined,
+    };
+  }
+  const member = regulars[turn % regulars.length];
+  if (!member) throw new Error("nobody is enrolled");
+  return { person: member.person, pairwiseIds: member.enrolment.pairwiseIds };
+}
+
+function sentence(s: Summary): string {
+  const times =
+    s.p50Ms === null ? "" : `; hand to light p50 ${s.p50Ms} ms, p95 ${s.p95Ms} ms, p99 ${s.p99Ms} ms`;
+  return `${s.presentations} presentations: ${s.granted} granted, ${s.refused} refused, ${s.noMatch} not known, ${s.tryAgain} to try again, ${s.undecided} undecided; ${s.wrong} wrong, ${s.missed} missed${times}`;
+}
+
+/** Fires at the first Ctrl-C or SIGTERM; a second one ends at once, as usual. */
+function stopSignal(): AbortSignal {
+  const controller = new AbortController();
+  for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => controller.abort());
+  return controller.signal;
+}
