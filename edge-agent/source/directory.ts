@@ -4,6 +4,7 @@
 // Invariants:
 // - files are only read; at most one image is in memory at a time;
 // - palms come in the same order on every machine: all palms once, then each one's next samples.
+import type { Dirent } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { UsageError } from "../../wire/config.js";
@@ -52,9 +53,9 @@ interface ListedPalm {
 async function listPalms({ dir, session }: DirectoryOptions): Promise<ListedPalm[]> {
   const palms: ListedPalm[] = [];
   let files = 0;
-  for (const label of (await namesIn(dir)).sort()) {
+  for (const { name: label } of (await entriesOf(dir)).filter((entry) => entry.isDirectory())) {
     const bySession = new Map<string, string[]>();
-    for (const name of (await namesIn(join(dir, label)).catch(() => [])).sort()) {
+    for (const { name } of await entriesOf(join(dir, label))) {
       const itsSession = IMAGE_FILE.exec(name)?.[1];
       if (itsSession === undefined || (session !== undefined && itsSession !== session)) continue;
       if (++files > MAX_FILES) throw new UsageError(`more than ${MAX_FILES} images in ${dir}`);
@@ -65,9 +66,11 @@ async function listPalms({ dir, session }: DirectoryOptions): Promise<ListedPalm
   return palms;
 }
 
-async function namesIn(dir: string): Promise<string[]> {
+/** In the order of their names. */
+async function entriesOf(dir: string): Promise<Dirent[]> {
   try {
-    return await readdir(dir);
+    const entries = await readdir(dir, { withFileTypes: true });
+    return entries.sort((a, b) => (a.name < b.name ? -1 : 1));
   } catch (error) {
     throw new UsageError(`the folder of palms cannot be read: ${(error as Error).message}`);
   }

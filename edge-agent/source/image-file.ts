@@ -2,7 +2,7 @@
 //
 // Invariant: a file that cannot be read as an image is an expected answer, not an exception.
 import { readFile, stat } from "node:fs/promises";
-import sharp from "sharp";
+import sharp, { type Sharp } from "sharp";
 import { edge } from "../../wire/codec.js";
 import { MIN_IMAGE_SIDE_PX } from "../../wire/limits.js";
 import { decodeBmp, type GreyPixels } from "./bmp.js";
@@ -39,7 +39,7 @@ const fromPixels = ({ width, height, pixels }: GreyPixels) =>
   sharp(pixels, { raw: { width, height, channels: 1 } });
 
 /** Brings both sides between MIN_IMAGE_SIDE_PX and MAX_SENT_SIDE_PX, in the same proportion where that is possible. */
-async function scaled(image: sharp.Sharp): Promise<GreyPixels> {
+async function scaled(image: Sharp): Promise<GreyPixels> {
   const { data, info } = await image.raw().toBuffer({ resolveWithObject: true });
   const { width, height } = sentSize(info.width, info.height);
   if (width === info.width && height === info.height && info.channels === 1) {

@@ -1,0 +1,150 @@
+// `palmgate edge`: the agent of one lane.
+//
+// Follow one palm from here to the gate relay:
+//   source/source.ts   a palm is held over the reader and yields frames
+//   lane.ts            the lane presents palm after palm
+//   presentation.ts    each frame goes out with a credit, until the Decision comes
+//   connection.ts      frames and Decisions on one welcomed WebSocket (link.ts keeps one open for ever)
+//   (the gateway decides: start at its presentation.ts)
+//   gate.ts            may the gate open? only granted, in time, once per token
+//   gates/command.ts   the relay moves; agent.ts reports the passage
+import { randomBytes } from "node:crypto";
+import { helpText } from "../wire/config.js";
+import { type Log, openLog } from "../wire/log.js";
+import { type OpsServer, openOpsServer } from "../wire/ops-server.js";
+import { type Agent, startAgent } from "./agent.js";
+import { loadDeviceKey, writeNewDeviceKey } from "./device-key.js";
+import { type Gate, noGate } from "./gate.js";
+import { commandGate } from "./gates/command.js";
+import { consoleGate } from "./gates/console.js";
+import { runLane } from "./lane.js";
+import type { LinkState } from "./link.js";
+import { type AgentMetrics, openAgentMetrics } from "./metrics.js";
+import type { Charge } from "./presentation.js";
+import { describeEnd, lineOf } from "./report.js";
+import {
+  EDGE_SETTINGS,
+  type EdgeSettings,
+  keyFileToMake,
+  readAuthorities,
+  readEdgeSettings,
+} from "./settings.js";
+import { openSource } from "./source/open.js";
+
+const WHAT = "Presents palms to a gateway and opens a gate on its decisions. Nothing is written to disk.";
+
+/** @returns the exit code */
+export async function main(argv: string[]): Promise<number> {
+  if (argv.includes("--help")) {
+    process.stdout.write(helpText("palmgate edge [options]", WHAT, EDGE_SETTINGS));
+    return 0;
+  }
+  const newKeyFile = keyFileToMake(argv);
+  if (newKeyFile !== undefined) {
+    print(writeNewDeviceKey(newKeyFile));
+    return 0;
+  }
+  await runEdge(readEdgeSettings(argv), stopSignal());
+  return 0;
+}
+
+/** One lane, from its settings to its end. */
+async function runEdge(settings: EdgeSettings, signal: AbortSignal): Promise<void> {
+  const log = openLog("edge", { device: settings.deviceId });
+  const source = await openSource(settings, log);
+  const metrics = openAgentMetrics();
+  let state: LinkState = { phase: "connecting" };
+  const ops = await openOps(settings, metrics, () => state);
+  try {
+    const agent = await welcomedAgent(settings, {
+      log,
+      metrics,
+      signal,
+      onState: (next) => {
+        state = next;
+      },
+    });
+    if (!agent) return;
+    announceReady(settings, agent, ops, log);
+    const chargeFor = chargesOf(settings);
+    const { intervalMs, count, json } = settings;
+    await runLane({
+      agent,
+      source,
+      chargeFor,
+      intervalMs,
+      count,
+      signal,
+      onEnd: (palm, end) => print(json ? JSON.stringify(describeEnd(palm, end)) : lineOf(palm, end)),
+    });
+    await agent.close();
+  } finally {
+    await ops.close();
+  }
+}
+
+interface AgentParts {
+  log: Log;
+  metrics: AgentMetrics;
+  signal: AbortSignal;
+  onState: (state: LinkState) => void;
+}
+
+/** @returns undefined when it was stopped before the gateway welcomed it */
+async function welcomedAgent(settings: EdgeSettings, parts: AgentParts): Promise<Agent | undefined> {
+  const { gateway, deviceId, deviceKey, ca } = settings;
+  try {
+    return await startAgent({
+      gateway,
+      deviceId,
+      key: loadDeviceKey(deviceKey),
+      ca: readAuthorities(ca),
+      gate: gateOf(settings),
+      ...parts,
+    });
+  } catch (error) {
+    if (parts.signal.aborted) return undefined;
+    throw error;
+  }
+}
+
+function gateOf({ onOpen, deviceId, json }: EdgeSettings): Gate {
+  if (onOpen !== undefined) return commandGate({ command: onOpen, deviceId });
+  // With --json the line of the presentation says that the gate has opened.
+  return json ? noGate : consoleGate(print);
+}
+
+/** Each presentation is an order of its own. */
+function chargesOf({
+  chargeMinor,
+  chargeCurrency,
+}: EdgeSettings): (presentation: number) => Charge | undefined {
+  if (chargeMinor === undefined) return () => undefined;
+  const run = randomBytes(6).toString("hex");
+  return (presentation) => ({
+    amountMinor: chargeMinor,
+    currency: chargeCurrency,
+    orderRef: `${run}-${presentation}`,
+  });
+}
+
+function openOps(settings: EdgeSettings, metrics: AgentMetrics, state: () => LinkState): Promise<OpsServer> {
+  const { host, opsPort } = settings;
+  const notReady = () => (state().phase === "open" ? [] : [`the link to the gateway is ${state().phase}`]);
+  return openOpsServer({ host, port: opsPort, registry: metrics.registry, notReady });
+}
+
+function announceReady({ json }: EdgeSettings, agent: Agent, ops: OpsServer, log: Log): void {
+  const { site, gallery, transport } = agent.terms();
+  log.info({ site, gallery, transport, opsPort: ops.port }, "welcomed by the gateway");
+  if (json) print(JSON.stringify({ ready: true, opsPort: ops.port }));
+}
+
+function stopSignal(): AbortSignal {
+  const stop = new AbortController();
+  process.once("SIGINT", () => stop.abort());
+  process.once("SIGTERM", () => stop.abort());
+  return stop.signal;
+}
+
+const print = (line: string): void => void process.stdout.write(`${line}\n`);

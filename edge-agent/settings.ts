@@ -1,0 +1,134 @@
+// What `palmgate edge` can be told, and what it makes of it.
+import { readFileSync } from "node:fs";
+import { z } from "zod";
+import { readSettings, UsageError, type Values } from "../wire/config.js";
+import { DEVICE_ID_PATTERN, MAX_AMOUNT_MINOR } from "../wire/limits.js";
+import { SOURCE_PATTERN } from "./source/open.js";
+
+const gatewayUrl = z
+  .url({ protocol: /^(ws|wss|http|https)$/, error: "must be a ws://, wss://, http:// or https:// address" })
+  .default("http://127.0.0.1:8080");
+
+const milliseconds = z.coerce.number().int().min(0).max(3_600_000);
+
+export const EDGE_SETTINGS = {
+  gateway: { option: "gateway", value: "URL", help: "the gateway's address", schema: gatewayUrl },
+  deviceId: {
+    option: "device-id",
+    value: "ID",
+    help: "this lane's id in the device registry",
+    schema: z.string("is needed").regex(DEVICE_ID_PATTERN, "must be 1 to 64 of a-z, 0-9 and -"),
+  },
+  deviceKey: {
+    option: "device-key",
+    value: "FILE",
+    help: "PEM file with this lane's private key",
+    schema: z.string("is needed; make a key with --make-key FILE"),
+  },
+  source: {
+    option: "source",
+    value: "SOURCE",
+    help: "DIR/<palm>/<session>_<sample>.png|jpg|bmp, or synthetic:SEED[:PALMS]",
+    schema: z
+      .string()
+      .regex(SOURCE_PATTERN, "must be a folder or synthetic:SEED[:PALMS]")
+      .default("synthetic:1"),
+  },
+  session: {
+    option: "session",
+    value: "NAME",
+    help: "of a folder, only this session's images",
+    schema: z.string().optional(),
+  },
+  send: {
+    option: "send",
+    value: "ENCODING",
+    help: "how images of a folder travel: gray8, jpeg or png",
+    schema: z.enum(["gray8", "jpeg", "png"]).default("gray8"),
+  },
+  intervalMs: {
+    option: "interval-ms",
+    value: "MS",
+    help: "rest between two presentations",
+    schema: milliseconds.default(1000),
+  },
+  count: {
+    option: "count",
+    value: "N",
+    help: "end after N presentations (0: never)",
+    schema: z.coerce.number().int().min(0).default(0),
+  },
+  chargeMinor: {
+    option: "charge-minor",
+    value: "AMOUNT",
+    help: "PAY lanes: what each palm pays, in the currency's minor unit",
+    schema: z.coerce.number().int().min(1).max(MAX_AMOUNT_MINOR).optional(),
+  },
+  chargeCurrency: {
+    option: "charge-currency",
+    value: "CODE",
+    help: "PAY lanes: ISO 4217",
+    schema: z
+      .string()
+      .regex(/^[A-Z]{3}$/, "must be three capitals")
+      .default("EUR"),
+  },
+  onOpen: {
+    option: "on-open",
+    value: "COMMAND",
+    help: "command that opens the gate; it reads PALMGATE_* variables and ends with 0",
+    schema: z.string().min(1).optional(),
+  },
+  ca: {
+    option: "ca",
+    value: "FILE",
+    help: "PEM file of the authorities to trust for wss, instead of the system's",
+    schema: z.string().optional(),
+  },
+  host: {
+    option: "host",
+    value: "ADDRESS",
+    help: "where /metrics, /healthz and /readyz listen",
+    schema: z.string().default("127.0.0.1"),
+  },
+  opsPort: {
+    option: "ops-port",
+    value: "PORT",
+    help: "port of /metrics, /healthz and /readyz; 0 picks a free one",
+    schema: z.coerce.number().int().min(0).max(65535).default(0),
+  },
+  json: {
+    option: "json",
+    flag: true,
+    help: "one JSON object a line on stdout",
+    schema: z.boolean().default(false),
+  },
+  makeKey: {
+    option: "make-key",
+    value: "FILE",
+    help: "make a device key in a new FILE, print its public half, and end",
+    schema: z.string().optional(),
+  },
+};
+
+export type EdgeSettings = Values<typeof EDGE_SETTINGS>;
+
+/** The file of `--make-key`, which needs no other setting. @throws UsageError */
+export function keyFileToMake(argv: string[]): string | undefined {
+  const option = `--${EDGE_SETTINGS.makeKey.option}`;
+  if (!argv.some((each) => each === option || each.startsWith(`${option}=`))) return undefined;
+  return readSettings({ makeKey: EDGE_SETTINGS.makeKey }, argv).makeKey;
+}
+
+/** @throws UsageError */
+export const readEdgeSettings = (argv: string[]): EdgeSettings => readSettings(EDGE_SETTINGS, argv);
+
+/** PEM text of the authorities to trust; undefined: the system's. @throws UsageError */
+export function readAuthorities(file: string | undefined): string | undefined {
+  if (file === undefined) return undefined;
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    throw new UsageError(`--ca: ${(error as Error).message}`);
+  }
+}
