@@ -73,9 +73,9 @@ export function serveLanes(app: App, deps: LaneDeps): () => void {
   app.ws<SocketData>(LINK_PATH, {
     maxPayloadLength: MAX_EDGE_MESSAGE_BYTES,
     maxBackpressure: MAX_BACKPRESSURE_BYTES,
-    closeOnBackpressureLimit: true,
+    closeOnBackpressureLimit: 1,
     idleTimeout: IDLE_TIMEOUT_S,
-    sendPingsAutomatically: 0,
+    sendPingsAutomatically: false,
     compression: uWS.DISABLED,
     upgrade: (response, request, context) => {
       if (greeting.size >= MAX_GREETINGS) {

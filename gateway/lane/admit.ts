@@ -7,6 +7,7 @@ import {
   MIN_IMAGE_SIDE_PX,
   PRESENTATION_ID_BYTES,
 } from "../../wire/limits.js";
+import { holdsCardNumber } from "../payments/card-number.js";
 import type { LanePurpose } from "../sites.js";
 
 const CURRENCY_PATTERN = /^[A-Z]{3}$/;
@@ -72,7 +73,8 @@ const chargeAllowed = ({ amountMinor, currency, orderRef }: Charge) =>
   amountMinor >= 1 &&
   amountMinor <= MAX_AMOUNT_MINOR &&
   CURRENCY_PATTERN.test(currency) &&
-  Buffer.byteLength(orderRef) <= MAX_ORDER_REF_BYTES;
+  Buffer.byteLength(orderRef) <= MAX_ORDER_REF_BYTES &&
+  !holdsCardNumber(orderRef);
 
 const sameCharge = (a: Charge, b: Charge | undefined) =>
   a.amountMinor === b?.amountMinor && a.currency === b.currency && a.orderRef === b.orderRef;

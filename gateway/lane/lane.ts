@@ -165,7 +165,7 @@ export class Lane implements PresentationLane {
     if (!admitted.ok) return { ok: false, code: "CHARGE_INVALID" };
     if (this.#current?.acting) return { ok: false, code: "BUSY" };
     this.#current?.replace();
-    this.#current = presentations.open(frame.presentationId.slice(), admitted.charge, this, () => {
+    this.#current = presentations.open(new Uint8Array(frame.presentationId), admitted.charge, this, () => {
       this.#current = undefined;
     });
     return this.#current === undefined

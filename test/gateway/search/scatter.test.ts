@@ -1,0 +1,194 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Msg, NatsConnection } from "@nats-io/transport-node";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { Scatter } from "../../../gateway/search/scatter.js";
+import { bus, decode, encode } from "../../../wire/codec.js";
+import { openLog } from "../../../wire/log.js";
+import { connectNats } from "../../../wire/nats.js";
+import { type LocalNats, startLocalNats } from "../../../wire/nats-server.js";
+import { MATCHER_QUEUE, searchSubject } from "../../../wire/subjects.js";
+
+const GALLERY = "g";
+const PARTITIONS = 3;
+const member = (digit: number) => new Uint8Array(16).fill(digit);
+const hex = (digit: number) => Buffer.from(member(digit)).toString("hex");
+
+describe("scatter", () => {
+  const dir = mkdtempSync(join(tmpdir(), "palmgate-scatter-"));
+  let server: LocalNats;
+  let nats: NatsConnection;
+  let matchers: NatsConnection;
+  let scatter: Scatter;
+  beforeAll(async () => {
+    server = await startLocalNats(dir);
+    const log = openLog("test");
+    nats = await connectNats({ url: server.url, name: "gateway", log });
+    matchers = await connectNats({ url: server.url, name: "matchers", log });
+    scatter = new Scatter(nats);
+  });
+  const subscriptions: { unsubscribe(): void }[] = [];
+  afterEach(async () => {
+    for (const each of subscriptions.splice(0)) each.unsubscribe();
+    await matchers.flush();
+    expect(scatter.active).toBe(0);
+  });
+  afterAll(async () => {
+    scatter.close();
+    await nats.close();
+    await matchers.close();
+    await server.stop();
+    rmSync(dir, { recursive: true, force: true });
+  });
+
+  /** A stand-in for a matcher: what it says, and nothing more. */
+  const serve = async (partition: number, answer: (message: Msg) => void) => {
+    const callback = (_: Error | null, message: Msg) => answer(message);
+    subscriptions.push(
+      matchers.subscribe(searchSubject(GALLERY, partition), { queue: MATCHER_QUEUE, callback }),
+    );
+    await matchers.flush();
+  };
+  const found = (partition: number, ...candidates: [number, number][]) =>
+    encode(bus.SearchReply, {
+      partition,
+      status: bus.SearchStatus.SEARCHED,
+      templates: 10,
+      candidates: candidates.map(([digit, similarity]) => ({ memberId: member(digit), similarity })),
+    });
+  const serveAll = async () => {
+    for (let p = 0; p < PARTITIONS; p++) await serve(p, (m) => m.respond(found(p, [p + 1, 0.25 * p])));
+  };
+  const ask = (deadlineMs: number) =>
+    scatter.ask({
+      gallery: GALLERY,
+      partitions: PARTITIONS,
+      modelId: "m",
+      signature: Float32Array.of(0.6, 0.8),
+      deadlineMs,
+    });
+
+  it("gathers all partitions and merges them by member", async () => {
+    await serveAll();
+    expect(await ask(2000)).toEqual({
+      complete: true,
+      missing: [],
+      templates: 30,
+      candidates: [
+        { member: hex(3), similarity: 0.5 },
+        { member: hex(2), similarity: 0.25 },
+        { member: hex(1), similarity: 0 },
+      ],
+    });
+  });
+
+  it("sends the probe as little-endian floats", async () => {
+    let asked: bus.SearchRequest | undefined;
+    await serve(0, (m) => {
+      asked = decode(bus.SearchRequest, m.data.slice());
+    });
+    await ask(50);
+    expect(asked?.modelId).toBe("m");
+    expect(Buffer.from(asked?.probe ?? []).toString("hex")).toBe("9a99193f" + "cdcc4c3f");
+  });
+
+  it("names a partition that nobody serves, long before the deadline", async () => {
+    await serve(0, (m) => m.respond(found(0)));
+    await serve(2, (m) => m.respond(found(2)));
+    const fromMs = performance.now();
+    expect(await ask(10_000)).toMatchObject({ complete: false, missing: [1], templates: 20 });
+    expect(performance.now() - fromMs).toBeLessThan(5000);
+  });
+
+  it("names a silent partition at the deadline", async () => {
+    await serveAll();
+    subscriptions.splice(1, 1)[0]?.unsubscribe();
+    await serve(1, () => {});
+    expect(await ask(150)).toMatchObject({ complete: false, missing: [1] });
+  });
+
+  it("asks a silent partition once more, and takes the second answer", async () => {
+    await serve(0, (m) => m.respond(found(0)));
+    await serve(2, (m) => m.respond(found(2)));
+    let asks = 0;
+    await serve(1, (m) => {
+      asks += 1;
+      if (asks === 2) m.respond(found(1, [7, 0.9]));
+    });
+    expect(await ask(2000)).toMatchObject({ complete: true, candidates: [{ member: hex(7) }] });
+    expect(asks).toBe(2);
+  });
+
+  it("asks a partition once more that nobody served at first", async () => {
+    await serve(0, (m) => m.respond(found(0)));
+    await serve(1, (m) => m.respond(found(1)));
+    const asked = ask(2000);
+    await serve(2, (m) => m.respond(found(2)));
+    expect(await asked).toMatchObject({ complete: true });
+  });
+
+  it.each([
+    ["not ready", encode(bus.SearchReply, { partition: 1, status: bus.SearchStatus.NOT_READY })],
+    ["of another model", encode(bus.SearchReply, { partition: 1, status: bus.SearchStatus.MODEL_MISMATCH })],
+    ["of another partition", encode(bus.SearchReply, { partition: 2, status: bus.SearchStatus.SEARCHED })],
+    ["no message", new Uint8Array([0x0a, 0xff])],
+    [
+      "no number",
+      encode(bus.SearchReply, {
+        partition: 1,
+        status: bus.SearchStatus.SEARCHED,
+        candidates: [{ memberId: member(1), similarity: Number.NaN }],
+      }),
+    ],
+    [
+      "no member id",
+      encode(bus.SearchReply, {
+        partition: 1,
+        status: bus.SearchStatus.SEARCHED,
+        candidates: [{ memberId: new Uint8Array(3), similarity: 1 }],
+      }),
+    ],
+  ])("takes an answer that is %s for none", async (_, reply) => {
+    await serve(0, (m) => m.respond(found(0)));
+    await serve(2, (m) => m.respond(found(2)));
+    await serve(1, (m) => m.respond(reply));
+    expect(await ask(2000)).toMatchObject({ complete: false, missing: [1] });
+  });
+
+  it("keeps scatters under way apart", async () => {
+    for (let p = 0; p < PARTITIONS; p++) {
+      await serve(p, (m) => {
+        const probe = Uint8Array.from(decode(bus.SearchRequest, m.data)?.probe ?? []);
+        const [first = 0] = new Float32Array(probe.buffer);
+        m.respond(found(p, [Math.round(first * 10), 0.5]));
+      });
+    }
+    const asked = [1, 2, 3, 4].map((digit) =>
+      scatter.ask({
+        gallery: GALLERY,
+        partitions: PARTITIONS,
+        modelId: "m",
+        signature: Float32Array.of(digit / 10, 0),
+        deadlineMs: 2000,
+      }),
+    );
+    const members = (await Promise.all(asked)).map((each) => each.candidates.map((one) => one.member));
+    expect(members).toEqual([[hex(1)], [hex(2)], [hex(3)], [hex(4)]]);
+  });
+
+  it("answers with everything missing while the server is away, and with all of it when it is back", async () => {
+    await serveAll();
+    await server.kill();
+    expect(await ask(100)).toMatchObject({ complete: false, missing: [0, 1, 2] });
+    const back = Promise.all([nats, matchers].map(reconnected));
+    await server.restart();
+    await back;
+    await matchers.flush();
+    expect(await ask(2000)).toMatchObject({ complete: true });
+  });
+});
+
+async function reconnected(connection: NatsConnection): Promise<void> {
+  for await (const status of connection.status()) if (status.type === "reconnect") return;
+}
