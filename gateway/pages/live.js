@@ -81,7 +81,7 @@ const laneHeader = (lane) =>
   );
 
 function waitingCard(lane) {
-  const words = lane.connected ? "Waiting for a palm" : "The lane's agent is away";
+  const words = lane.connected ? "Waiting for a palm" : "The agent of this lane is not connected";
   return element(
     "li",
     { className: "lane", data: { lane: lane.deviceId } },
@@ -89,7 +89,7 @@ function waitingCard(lane) {
     element(
       "div",
       { className: "said" },
-      element("p", { className: "verdict", textContent: "Ready" }),
+      element("p", { className: "verdict", textContent: lane.connected ? "Ready" : "Away" }),
       element("p", { className: "reason", textContent: words }),
     ),
   );
@@ -173,8 +173,8 @@ function showStatus({ status, stats }) {
   const counters = [
     ["Decisions", count(stats.decisions), ""],
     ["Granted", count(stats.granted), share],
-    ["Half within", time(stats.p50Ms), "last minute"],
-    ["95 % within", time(stats.p95Ms), "last minute"],
+    ["Median of the last minute", time(stats.p50Ms), ""],
+    ["95th percentile of it", time(stats.p95Ms), ""],
     ["Partitions ready", `${ready} / ${partitions}`, ""],
     ["Members", count(stats.members), ""],
   ];

@@ -48,8 +48,8 @@ export async function openPayments(deps: PaymentsDeps): Promise<Payments> {
   const processor = deps.processor ?? sandboxProcessor({ path: join(deps.dataDir, "sandbox-ledger") });
   const log = openPaymentLog(deps.eventLog);
   const onStep = (step: bus.PaymentStep) => metrics.payment(bus.PaymentStep[step] ?? "UNKNOWN");
-  const own = boundedSet(MAX_OWN);
-  const refused = boundedSet(MAX_REFUSED);
+  const own = boundedMap<true>(MAX_OWN);
+  const refusedAtUnixMs = boundedMap<number>(MAX_REFUSED);
 
   const settler = openSettler({
     log: deps.log,
@@ -61,13 +61,13 @@ export async function openPayments(deps: PaymentsDeps): Promise<Payments> {
           onStep,
           wasGranted: members.wasGranted,
           grantsKnown: () => members.decisionsLag() === 0,
-          refusedHere: refused.has,
+          refusedAtUnixMs: refusedAtUnixMs.get,
         },
         presentationHex,
       );
       if (settled === "SETTLED") {
         own.delete(presentationHex);
-        refused.delete(presentationHex);
+        refusedAtUnixMs.delete(presentationHex);
       }
       return settled;
     },
@@ -79,7 +79,7 @@ export async function openPayments(deps: PaymentsDeps): Promise<Payments> {
     },
   });
   const stopListening = members.onGranted((presentationHex) =>
-    settler.add(presentationHex, own.has(presentationHex) ? 0 : OTHERS_AFTER_MS),
+    settler.add(presentationHex, own.get(presentationHex) ? 0 : OTHERS_AFTER_MS),
   );
 
   const payDeps: PayDeps = {
@@ -88,7 +88,7 @@ export async function openPayments(deps: PaymentsDeps): Promise<Payments> {
     onStep,
     nowMs: () => performance.now(),
     settleSoon: (presentationHex) => {
-      refused.add(presentationHex);
+      refusedAtUnixMs.set(presentationHex, Date.now());
       settler.add(presentationHex, 0);
     },
   };
@@ -96,9 +96,9 @@ export async function openPayments(deps: PaymentsDeps): Promise<Payments> {
   return {
     pay: (memberHex, instrument, { presentationId, site, charge, deadlineAtMs }) => {
       const presentationHex = toHex(presentationId);
-      own.add(presentationHex);
+      own.set(presentationHex, true);
       // Asked anew: an earlier refusal no longer stands.
-      refused.delete(presentationHex);
+      refusedAtUnixMs.delete(presentationHex);
       return pay(payDeps, {
         presentationHex,
         presentationId,
@@ -118,15 +118,15 @@ export async function openPayments(deps: PaymentsDeps): Promise<Payments> {
   };
 }
 
-/** A set that forgets its oldest entries. */
-function boundedSet(maxEntries: number) {
-  const entries = new Set<string>();
+/** A map that forgets its oldest entries. */
+function boundedMap<V>(maxEntries: number) {
+  const entries = new Map<string, V>();
   return {
-    has: (entry: string) => entries.has(entry),
-    delete: (entry: string) => entries.delete(entry),
-    add: (entry: string) => {
-      entries.add(entry);
-      const [oldest] = entries;
+    get: (key: string) => entries.get(key),
+    delete: (key: string) => entries.delete(key),
+    set: (key: string, value: V) => {
+      entries.set(key, value);
+      const [oldest] = entries.keys();
       if (entries.size > maxEntries && oldest !== undefined) entries.delete(oldest);
     },
   };

@@ -47,8 +47,11 @@ export interface SettleDeps {
   wasGranted(presentationHex: string): boolean;
   /** False while decisions in the log are still unread here: "not granted" then means nothing. */
   grantsKnown(): boolean;
-  /** This very process refused the lane last: no need to wait whether a granted decision comes on record. */
-  refusedHere(presentationHex: string): boolean;
+  /**
+   * When this very process refused the lane: steps up to then need not wait for a granted decision to come on record.
+   * A later step is that of a presentation that was repeated.
+   */
+  refusedAtUnixMs(presentationHex: string): number | undefined;
   onStep(step: bus.PaymentStep): void;
 }
 
@@ -68,12 +71,13 @@ export async function settle(
   if (isEnd(event.step)) return "SETTLED";
   const granted = deps.wasGranted(presentationHex);
   // Asked after the read: a presentation that is repeated meanwhile takes its refusal back before it writes a step.
-  const ageMs = deps.refusedHere(presentationHex) ? GIVE_UP_AFTER_MS : nowUnixMs - event.atUnixMs;
+  const refusedHere = event.atUnixMs <= (deps.refusedAtUnixMs(presentationHex) ?? 0);
+  const ageMs = refusedHere ? GIVE_UP_AFTER_MS : nowUnixMs - event.atUnixMs;
   switch (nextAction(event.step, ageMs, granted)) {
     case "CAPTURE":
       return capture(deps, presentationHex, last.at);
     case "GIVE_UP": {
-      if (!deps.grantsKnown() && !deps.refusedHere(presentationHex)) return "LATER";
+      if (!deps.grantsKnown() && !refusedHere) return "LATER";
       const at = await record(deps, presentationHex, last.at, nextStep(event, PaymentStep.UNKNOWN));
       return at ? resolve(deps, presentationHex, at) : "LATER";
     }
