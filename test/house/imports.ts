@@ -1,0 +1,58 @@
+// Who imports whom. Works on the text: every form that names a module (import, export from, import type, import(),
+// require(), new URL(.., import.meta.url), threadFile()) is one pattern each.
+import { posix } from "node:path";
+
+const SPECIFIERS = [
+  /\bfrom\s*["']([^"'\n]+)["']/g,
+  /\bimport\s*["']([^"'\n]+)["']/g,
+  /\b(?:import|require)\s*\(\s*["'`]([^"'`\n]+)["'`]/g,
+  /\bnew URL\(\s*["'`]([^"'`\n]+\.(?:js|ts|mjs))["'`]/g,
+  /\bthreadFile\(\s*["'`]([^"'`\n]+)["'`]/g,
+];
+/** An import whose target is not written down cannot be checked. */
+const COMPUTED = /\bimport\s*\(\s*(?!["'`\s])|\bimport\s*\(\s*`[^`]*\$\{/;
+
+/** What each room may import besides itself. `cli` and `bench` put the others together. */
+const MAY_IMPORT: Record<string, readonly string[]> = {
+  wire: [],
+  palm: [],
+  records: ["wire"],
+  "edge-agent": ["palm", "records", "wire"],
+  gateway: ["palm", "records", "wire"],
+  matcher: ["palm", "records", "wire"],
+  bench: ["wire", "palm", "records", "edge-agent", "gateway", "matcher", "cli"],
+  cli: ["wire", "palm", "records", "edge-agent", "gateway", "matcher", "bench"],
+};
+
+export const ROOMS = Object.keys(MAY_IMPORT);
+
+export interface SourceFile {
+  /** From the root, with forward slashes. */
+  path: string;
+  text: string;
+}
+
+/** Every breach of the import rules, one line each; empty when the house is in order. */
+export function importViolations(files: SourceFile[]): string[] {
+  return files.flatMap(({ path, text }) => {
+    const room = path.split("/", 1)[0] ?? "";
+    const allowed = MAY_IMPORT[room];
+    if (!allowed) return [];
+    const wrong = specifiersIn(text)
+      .map((specifier) => ({ specifier, to: roomOf(path, specifier) }))
+      .filter(({ to }) => to !== undefined && to !== room && !allowed.includes(to))
+      .map(({ specifier }) => `${path} must not import ${specifier}`);
+    return COMPUTED.test(text) ? [...wrong, `${path} imports a computed name`] : wrong;
+  });
+}
+
+function specifiersIn(text: string): string[] {
+  return SPECIFIERS.flatMap((pattern) => [...text.matchAll(pattern)].map(([, specifier = ""]) => specifier));
+}
+
+/** The first folder of what a relative specifier names (dist/ mirrors the tree); nothing for a package. */
+function roomOf(importer: string, specifier: string): string | undefined {
+  if (!specifier.startsWith(".")) return undefined;
+  const path = posix.normalize(posix.join(posix.dirname(importer), specifier));
+  return path.replace(/^dist\//, "").split("/", 1)[0];
+}
