@@ -6,6 +6,7 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import sharp from "sharp";
 import { type GreyImage, renderSample, synthesiseIdentity } from "../../palm/index.js";
+import { UsageError } from "../../wire/config.js";
 import { MAX_FRAMES_PER_PRESENTATION, MAX_TEMPLATES_PER_MEMBER } from "../../wire/limits.js";
 
 export interface Person {
@@ -37,7 +38,7 @@ const IMAGE_NAME = /^([^_]+)_.*\.(png|jpe?g|bmp)$/i;
 
 /**
  * People from DIR/<palm>/<session>_<anything>.png|jpg|bmp: enrolled from the first session, presented from the others.
- * @throws when the folder holds no palm with two sessions, saying what it should look like
+ * @throws UsageError when the folder holds no palm with two sessions, saying what it should look like
  */
 export async function peopleFromFolder(dir: string): Promise<Person[]> {
   const people: Person[] = [];
@@ -59,7 +60,7 @@ export async function peopleFromFolder(dir: string): Promise<Person[]> {
     });
   }
   if (people.length === 0) {
-    throw new Error(
+    throw new UsageError(
       `${dir}: no palm with two sessions found. Give a folder with one folder per palm, each with files <session>_<sample>.png.`,
     );
   }

@@ -1,0 +1,59 @@
+// The newcomer's command: it prepares, runs, counts and ends by itself, leaving nothing behind.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import type { Summary } from "../../cli/demo/tally.js";
+import { PALMGATE_JS } from "../../cli/stack/child.js";
+
+async function demo(args: string[], tmp: string): Promise<{ code: number; stdout: string; stderr: string }> {
+  const child = spawn(process.execPath, [PALMGATE_JS, "demo", ...args], {
+    env: { ...process.env, TMPDIR: tmp },
+  });
+  let stdout = "";
+  let stderr = "";
+  child.stdout.on("data", (chunk) => {
+    stdout += chunk;
+  });
+  child.stderr.on("data", (chunk) => {
+    stderr += chunk;
+  });
+  const [code] = await once(child, "close");
+  return { code: Number(code), stdout, stderr };
+}
+
+describe("palmgate demo", () => {
+  it("recognises its members and nobody else, shows progress, prints one JSON object, tidies up", async () => {
+    const tmp = mkdtempSync(join(tmpdir(), "palmgate-demo-test-"));
+    const { code, stdout, stderr } = await demo(
+      ["--members", "40", "--for", "6s", "--pause-ms", "50", "--port", "0", "--json"],
+      tmp,
+    );
+    expect(stderr).toContain("enrolling members: 40 of 40");
+    expect(code).toBe(0);
+    const summary = JSON.parse(stdout) as Summary;
+    expect(summary).toMatchObject({
+      wrong: 0,
+      missed: 0,
+      undecided: 0,
+      members: 40,
+      partitions: 8,
+      transport: "uws-native",
+    });
+    expect(summary.granted).toBeGreaterThan(0);
+    expect(summary.noMatch).toBeGreaterThan(0);
+    expect(summary.p99Ms).not.toBeNull();
+    expect(readdirSync(tmp)).toEqual([]);
+    rmSync(tmp, { recursive: true, force: true });
+  });
+
+  it("says how a folder of palms must look when it is given another", async () => {
+    const empty = mkdtempSync(join(tmpdir(), "palmgate-no-palms-"));
+    const { code, stderr } = await demo(["--palms", empty], empty);
+    expect(code).not.toBe(0);
+    expect(stderr).toContain("<session>_<sample>.png");
+    rmSync(empty, { recursive: true, force: true });
+  });
+});

@@ -1,0 +1,210 @@
+// Everything that must be refused at the front door: each a coded error or a closed socket, a counter, and nobody let in.
+import { generateKeyPairSync, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { WebSocket } from "ws";
+import { loadDeviceKey, signHello } from "../../edge-agent/device-key.js";
+import { decode, edge, encode } from "../../wire/codec.js";
+import { MAX_EDGE_MESSAGE_BYTES } from "../../wire/limits.js";
+import { gatewayMetric, openSite, present, type Site, seen } from "./support.js";
+
+const ABNORMAL_CLOSURE = 1006;
+const DEVICE = "gate-1";
+const VERSION = 1;
+
+/** A link held by hand: what a bad agent can do that ours never does. */
+class RawLink {
+  readonly #socket: WebSocket;
+  readonly #inbox: edge.ServerMessage[] = [];
+  #wake: (() => void) | undefined;
+  readonly closed: Promise<number>;
+
+  constructor(gatewayUrl: string) {
+    this.#socket = new WebSocket(`${gatewayUrl.replace("http", "ws")}/link`);
+    this.#socket.on("message", (data: Buffer) => {
+      const message = decode(edge.ServerMessage, data);
+      if (message) this.#inbox.push(message);
+      this.#wake?.();
+    });
+    this.#socket.on("error", () => {});
+    this.closed = once(this.#socket, "close").then(([code]) => Number(code));
+    this.closed.then(() => this.#wake?.());
+  }
+
+  /** The next message that has this field. */
+  async next<K extends "challenge" | "welcome" | "error" | "decision">(
+    kind: K,
+  ): Promise<NonNullable<edge.ServerMessage[K]>> {
+    for (;;) {
+      const at = this.#inbox.findIndex((message) => message[kind]);
+      const found = this.#inbox.splice(at, at < 0 ? 0 : 1)[0]?.[kind];
+      if (found) return found as NonNullable<edge.ServerMessage[K]>;
+      if (this.#socket.readyState === WebSocket.CLOSED) throw new Error(`closed without a ${kind}`);
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  /** The nonce of this connection's Challenge. */
+  async nonce(): Promise<Uint8Array> {
+    return (await this.next("challenge")).nonce ?? new Uint8Array();
+  }
+
+  /** The next error: its code's name and all else that it says. */
+  async error(): Promise<edge.Error.$Properties & { name: string }> {
+    const error = await this.next("error");
+    return { ...error, name: edge.ErrorCode[error.code ?? 0] ?? "" };
+  }
+
+  /** No decision came, so far. */
+  sawDecision(): boolean {
+    return this.#inbox.some((message) => message.decision);
+  }
+
+  send(message: edge.ClientMessage.$Properties): void {
+    this.#socket.send(encode(edge.ClientMessage, message));
+  }
+
+  sendBytes(bytes: Uint8Array): void {
+    this.#socket.send(bytes);
+  }
+
+  close(): void {
+    this.#socket.terminate();
+  }
+}
+
+describe("the front door", () => {
+  let site: Site;
+  beforeAll(async () => {
+    site = await openSite({ matchers: 1, partitions: 2, replicas: 1 });
+    await site.enrol(1);
+  });
+  afterAll(() => site?.close());
+
+  const key = () => loadDeviceKey(site.stack.deviceKeyFile(DEVICE));
+  const errors = (code: keyof typeof edge.ErrorCode) =>
+    gatewayMetric(site.stack, `palmgate_link_errors_total{code="${code}"}`);
+  const hello = (
+    nonce: Uint8Array,
+    signingKey = key(),
+    version = VERSION,
+  ): edge.ClientMessage.$Properties => ({
+    hello: {
+      deviceId: DEVICE,
+      protocolVersion: version,
+      signature: signHello(signingKey, nonce, version, DEVICE),
+    },
+  });
+  async function welcomed(): Promise<RawLink> {
+    const link = new RawLink(site.stack.gatewayUrl);
+    link.send(hello(await link.nonce()));
+    await link.next("welcome");
+    return link;
+  }
+  async function refusedHello(
+    make: (nonce: Uint8Array) => edge.ClientMessage.$Properties,
+  ): Promise<edge.Error.$Properties & { name: string }> {
+    const link = new RawLink(site.stack.gatewayUrl);
+    link.send(make(await link.nonce()));
+    const error = await link.error();
+    expect(error.fatal).toBe(true);
+    await link.closed;
+    return error;
+  }
+
+  it("refuses an old protocol version and names the versions that would do", async () => {
+    const before = await errors("VERSION_UNSUPPORTED");
+    const error = await refusedHello((nonce) => hello(nonce, key(), 0));
+    expect(error.name).toBe("VERSION_UNSUPPORTED");
+    expect(error.protocolVersions).toEqual([VERSION]);
+    expect(await errors("VERSION_UNSUPPORTED")).toBe(before + 1);
+  });
+
+  it("refuses a wrong key", async () => {
+    const { privateKey } = generateKeyPairSync("ed25519");
+    const error = await refusedHello((nonce) => hello(nonce, privateKey));
+    expect(error.name).toBe("UNAUTHENTICATED");
+  });
+
+  it("refuses a Hello that was recorded on another connection", async () => {
+    const first = new RawLink(site.stack.gatewayUrl);
+    const recorded = hello(await first.nonce());
+    first.close();
+    const error = await refusedHello(() => recorded);
+    expect(error.name).toBe("UNAUTHENTICATED");
+  });
+
+  it("refuses frames before the Hello", async () => {
+    const error = await refusedHello(() => ({ frame: { presentationId: randomBytes(16) } }));
+    expect(error.name).toBe("HELLO_EXPECTED");
+  });
+
+  it("cuts off an oversized frame, decides nothing, and goes on with others", async () => {
+    const link = await welcomed();
+    link.send({
+      frame: { presentationId: randomBytes(16), image: new Uint8Array(MAX_EDGE_MESSAGE_BYTES + 1) },
+    });
+    expect(await link.closed).toBe(ABNORMAL_CLOSURE);
+    expect(link.sawDecision()).toBe(false);
+    const next = await welcomed();
+    next.close();
+  });
+
+  it("refuses a frame whose bytes are not its declared size", async () => {
+    const link = await welcomed();
+    link.send({
+      frame: {
+        presentationId: randomBytes(16),
+        encoding: edge.Encoding.GRAY8,
+        widthPx: 128,
+        heightPx: 128,
+        stage: edge.Stage.ROI,
+        modality: edge.Modality.VISIBLE,
+        image: new Uint8Array(100),
+      },
+    });
+    expect((await link.error()).name).toBe("BAD_IMAGE");
+    expect(link.sawDecision()).toBe(false);
+    link.close();
+  });
+
+  it("closes on bytes that are no message", async () => {
+    const link = await welcomed();
+    link.sendBytes(new Uint8Array([0x0a, 0xff, 0xff]));
+    expect((await link.error()).name).toBe("MALFORMED");
+    await link.closed;
+  });
+
+  it("refuses a passage token that was never given, and one reported before", async () => {
+    const gate = await site.lane(DEVICE);
+    const end = await present(gate, 1);
+    expect(seen(end)).toMatchObject({ granted: true });
+    if (end.kind !== "decision") throw new Error("no decision");
+    await gate.close(); // it has reported the passage; the raw link now takes its place and replays the report
+    const link = await welcomed();
+    const { presentationId = null, passageToken = null } = end.decision;
+    for (const token of [passageToken, randomBytes(16)]) {
+      link.send({
+        gateReport: {
+          presentationId,
+          passageToken: token,
+          passage: edge.Passage.OPENED,
+          atUnixMs: Date.now(),
+        },
+      });
+      const error = await link.error();
+      expect(error.name).toBe("TOKEN_INVALID");
+    }
+    link.close();
+  });
+
+  it("closes the older link when the same device connects again", async () => {
+    const older = await welcomed();
+    const newer = await welcomed();
+    expect((await older.error()).name).toBe("DUPLICATE_DEVICE");
+    await older.closed;
+    newer.close();
+  });
+});

@@ -1,0 +1,159 @@
+// What the system tests share: a whole Palmgate of real processes, people with synthetic palms, lanes to present them at.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Person, syntheticPerson } from "../../cli/demo/people.js";
+import { type Enrolment, type OperatorApi, operatorApi } from "../../cli/operator-api.js";
+import { GALLERY, type Stack, type StackOptions, startStack, waitReady } from "../../cli/stack/stack.js";
+import {
+  type Agent,
+  type AgentOptions,
+  type PresentationEnd,
+  type PresentOptions,
+  startAgent,
+} from "../../edge-agent/agent.js";
+import { loadDeviceKey } from "../../edge-agent/device-key.js";
+import { greyImage } from "../../edge-agent/source/source.js";
+import { edge } from "../../wire/codec.js";
+import { openLog } from "../../wire/log.js";
+
+const READY_DEADLINE_MS = 60_000;
+
+export const DEVICES = [
+  { id: "gate-1", site: "north", purpose: "ENTRY" },
+  { id: "till-1", site: "south", purpose: "PAY" },
+] as const;
+
+export interface Site {
+  stack: Stack;
+  api: OperatorApi;
+  /** Agents closed at the end. */
+  lane(deviceId: string, options?: Partial<AgentOptions>): Promise<Agent>;
+  /** Enrols the person of that seed with a sandbox card. */
+  enrol(seed: number, token?: string): Promise<Enrolment>;
+  close(): Promise<void>;
+}
+
+/** Starts nats-server, gateway and matchers and waits until every partition is served. */
+export async function openSite(options: Partial<StackOptions> = {}): Promise<Site> {
+  const dir = mkdtempSync(join(tmpdir(), "palmgate-system-"));
+  const agents: Agent[] = [];
+  const stack = await startStack({
+    dir,
+    matchers: 2,
+    partitions: 4,
+    replicas: 2,
+    devices: [...DEVICES],
+    ...options,
+  }).catch((error: unknown) => {
+    rmSync(dir, { recursive: true, force: true });
+    throw error;
+  });
+  const close = async () => {
+    await Promise.all(agents.map((agent) => agent.close()));
+    await stack.close();
+    rmSync(dir, { recursive: true, force: true });
+  };
+  try {
+    await waitReady(stack, READY_DEADLINE_MS);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  const api = operatorApi(stack.gatewayUrl, stack.operatorToken);
+  return {
+    stack,
+    api,
+    close,
+    lane: async (deviceId, extra = {}) => {
+      const key = loadDeviceKey(stack.deviceKeyFile(deviceId));
+      const agent = await startAgent({
+        gateway: stack.gatewayUrl,
+        deviceId,
+        key,
+        log: openLog("test-lane"),
+        ...extra,
+      });
+      agents.push(agent);
+      return agent;
+    },
+    enrol: (seed, token = "tok_approve") => enrol(api, syntheticPerson(seed), token),
+  };
+}
+
+async function enrol(api: OperatorApi, person: Person, token: string): Promise<Enrolment> {
+  const images = await person.enrolment();
+  const answer = await api.enrol({
+    gallery: GALLERY,
+    captures: images.map(({ width, height, pixels }) => ({
+      encoding: edge.Encoding.GRAY8,
+      widthPx: width,
+      heightPx: height,
+      modality: edge.Modality.VISIBLE,
+      position: 1,
+      image: pixels,
+    })),
+    consents: [edge.Purpose.ENTRY, edge.Purpose.PAY],
+    instrument: { processor: "sandbox", token, brand: "visa", last4: "4242" },
+  });
+  if (!answer.ok) throw new Error(`enrolment refused: ${answer.code} ${answer.message}`);
+  return answer.body;
+}
+
+/** The n-th presentation of the person of that seed. */
+export async function present(
+  agent: Agent,
+  seed: number,
+  n = 0,
+  options: PresentOptions = {},
+): Promise<PresentationEnd> {
+  const images = await syntheticPerson(seed).presentation(n);
+  return agent.present(
+    images.map((image) => greyImage(image)),
+    options,
+  );
+}
+
+export interface Seen {
+  outcome: keyof typeof edge.Outcome | "NO_DECISION";
+  reason: string;
+  granted: boolean;
+  pairwiseId: string;
+  roundTripMs: number;
+}
+
+/** A presentation's end as the tests read it. */
+export function seen(end: PresentationEnd): Seen {
+  if (end.kind !== "decision") {
+    return {
+      outcome: "NO_DECISION",
+      reason: end.kind === "error" ? end.code : end.kind,
+      granted: false,
+      pairwiseId: "",
+      roundTripMs: Number.NaN,
+    };
+  }
+  const { outcome, reason, granted, pairwiseId } = end.decision;
+  return {
+    outcome: edge.Outcome[outcome ?? 0] as keyof typeof edge.Outcome,
+    reason: edge.Reason[reason ?? 0] ?? "",
+    granted: granted ?? false,
+    pairwiseId: pairwiseId ?? "",
+    roundTripMs: end.roundTripMs,
+  };
+}
+
+/** One sample of a metric of the gateway, by its name and labels as Prometheus reads them. */
+export async function gatewayMetric(stack: Stack, series: string): Promise<number> {
+  const text = await (await fetch(`${stack.gatewayOpsUrl()}/metrics`)).text();
+  const line = text.split("\n").find((each) => each.startsWith(`${series} `));
+  if (line === undefined) throw new Error(`the gateway serves no ${series}`);
+  return Number(line.slice(series.length + 1));
+}
+
+/** Waits until `holds` does, asking again as soon as the last answer is in. For states that only polling shows. */
+export async function until(what: string, deadlineMs: number, holds: () => Promise<boolean>): Promise<void> {
+  const deadlineAt = Date.now() + deadlineMs;
+  while (Date.now() < deadlineAt) if (await holds().catch(() => false)) return;
+  throw new Error(`${what}: not within ${deadlineMs} ms`);
+}
