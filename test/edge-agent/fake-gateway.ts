@@ -205,6 +205,15 @@ export class FakeConnection {
     );
   }
 
+  /**
+   * The agent has seen and acted on all that was said before. Two heartbeats: the first may have been on its way
+   * already; the second left the agent a whole interval later.
+   */
+  async settled(): Promise<void> {
+    await this.nextHeartbeat();
+    await this.nextHeartbeat();
+  }
+
   /** As a dead machine: the socket stays, nothing is read and nothing is said. */
   freeze(): void {
     this.socket.pause();

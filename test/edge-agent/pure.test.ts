@@ -139,6 +139,15 @@ describe("the law of the gate", () => {
     );
   });
 
+  it("counts what it cannot know against opening: after a slow exchange the gateway may be later than it said", () => {
+    const clock = new GatewayClock({ sentMs: NOW_MS, receivedMs: NOW_MS + 300, gatewayMs: NOW_MS + 300 });
+    const decision = { granted: true, outcome: edge.Outcome.MATCH, passageToken: new Uint8Array(16) };
+    const verdictAt = (validUntilUnixMs: number) =>
+      mayOpen({ ...decision, validUntilUnixMs }, clock.latestMs(NOW_MS + 300), new TokenMemory());
+    expect(verdictAt(NOW_MS + 450)).toBe("EXPIRED");
+    expect(verdictAt(NOW_MS + 602)).toBe("OPEN");
+  });
+
   it.each([0, 15, 17])("stays shut for a token of %i bytes", (length) => {
     const decision = {
       granted: true,
