@@ -1,0 +1,158 @@
+// `palmgate bench search`: does the graph find what exact search finds, and what does each cost?
+//
+// Two sets of signatures, both named in the output: drawn like real ones (see drawn-signatures.ts) and random unit
+// vectors, on which no graph can do well: real signatures are not like that.
+import { fileURLToPath } from "node:url";
+import { z } from "zod";
+import { HNSW_EF_CONSTRUCTION, HNSW_EF_SEARCH, HNSW_LINKS } from "../matcher/index/hnsw-index.js";
+import { loadCalibration, thresholdFor } from "../palm/index.js";
+import { helpText, readSettings, type Settings, type Values } from "../wire/config.js";
+import { describe, type Similarities } from "./drawn-signatures.js";
+import { capturesOf, drawGallery, drawnLikeReal, randomVectors } from "./search-data.js";
+import { measure, type SearchResult } from "./search-measure.js";
+import { seeded } from "./seeded.js";
+
+/** As the demo's policy: one stranger in a thousand presentations may get somebody's name. */
+const TARGET_FPIR = 1e-3;
+/** Pairs for the side-by-side look at similarities. */
+const DESCRIBED_IDENTITIES = 1000;
+const RANDOM_DIMENSION = 384;
+const DATA_SETS = ["drawn", "random"] as const;
+const MAX_MEMBERS = 1_000_000;
+
+const root = new URL(import.meta.url.endsWith(".ts") ? "../" : "../../", import.meta.url);
+const beside = (path: string) => fileURLToPath(new URL(path, root));
+const count = (fallback: number, max: number) => z.coerce.number().int().min(1).max(max).default(fallback);
+
+const SETTINGS = {
+  members: {
+    option: "members",
+    value: "N,N",
+    help: "gallery sizes",
+    schema: z
+      .string()
+      .default("10000,50000")
+      .transform((text) => text.split(",").map(Number))
+      .pipe(z.array(z.number().int().min(1).max(MAX_MEMBERS)).min(1)),
+  },
+  templates: { option: "templates", value: "N", help: "templates per member", schema: count(1, 8) },
+  probes: {
+    option: "probes",
+    value: "N",
+    help: "probes, half of them mated",
+    schema: count(2000, 1_000_000),
+  },
+  fit: {
+    option: "fit",
+    value: "N",
+    help: "synthetic palms that are signed to fit the drawn set",
+    schema: count(1000, 20_000),
+  },
+  data: {
+    option: "data",
+    value: "drawn,random",
+    help: "data sets",
+    schema: z
+      .string()
+      .default(DATA_SETS.join())
+      .transform((text) => text.split(","))
+      .pipe(z.array(z.enum(DATA_SETS)).min(1)),
+  },
+  seed: { option: "seed", value: "N", help: "of everything that is drawn", schema: count(1, 2 ** 31) },
+  links: { option: "links", value: "N", help: "HNSW links (M)", schema: count(HNSW_LINKS, 128) },
+  efConstruction: {
+    option: "ef-construction",
+    value: "N",
+    help: "HNSW efConstruction",
+    schema: count(HNSW_EF_CONSTRUCTION, 4096),
+  },
+  efSearch: { option: "ef-search", value: "N", help: "HNSW ef", schema: count(HNSW_EF_SEARCH, 4096) },
+  model: {
+    option: "model",
+    value: "FILE",
+    help: "signature model",
+    schema: z.string().default(beside("model/signature.onnx")),
+  },
+  calibration: {
+    option: "calibration",
+    value: "FILE",
+    help: "its calibration",
+    schema: z.string().default(beside("model/calibration.json")),
+  },
+  json: { option: "json", help: "one JSON object on stdout", flag: true, schema: z.boolean().default(false) },
+} satisfies Settings;
+
+interface DataSet {
+  name: (typeof DATA_SETS)[number];
+  how: string;
+  similarities: { signed?: Similarities; drawn: Similarities };
+  results: SearchResult[];
+}
+
+export async function run(argv: string[]): Promise<number> {
+  if (argv.includes("--help")) {
+    process.stdout.write(
+      helpText(
+        "palmgate bench search [options]",
+        "Agreement of the HNSW index with exact search, and CPU per query, on signatures drawn like real ones\n" +
+          "and on random unit vectors.",
+        SETTINGS,
+      ),
+    );
+    return 0;
+  }
+  const settings = readSettings(SETTINGS, argv);
+  const dataSets: DataSet[] = [];
+  for (const name of settings.data) dataSets.push(await measureSet(name, settings));
+  const { links, efConstruction, efSearch, seed } = settings;
+  const report = { index: { links, efConstruction, efSearch }, seed, dataSets };
+  process.stdout.write(settings.json ? `${JSON.stringify(report)}\n` : table(report));
+  return 0;
+}
+
+async function measureSet(name: DataSet["name"], settings: Values<typeof SETTINGS>): Promise<DataSet> {
+  const random = seeded(settings.seed);
+  const { source, how, signed } =
+    name === "drawn" ? await drawnLikeReal(settings, say) : randomVectors(RANDOM_DIMENSION);
+  const look = Array.from({ length: DESCRIBED_IDENTITIES }, () => capturesOf(source, random, 2));
+  const calibration = await loadCalibration(settings.calibration);
+  const results = settings.members.map((members) => {
+    const threshold = thresholdFor(calibration, TARGET_FPIR / (members * settings.templates));
+    say(`${name}: drawing ${members} members`);
+    const gallery = drawGallery(source, random, members, settings, threshold);
+    return measure(gallery, settings, (text) => say(`${name}, ${members} members: ${text}`));
+  });
+  return { name, how, similarities: { ...(signed ? { signed } : {}), drawn: describe(look) }, results };
+}
+
+const say = (text: string) => process.stderr.write(`bench search: ${text}\n`);
+
+function table({ index, dataSets }: { index: object; dataSets: DataSet[] }): string {
+  const lines = [`HNSW ${JSON.stringify(index)}`];
+  for (const { name, how, similarities, results } of dataSets) {
+    const quantiles = ({ mated, nonMated }: Similarities) =>
+      `mated 5/50/95 %: ${mated.map(three)}; non-mated 50/99/99.99 %: ${nonMated.map(three)}`;
+    lines.push("", `${name}: ${how}`);
+    if (similarities.signed) lines.push(`  signed similarities  ${quantiles(similarities.signed)}`);
+    lines.push(`  drawn similarities   ${quantiles(similarities.drawn)}`);
+    for (const { members, templates, agreement, cpuMsPerQuery, threshold, ...result } of results) {
+      const { hnsw, exact, bruteForceNative } = cpuMsPerQuery;
+      lines.push(
+        `  ${members} members, ${templates} templates, threshold ${three(threshold)}, ${agreement.all.probes} probes`,
+        `    agreement, first member     ${rates(agreement, "top1")}`,
+        `    agreement, above threshold  ${rates(agreement, "aboveThreshold")}`,
+        `    CPU ms per query            hnsw ${three(hnsw)}, exact ${three(exact)} (x ${three(exact / hnsw)}), ` +
+          `hnswlib brute force ${three(bruteForceNative)} (x ${three(bruteForceNative / hnsw)})`,
+        `    CPU ms to add a template    ${three(result.buildCpuMsPerTemplate)}`,
+      );
+    }
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+const three = (n: number): string => n.toFixed(3);
+const rates = (
+  { all, mated, nonMated }: SearchResult["agreement"],
+  which: "top1" | "aboveThreshold",
+): string =>
+  `${all[which].toFixed(5)} (mated ${mated[which].toFixed(5)}, non-mated ${nonMated[which].toFixed(5)})`;
