@@ -1,0 +1,206 @@
+// The agent as an operator runs it: a process of its own, from the command line.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  watch,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import sharp from "sharp";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { PALMGATE_JS } from "../../cli/stack/child.js";
+import { loadDeviceKey, makeDeviceKey, publicKeyBase64 } from "../../edge-agent/device-key.js";
+import { edge } from "../../wire/codec.js";
+import { openGateway } from "./lane.js";
+
+interface Sandbox {
+  dir: string;
+  palms: string;
+  keyFile: string;
+  /** Whatever was made, changed or removed in the sandbox since it was made. */
+  touched: string[];
+}
+
+/** Everything that a process takes for its own to write to. */
+async function sandbox(): Promise<Sandbox> {
+  const dir = mkdtempSync(join(tmpdir(), "palmgate-edge-"));
+  const palms = join(dir, "palms");
+  for (const each of ["cwd", "tmp", "home", "palms/anna"]) mkdirSync(join(dir, each), { recursive: true });
+  const grey = { create: { width: 128, height: 128, channels: 3 as const, background: "#707070" } };
+  for (const sample of ["1_1", "1_2"]) {
+    writeFileSync(join(palms, "anna", `${sample}.png`), await sharp(grey).png().toBuffer());
+  }
+  const keyFile = join(dir, "device.pem");
+  writeFileSync(keyFile, makeDeviceKey().privateKeyPem, { mode: 0o600 });
+  const touched: string[] = [];
+  const watchers = ["", "cwd", "tmp", "home", "palms", "palms/anna"].map((each) =>
+    watch(join(dir, each), (event, name) => touched.push(`${event} ${each}/${name}`)),
+  );
+  onTestFinished(() => {
+    for (const each of watchers) each.close();
+    rmSync(dir, { recursive: true });
+  });
+  return { dir, palms, keyFile, touched };
+}
+
+interface EdgeProcess {
+  /** The next line on stdout. */
+  text(): Promise<string>;
+  /** The same as an object. */
+  line(): Promise<Record<string, unknown>>;
+  stop(): void;
+  exit: Promise<number | null>;
+  stderr: () => string;
+}
+
+/** @param nodeArgs for the Node that runs it */
+function startEdge({ dir }: Sandbox, args: string[], nodeArgs: string[] = []): EdgeProcess {
+  const child = spawn(process.execPath, [...nodeArgs, PALMGATE_JS, "edge", ...args], {
+    cwd: join(dir, "cwd"),
+    env: { PATH: process.env.PATH, TMPDIR: join(dir, "tmp"), HOME: join(dir, "home") },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  let stderr = "";
+  child.stderr.on("data", (chunk) => {
+    stderr += chunk;
+  });
+  const exit = once(child, "exit").then(([code]) => code as number | null);
+  onTestFinished(async () => {
+    child.kill("SIGKILL");
+    await exit;
+  });
+  const text = async () => {
+    const { value, done } = await lines.next();
+    if (done) throw new Error(`the agent ended. Its log:\n${stderr}`);
+    return value;
+  };
+  return {
+    text,
+    line: async () => JSON.parse(await text()) as Record<string, unknown>,
+    stop: () => child.kill("SIGTERM"),
+    exit,
+    stderr: () => stderr,
+  };
+}
+
+const laneArgs = ({ palms, keyFile }: Sandbox, gateway: string): string[] => [
+  ...["--gateway", gateway, "--device-id", "lane-1", "--device-key", keyFile],
+  ...["--source", palms, "--interval-ms", "0", "--json"],
+];
+
+describe("palmgate edge", () => {
+  it("presents palms, prints a line for each, and ends after --count, without a right to write any file", async () => {
+    const box = await sandbox();
+    const gateway = await openGateway();
+    // Node itself refuses every attempt to open a file for writing; the sandbox is watched besides.
+    const noWrites = ["--experimental-permission", "--allow-fs-read=*", "--allow-addons", "--no-warnings"];
+    const agent = startEdge(box, [...laneArgs(box, gateway.url), "--count", "2"], noWrites);
+    const connection = await gateway.connection();
+    expect(await agent.line()).toEqual({ ready: true, opsPort: expect.any(Number) });
+    for (const outcome of ["MATCH", "NO_MATCH"] as const) {
+      const frame = await connection.frame();
+      connection.decide(frame, { outcome: edge.Outcome[outcome], granted: outcome === "MATCH" });
+      const line = await agent.line();
+      expect(line).toMatchObject({ palm: "anna", end: "decision", outcome, granted: outcome === "MATCH" });
+      expect(line.presentation).toBe(Buffer.from(frame.presentationId ?? []).toString("hex"));
+      if (outcome === "MATCH") expect(line.passage).toBe("OPENED");
+    }
+    expect(await agent.exit).toBe(0);
+    expect(box.touched).toEqual([]);
+    expect(readdirSync(box.dir, { recursive: true }).sort()).toEqual(
+      [
+        "cwd",
+        "device.pem",
+        "home",
+        "palms",
+        "palms/anna",
+        "palms/anna/1_1.png",
+        "palms/anna/1_2.png",
+        "tmp",
+      ].sort(),
+    );
+  });
+
+  it("runs --on-open, charges each palm as its own order, and shows itself to operators", async () => {
+    const box = await sandbox();
+    const opened = join(box.dir, "opened");
+    const gateway = await openGateway({ welcome: { purpose: edge.Purpose.PAY } });
+    const agent = startEdge(box, [
+      ...laneArgs(box, gateway.url),
+      ...[
+        "--charge-minor",
+        "1250",
+        "--charge-currency",
+        "CHF",
+        "--on-open",
+        `echo $PALMGATE_OUTCOME >> '${opened}'`,
+      ],
+    ]);
+    const { opsPort } = await agent.line();
+    const connection = await gateway.connection();
+    const orders = new Set<unknown>();
+    for (let i = 0; i < 2; i++) {
+      const frame = await connection.frame();
+      expect(frame.charge).toMatchObject({ amountMinor: 1250, currency: "CHF" });
+      orders.add(frame.charge?.orderRef);
+      connection.decide(frame);
+      expect(await agent.line()).toMatchObject({ passage: "OPENED" });
+    }
+    expect(orders.size).toBe(2);
+    expect(readFileSync(opened, "utf8")).toBe("MATCH\nMATCH\n");
+    const metrics = await (await fetch(`http://127.0.0.1:${opsPort}/metrics`)).text();
+    expect(metrics).toContain("palmgate_agent_connected 1");
+    expect(metrics).toContain('palmgate_agent_gate_total{result="opened"} 2');
+    expect(metrics).toContain('palmgate_agent_decisions_total{outcome="MATCH"} 2');
+    expect((await fetch(`http://127.0.0.1:${opsPort}/readyz`)).status).toBe(200);
+    const last = await connection.frame();
+    agent.stop();
+    connection.decide(last, { granted: false, outcome: edge.Outcome.NO_MATCH });
+    expect(await agent.exit).toBe(0);
+    expect(await connection.closed).toBe(1000);
+  });
+
+  it("ends at once when it is stopped before any gateway answers", async () => {
+    const box = await sandbox();
+    const gateway = await openGateway({ greets: false });
+    const agent = startEdge(box, laneArgs(box, gateway.url));
+    await (await gateway.connection()).hello();
+    agent.stop();
+    expect(await agent.exit).toBe(0);
+  });
+
+  it("makes a key that only its owner reads, prints the public half, and overwrites no file", async () => {
+    const box = await sandbox();
+    const file = join(box.dir, "new.pem");
+    const maker = startEdge(box, ["--make-key", file]);
+    const printed = await maker.text();
+    expect(await maker.exit).toBe(0);
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    expect(printed).toBe(publicKeyBase64(loadDeviceKey(file)));
+    expect(Buffer.from(printed, "base64")).toHaveLength(32);
+    const again = startEdge(box, ["--make-key", file]);
+    expect(await again.exit).toBe(2);
+    expect(again.stderr()).toContain("file already exists");
+  });
+
+  it.each([
+    [["--device-key", "x"], "--device-id"],
+    [["--device-id", "lane-1"], "--make-key"],
+    [["--device-id", "Lane 1", "--device-key", "x"], "must be 1 to 64 of a-z, 0-9 and -"],
+    [["--device-id", "lane-1", "--device-key", "x", "--gateway", "ftp://a"], "must be a ws://"],
+    [["--device-id", "lane-1", "--device-key", "x", "--source", "synthetic:a"], "synthetic:SEED[:PALMS]"],
+  ])("refuses %j and says what it takes", async (args, text) => {
+    const agent = startEdge(await sandbox(), args);
+    expect(await agent.exit).toBe(2);
+    expect(agent.stderr()).toContain(text);
+  });
+});
