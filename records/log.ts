@@ -1,0 +1,194 @@
+// The event log over JetStream: bytes in, a sequence out. What the events mean is not known here.
+//
+// Invariants:
+// - append() ends within APPEND_TIMEOUT_MS and says what it knows: stored, refused, or unknown;
+// - last() and all() never say "none" because of a replica that lags: an absence is confirmed by the stream's leader;
+// - secureDelete() overwrites the bytes on disk (JetStream's erase; a purge or an expiry would leave them) and ends
+//   well only after it has looked again and found none.
+import {
+  JetStreamApiCodes,
+  JetStreamApiError,
+  type JetStreamManager,
+  jetstream,
+  jetstreamManager,
+  type MsgRequest,
+  type StoredMsg,
+} from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/transport-node";
+import type { Appended, Deleted, LogEvent } from "./event.js";
+import { LogUnavailableError } from "./event.js";
+import { type Follower, type FollowOptions, startFollower } from "./follower.js";
+import { messageIdOf } from "./message-id.js";
+import { openStreams, type StreamOptions } from "./streams.js";
+
+export const APPEND_TIMEOUT_MS = 2000;
+const API_TIMEOUT_MS = 5000;
+/** More messages on one subject than any member or payment ever makes. */
+const MAX_SUBJECT_MESSAGES = 10_000;
+
+// JetStream's own error numbers that mean "no room".
+const NO_ROOM = new Set([10002, 10023, 10028, 10047, 10077]);
+const WRONG_LAST_MESSAGE_ID = 10070;
+/** Delete of a message that is not there: another process was faster. */
+const DELETE_NOT_FOUND = new Set([10037, 10043, 10057]);
+
+export interface EventLog {
+  /**
+   * @param expectedSubjectSequence stored only if the subject's last event has this sequence (0: has none)
+   * @param messageId an append repeated with it within two minutes is stored once
+   */
+  append(
+    subject: string,
+    body: Uint8Array,
+    options?: { expectedSubjectSequence?: number; messageId?: string },
+  ): Promise<Appended>;
+  /** The subject's last event (`subject` may hold wildcards). Throws LogUnavailableError. */
+  last(stream: string, subject: string): Promise<LogEvent | undefined>;
+  /** All events of one subject, oldest first, at most MAX_SUBJECT_MESSAGES. Throws LogUnavailableError. */
+  all(stream: string, subject: string): Promise<LogEvent[]>;
+  /** Sequence of the stream's last event, 0 when it never had one. Throws LogUnavailableError. */
+  lastSequence(stream: string): Promise<number>;
+  /** Destroys the bytes of every event of one subject below `keepFromSequence` (all, if left out). Idempotent. */
+  secureDelete(stream: string, subject: string, options?: { keepFromSequence?: number }): Promise<Deleted>;
+  follow(options: FollowOptions): Follower;
+}
+
+/**
+ * Makes or checks the streams and returns the log.
+ * Throws when a stream is there with a configuration that breaks a law of the record, or nats-server has no JetStream.
+ */
+export async function openEventLog(nc: NatsConnection, options: StreamOptions = {}): Promise<EventLog> {
+  const manager = await jetstreamManager(nc, { timeout: API_TIMEOUT_MS, checkAPI: false });
+  await openStreams(manager, options);
+  return new JetStreamLog(nc, manager);
+}
+
+class JetStreamLog implements EventLog {
+  readonly #nc: NatsConnection;
+  readonly #manager: JetStreamManager;
+  readonly #publisher: ReturnType<typeof jetstream>;
+
+  constructor(nc: NatsConnection, manager: JetStreamManager) {
+    this.#nc = nc;
+    this.#manager = manager;
+    this.#publisher = jetstream(nc, { timeout: APPEND_TIMEOUT_MS });
+  }
+
+  async append(
+    subject: string,
+    body: Uint8Array,
+    {
+      expectedSubjectSequence,
+      messageId,
+    }: { expectedSubjectSequence?: number | undefined; messageId?: string | undefined } = {},
+  ): Promise<Appended> {
+    try {
+      const stored = await this.#publisher.publish(subject, body, {
+        timeout: APPEND_TIMEOUT_MS,
+        ...(messageId === undefined ? {} : { msgID: messageId }),
+        ...(expectedSubjectSequence === undefined
+          ? {}
+          : { expect: { lastSubjectSequence: expectedSubjectSequence } }),
+      });
+      return { ok: true, sequence: stored.seq, duplicate: stored.duplicate };
+    } catch (error) {
+      return { ok: false, code: appendCode(error), detail: describe(error) };
+    }
+  }
+
+  async last(stream: string, subject: string): Promise<LogEvent | undefined> {
+    const query = { last_by_subj: subject };
+    return reading(async () => {
+      const message = await this.#manager.direct.getMessage(stream, query);
+      return message === null ? this.#fromLeader(stream, query) : toEvent(message);
+    });
+  }
+
+  async all(stream: string, subject: string): Promise<LogEvent[]> {
+    return reading(async () => {
+      const events: LogEvent[] = [];
+      let next = await this.#nextOf(stream, subject, 1);
+      while (next !== undefined && events.length < MAX_SUBJECT_MESSAGES) {
+        events.push(next);
+        next = await this.#nextOf(stream, subject, next.sequence + 1);
+      }
+      return events;
+    });
+  }
+
+  async lastSequence(stream: string): Promise<number> {
+    return reading(async () => (await this.#manager.streams.info(stream)).state.last_seq);
+  }
+
+  async secureDelete(
+    stream: string,
+    subject: string,
+    { keepFromSequence = Number.MAX_SAFE_INTEGER }: { keepFromSequence?: number | undefined } = {},
+  ): Promise<Deleted> {
+    const sequences: number[] = [];
+    try {
+      for (let round = 0; round < MAX_SUBJECT_MESSAGES; round++) {
+        const found = await this.#nextOf(stream, subject, 1);
+        if (found === undefined || found.sequence >= keepFromSequence) return { ok: true, sequences };
+        if (await this.#erase(stream, found.sequence)) sequences.push(found.sequence);
+      }
+      return { ok: false, code: "LOG_UNAVAILABLE", detail: `${stream} still has events of this subject` };
+    } catch (error) {
+      return { ok: false, code: "LOG_UNAVAILABLE", detail: describe(error) };
+    }
+  }
+
+  follow(options: FollowOptions): Follower {
+    return startFollower(this.#nc, this.#manager, options);
+  }
+
+  /** The subject's first event at or after `fromSequence`, as the stream's leader knows it. */
+  #nextOf(stream: string, subject: string, fromSequence: number): Promise<LogEvent | undefined> {
+    return this.#fromLeader(stream, { seq: fromSequence, next_by_subj: subject });
+  }
+
+  async #fromLeader(
+    stream: string,
+    query: MsgRequest | { seq: number; next_by_subj: string },
+  ): Promise<LogEvent | undefined> {
+    const message = await this.#manager.streams.getMessage(stream, query);
+    return message === null ? undefined : toEvent(message);
+  }
+
+  async #erase(stream: string, sequence: number): Promise<boolean> {
+    try {
+      return await this.#manager.streams.deleteMessage(stream, sequence, true);
+    } catch (error) {
+      if (error instanceof JetStreamApiError && DELETE_NOT_FOUND.has(error.code)) return false;
+      throw error;
+    }
+  }
+}
+
+function toEvent(message: StoredMsg): LogEvent {
+  return {
+    subject: message.subject,
+    sequence: message.seq,
+    atUnixMs: message.time.getTime(),
+    body: message.data,
+    ...messageIdOf(message.header),
+  };
+}
+
+function appendCode(error: unknown): "CONFLICT" | "STORE_FULL" | "LOG_UNAVAILABLE" {
+  if (!(error instanceof JetStreamApiError)) return "LOG_UNAVAILABLE";
+  if (error.code === JetStreamApiCodes.StreamWrongLastSequence) return "CONFLICT";
+  if (error.code === WRONG_LAST_MESSAGE_ID) return "CONFLICT";
+  return NO_ROOM.has(error.code) ? "STORE_FULL" : "LOG_UNAVAILABLE";
+}
+
+async function reading<T>(read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    throw new LogUnavailableError(describe(error), { cause: error });
+  }
+}
+
+const describe = (error: unknown) =>
+  error instanceof Error ? `${error.name}: ${error.message}` : String(error);

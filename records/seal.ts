@@ -1,0 +1,157 @@
+// Sealing: AES-256-GCM under a member's own data key. Whoever destroys the key makes every copy noise.
+//
+// Invariants:
+// - a nonce is 12 random bytes, fresh for each seal; the 16-byte tag stands at the end of the ciphertext;
+// - the additional data binds what is sealed to its member, gallery, model and index: a template cannot be passed off
+//   as another member's, nor as another one of the same member;
+// - open() answers `undefined` for a wrong key, wrong place or changed byte; it never throws and never tells which.
+import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
+import { bus, decode, encode } from "../wire/codec.js";
+
+export const DATA_KEY_BYTES = 32;
+const NONCE_BYTES = 12;
+const TAG_BYTES = 16;
+const CIPHER = "aes-256-gcm";
+const FLOAT_BYTES = 4;
+/** How far a signature's length may be from 1. */
+const UNIT_NORM_TOLERANCE = 1e-3;
+
+export interface SealedBytes {
+  nonce: Uint8Array;
+  /** With the tag at its end. */
+  ciphertext: Uint8Array;
+}
+
+/** What a sealed value may lack when it comes from a decoded message. */
+export type MaybeSealed = { nonce?: Uint8Array | null; ciphertext?: Uint8Array | null } | null | undefined;
+
+export const newDataKey = (): Uint8Array => Uint8Array.from(randomBytes(DATA_KEY_BYTES));
+
+/** @param key 32 bytes; throws on another length */
+export function seal(key: Uint8Array, aad: Uint8Array, plain: Uint8Array): SealedBytes {
+  const nonce = randomBytes(NONCE_BYTES);
+  const cipher = createCipheriv(CIPHER, key, nonce).setAAD(aad);
+  const ciphertext = Buffer.concat([cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
+  return { nonce, ciphertext };
+}
+
+/** The plain bytes, or `undefined`. The caller wipes them. @param key 32 bytes; throws on another length */
+export function open(key: Uint8Array, aad: Uint8Array, sealed: MaybeSealed): Uint8Array | undefined {
+  const { nonce, ciphertext } = sealed ?? {};
+  if (nonce?.length !== NONCE_BYTES || !ciphertext || ciphertext.length < TAG_BYTES) return undefined;
+  const tagAt = ciphertext.length - TAG_BYTES;
+  const decipher = createDecipheriv(CIPHER, key, nonce).setAAD(aad).setAuthTag(ciphertext.subarray(tagAt));
+  const plain = decipher.update(ciphertext.subarray(0, tagAt));
+  try {
+    decipher.final();
+    return plain;
+  } catch {
+    // The tag does not fit: what update() gave is not to be trusted.
+    plain.fill(0);
+    return undefined;
+  }
+}
+
+/** Length-prefixed parts: no two different lists give the same bytes. */
+function aadOf(kind: string, parts: readonly Uint8Array[]): Uint8Array {
+  const out: Uint8Array[] = [];
+  for (const part of [Buffer.from(kind, "utf8"), ...parts]) {
+    const length = Buffer.alloc(4);
+    length.writeUInt32BE(part.length);
+    out.push(length, part);
+  }
+  return Buffer.concat(out);
+}
+
+export function templateAad(
+  memberId: Uint8Array,
+  gallery: string,
+  modelId: string,
+  index: number,
+): Uint8Array {
+  const place = Buffer.alloc(4);
+  place.writeUInt32BE(index);
+  return aadOf("palmgate-template", [memberId, Buffer.from(gallery), Buffer.from(modelId), place]);
+}
+
+export function instrumentAad(memberId: Uint8Array, gallery: string): Uint8Array {
+  return aadOf("palmgate-instrument", [memberId, Buffer.from(gallery)]);
+}
+
+export interface TemplatePlace {
+  memberId: Uint8Array;
+  gallery: string;
+  modelId: string;
+  /** 0, 1, .. within the member */
+  index: number;
+  /** 0 unknown, 1 right, 2 left */
+  position: number;
+}
+
+/** @param signature unit vector; the caller wipes it. Throws on one that could never be opened again. */
+export function sealTemplate(key: Uint8Array, place: TemplatePlace, signature: Float32Array) {
+  if (!isUnit(signature)) throw new Error("a signature must be finite and of unit length");
+  const { memberId, gallery, modelId, index, position } = place;
+  const plain = Buffer.alloc(signature.length * FLOAT_BYTES);
+  signature.forEach((value, at) => {
+    plain.writeFloatLE(value, at * FLOAT_BYTES);
+  });
+  const sealed = seal(key, templateAad(memberId, gallery, modelId, index), plain);
+  plain.fill(0);
+  return { modelId, index, position, signature: sealed };
+}
+
+/** The signature, or `undefined` for a wrong key or place, a changed byte, or numbers that are no unit vector. */
+export function openTemplate(
+  key: Uint8Array,
+  memberId: Uint8Array,
+  gallery: string,
+  template: bus.ITemplate,
+): Float32Array | undefined {
+  const aad = templateAad(memberId, gallery, template.modelId ?? "", template.index ?? 0);
+  const plain = open(key, aad, template.signature);
+  if (plain === undefined) return undefined;
+  const view = new DataView(plain.buffer, plain.byteOffset, plain.byteLength);
+  const signature = new Float32Array(Math.floor(plain.length / FLOAT_BYTES));
+  for (let at = 0; at < signature.length; at++) signature[at] = view.getFloat32(at * FLOAT_BYTES, true);
+  const whole = plain.length % FLOAT_BYTES === 0;
+  plain.fill(0);
+  return whole && isUnit(signature) ? signature : undefined;
+}
+
+function isUnit(signature: Float32Array): boolean {
+  let squares = 0;
+  for (const value of signature) squares += value * value;
+  // NaN and infinity fail this comparison too.
+  return Math.abs(Math.sqrt(squares) - 1) <= UNIT_NORM_TOLERANCE;
+}
+
+/** What a payment instrument holds; never a card number. */
+export interface Instrument {
+  processor: string;
+  token: string;
+  brand: string;
+  last4: string;
+}
+
+export function sealInstrument(
+  key: Uint8Array,
+  memberId: Uint8Array,
+  gallery: string,
+  instrument: Instrument,
+): SealedBytes {
+  return seal(key, instrumentAad(memberId, gallery), encode(bus.Instrument, instrument));
+}
+
+export function openInstrument(
+  key: Uint8Array,
+  memberId: Uint8Array,
+  gallery: string,
+  sealed: MaybeSealed,
+): Instrument | undefined {
+  const plain = open(key, instrumentAad(memberId, gallery), sealed);
+  const message = plain && decode(bus.Instrument, plain);
+  if (!message) return undefined;
+  const { processor, token, brand, last4 } = message;
+  return { processor, token, brand, last4 };
+}
