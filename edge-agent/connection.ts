@@ -53,6 +53,8 @@ export class Connection {
   #conversation: Conversation | undefined;
   #resolveEnded: (end: ConnectionEnd) => void = () => {};
   #isOpen = true;
+  /** On the clock of performance.now(). */
+  #heardAtMs = performance.now();
 
   constructor({ socket, terms, greeting, echoDeadlineMs, events }: ConnectionOptions) {
     this.terms = terms;
@@ -102,6 +104,17 @@ export class Connection {
     return this.#send({ gateReport });
   }
 
+  /**
+   * Cuts the link when nothing has come on it since then.
+   * @param sinceMs on the clock of performance.now()
+   * @returns whether it was cut
+   */
+  cutIfSilentSince(sinceMs: number): boolean {
+    if (this.#heardAtMs >= sinceMs) return false;
+    this.#end({ kind: "lost", why: "the gateway has gone silent" });
+    return true;
+  }
+
   close(): void {
     this.#end({ kind: "closed" });
   }
@@ -113,6 +126,7 @@ export class Connection {
   }
 
   #receive(data: RawData, isBinary: boolean): void {
+    this.#heardAtMs = performance.now();
     const message = isBinary && Buffer.isBuffer(data) ? decode(edge.ServerMessage, data) : undefined;
     if (message?.credit) this.#raiseCredit(message.credit.creditLimit);
     else if (message?.guide) this.#receiveGuide(message.guide);

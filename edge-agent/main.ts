@@ -3,7 +3,8 @@
 // Follow one palm from here to the gate relay:
 //   source/source.ts   a palm is held over the reader and yields frames
 //   lane.ts            the lane presents palm after palm
-//   presentation.ts    each frame goes out with a credit, until the Decision comes
+//   presentation.ts    one presentation, also when the link drops on the way; it pays once
+//   attempt.ts         each frame goes out with a credit, until the Decision comes
 //   connection.ts      frames and Decisions on one welcomed WebSocket (link.ts keeps one open for ever)
 //   (the gateway decides: start at its presentation.ts)
 //   gate.ts            may the gate open? only granted, in time, once per token

@@ -1,5 +1,4 @@
-// One palm's presentation, from its first frame to its end: every frame costs a credit, a Guide asks for the next one,
-// a Decision or an Error ends it.
+// One palm's presentation, from its first frame to its end, over as many connections as it takes (attempt.ts is one).
 //
 // When the link drops on the way, the presentation starts again from its first frame on the next connection:
 // - without a charge under a FRESH id. The gateway may have closed the old id already, and a Decision that was lost
@@ -9,20 +8,16 @@
 //   also outwaits BUSY, and never goes on under another id; ends that leave it open whether money moved (`lost`,
 //   NO_DECISION) carry the id, with which the same payment can be asked for again.
 //
-// Invariants:
-// - no frame is captured before its credit is there: nothing is buffered and the newest frame is sent;
-// - the whole ends within `deadlineMs`, whatever the gateway and the link do.
+// Invariant: the whole ends within `deadlineMs`, whatever the gateway and the link do.
 import { randomBytes } from "node:crypto";
-import { edge } from "../wire/codec.js";
+import type { edge } from "../wire/codec.js";
 import { PRESENTATION_ID_BYTES } from "../wire/limits.js";
-import { laneNowMs } from "./clock.js";
+import { Attempt, type AttemptEnd, type AttemptOptions, type Stopwatch } from "./attempt.js";
 import type { Connection, SendResult } from "./connection.js";
 import type { ErrorName } from "./conversation.js";
 import type { Link } from "./link.js";
-import type { CapturedFrame, Palm } from "./source/source.js";
+import type { Palm } from "./source/source.js";
 
-/** A Decision may come this much later than Welcome promises before the lane gives up on it. */
-const DECISION_GRACE_MS = 1000;
 /** When BUSY names no time. */
 const BUSY_RETRY_MS = 250;
 
@@ -74,11 +69,11 @@ export async function presentPalm(link: Link, request: PresentationRequest): Pro
   const deadlineAtMs = performance.now() + request.deadlineMs;
   const watch: Stopwatch = { firstFrameAtMs: undefined };
   let { presentationId } = request;
-  for (let tries = 0; ; tries++) {
+  for (let attempts = 0; ; attempts++) {
     const connection = await link.connection(deadlineAtMs);
     if (!connection || performance.now() >= deadlineAtMs) return { kind: "lost", presentationId };
-    const end = await tryOnce({ ...request, presentationId, connection, deadlineAtMs, watch });
-    const isRestartedPayment = tries > 0 && request.charge !== undefined;
+    const end = await attempt({ ...request, presentationId, connection, deadlineAtMs, watch });
+    const isRestartedPayment = attempts > 0 && request.charge !== undefined;
     if (end.kind === "error" && end.code === "BUSY" && isRestartedPayment) {
       await link.rest(Math.min(end.retryAfterMs || BUSY_RETRY_MS, deadlineAtMs - performance.now()));
     } else if (end.kind !== "dropped") {
@@ -88,94 +83,13 @@ export async function presentPalm(link: Link, request: PresentationRequest): Pro
   }
 }
 
-interface Stopwatch {
-  /** On the clock of performance.now(). */
-  firstFrameAtMs: number | undefined;
-}
-
-interface Try extends PresentationRequest {
-  connection: Connection;
-  deadlineAtMs: number;
-  watch: Stopwatch;
-}
-
 /** The presentation on one connection. */
-async function tryOnce(each: Try): Promise<PresentationEnd | { kind: "dropped" }> {
-  const conversation = each.connection.converse(each.presentationId);
+async function attempt(options: AttemptOptions): Promise<AttemptEnd> {
+  const { connection, presentationId } = options;
+  const conversation = connection.converse(presentationId);
   try {
-    return await converse(each, conversation);
+    return await new Attempt(options).run(conversation);
   } finally {
-    each.connection.leave(conversation);
+    connection.leave(conversation);
   }
-}
-
-async function converse(
-  each: Try,
-  conversation: ReturnType<Connection["converse"]>,
-): Promise<PresentationEnd | { kind: "dropped" }> {
-  const { connection, presentationId, watch } = each;
-  const { maxFramesPerPresentation, presentationDeadlineMs } = connection.terms;
-  const failed = (code: PresentationErrorCode, message: string, retryAfterMs = 0): PresentationEnd => ({
-    kind: "error",
-    presentationId,
-    code,
-    message,
-    retryAfterMs,
-  });
-  const frames = each.palm.frames();
-  let { deadlineAtMs } = each;
-  let sequence = 0;
-  let wantsFrame = true;
-  let hasMore = true;
-  for (;;) {
-    const event = await conversation.next(deadlineAtMs, wantsFrame);
-    if (event.kind === "credit") {
-      wantsFrame = false;
-      const captured = await frames.next();
-      if (!captured && sequence === 0) return failed("NO_FRAME", "the source had no image of this palm");
-      hasMore = captured !== undefined && !captured.last && sequence + 1 < maxFramesPerPresentation;
-      if (!captured) continue;
-      const sent = send(each, captured, sequence, !hasMore);
-      if (sent === "too large") return failed("IMAGE_TOO_LARGE", "larger than the gateway's Welcome allows");
-      if (sequence === 0) {
-        deadlineAtMs = Math.min(deadlineAtMs, performance.now() + presentationDeadlineMs + DECISION_GRACE_MS);
-      }
-      sequence += 1;
-    } else if (event.kind === "guide") {
-      wantsFrame = hasMore;
-    } else if (event.kind === "decision") {
-      const roundTripMs = performance.now() - (watch.firstFrameAtMs ?? performance.now());
-      return { kind: "decision", presentationId, decision: event.decision, roundTripMs, connection };
-    } else if (event.kind === "error") {
-      return failed(event.code, event.message, event.retryAfterMs);
-    } else if (event.kind === "deadline") {
-      return failed("NO_DECISION", "the gateway answered nothing about this presentation in time");
-    } else {
-      return event;
-    }
-  }
-}
-
-function send(each: Try, { image }: CapturedFrame, sequence: number, last: boolean): SendResult {
-  const { connection, presentationId, charge, watch, onFrame } = each;
-  const side = connection.terms.maxImageSidePx;
-  const result: SendResult =
-    image.widthPx > side || image.heightPx > side
-      ? "too large"
-      : connection.sendFrame({
-          presentationId,
-          sequence,
-          capturedUnixMs: Math.floor(laneNowMs()),
-          encoding: image.encoding,
-          widthPx: image.widthPx,
-          heightPx: image.heightPx,
-          stage: edge.Stage.ROI,
-          modality: image.modality,
-          image: image.bytes,
-          last,
-          ...(charge && sequence === 0 ? { charge } : {}),
-        });
-  if (result === "sent") watch.firstFrameAtMs ??= performance.now();
-  onFrame(result);
-  return result;
 }

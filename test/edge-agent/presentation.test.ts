@@ -3,7 +3,7 @@ import type { PresentationEnd } from "../../edge-agent/agent.js";
 import type { Palm } from "../../edge-agent/source/source.js";
 import { palmOfImages } from "../../edge-agent/source/source.js";
 import { edge } from "../../wire/codec.js";
-import { images, openLane } from "./lane.js";
+import { images, openLane, QUICK } from "./lane.js";
 
 const CHARGE = { amountMinor: 1250, currency: "EUR", orderRef: "order-1" };
 
@@ -145,6 +145,17 @@ describe("a presentation", () => {
     },
   );
 
+  it("goes on with the next image when one did not decode, and ends when it was the last", async () => {
+    const { agent, connection } = await openLane();
+    const presenting = agent.present(images(2));
+    const { presentationId = null } = await connection.frame();
+    const error = { code: edge.ErrorCode.BAD_IMAGE, message: "not an image", presentationId };
+    connection.send({ error });
+    expect(await connection.frame()).toMatchObject({ sequence: 1, last: true, presentationId });
+    connection.send({ error });
+    expect(await presenting).toMatchObject({ kind: "error", code: "BAD_IMAGE" });
+  });
+
   it("ends on a code that this agent does not know yet", async () => {
     const { agent, connection } = await openLane();
     const presenting = agent.present(images(1));
@@ -260,6 +271,18 @@ describe("when the link drops in the middle of a presentation", () => {
     expect(frame?.presentationId).toEqual(presentationId);
     if (frame) second?.decide(frame);
     await again;
+  });
+
+  it("starts again on a new link when the gateway has gone silent, without waiting for the heartbeats", async () => {
+    const { agent, gateway, connection } = await openLane(
+      { echoes: false, welcome: { presentationDeadlineMs: 50 } },
+      { timings: { reconnect: QUICK, echoDeadlineMs: 60_000 } },
+    );
+    const presenting = agent.present(images(1));
+    await connection.frame();
+    const second = await gateway.connection();
+    second.decide(await second.frame());
+    expect((await presenting).kind).toBe("decision");
   });
 
   it("a Decision that came before the drop still counts", async () => {
