@@ -453,7 +453,12 @@ describe("reports of passages", () => {
     const id = newId();
     client.send({ frame: frameOf(id) });
     const { passageToken } = await client.next("decision");
-    const report = { presentationId: id, passageToken, passage: edge.Passage.OPENED, atUnixMs: Date.now() };
+    const report = {
+      presentationId: id,
+      passageToken: passageToken ?? newId(),
+      passage: edge.Passage.OPENED,
+      atUnixMs: Date.now(),
+    };
     const other = await front.welcome("gate-2");
     other.send({ gateReport: report });
     expect(await other.nextError()).toBe("TOKEN_INVALID");

@@ -1,0 +1,139 @@
+// The bare stages of one decision, one after another in this thread, with nothing between them: what a decision would
+// cost if Palmgate were free. The same functions that the processes run, on the same frames and the same gallery.
+import { decide } from "../gateway/policy/policy.js";
+import { HNSW_EF_SEARCH, openHnswIndex } from "../matcher/index/hnsw-index.js";
+import { searchMembers } from "../matcher/index/merge.js";
+import type { SignatureIndex } from "../matcher/index/signature-index.js";
+import { assessQuality, type GreyImage, type SignatureModel } from "../palm/index.js";
+import { decode, edge, encode } from "../wire/codec.js";
+import { MAX_FRAMES_PER_PRESENTATION } from "../wire/limits.js";
+import { fromHex, partitionOf } from "../wire/partition.js";
+
+/** As the gateway asks each partition. */
+const CANDIDATES_PER_PARTITION = 4;
+
+export const BARE_STAGES = ["decode", "sign", "search", "decide", "encode"] as const;
+export type BareStage = (typeof BARE_STAGES)[number];
+export type BareCpu = Record<BareStage, number>;
+
+export interface BareGallery {
+  partitions: { index: SignatureIndex; memberOf: string[] }[];
+  templates: number;
+  templatesPerMember: number;
+}
+
+/** Indexes of the same members in the same partitions as the running matchers hold. */
+export function bareGallery(dimension: number, partitions: number): BareGallery {
+  return {
+    partitions: Array.from({ length: partitions }, () => ({
+      index: openHnswIndex(dimension, { efSearch: HNSW_EF_SEARCH }),
+      memberOf: [],
+    })),
+    templates: 0,
+    templatesPerMember: 0,
+  };
+}
+
+export function addMember(
+  gallery: BareGallery,
+  memberHex: string,
+  signatures: readonly Float32Array[],
+): void {
+  const partition = gallery.partitions[partitionOf(fromHex(memberHex), gallery.partitions.length)];
+  for (const signature of signatures) {
+    partition?.index.add(partition.memberOf.length, signature);
+    partition?.memberOf.push(memberHex);
+  }
+  gallery.templates += signatures.length;
+  gallery.templatesPerMember = Math.max(gallery.templatesPerMember, signatures.length);
+}
+
+export interface BareRun {
+  /** CPU milliseconds per decision, user and system. */
+  cpuMs: BareCpu;
+  matches: number;
+}
+
+/**
+ * Runs every stage over all frames and measures the CPU of each.
+ * @param frames encoded ClientMessages, one per decision
+ */
+export async function runBare(
+  frames: readonly Uint8Array[],
+  model: SignatureModel,
+  gallery: BareGallery,
+  rules: { targetFpir: number; ambiguityMargin: number; similarityFor(rate: number): number },
+): Promise<BareRun> {
+  const decoded = await stage(frames, (bytes) => roiOf(bytes));
+  const signed = await stage(decoded.results, async (roi) => {
+    assessQuality(roi);
+    return model.sign(roi);
+  });
+  const searched = await stage(signed.results, (signature) =>
+    gallery.partitions.flatMap(({ index, memberOf }) =>
+      searchMembers(
+        index,
+        signature,
+        CANDIDATES_PER_PARTITION,
+        gallery.templatesPerMember,
+        (label) => memberOf[label],
+      ),
+    ),
+  );
+  const policy = { ...rules, maxFrames: MAX_FRAMES_PER_PRESENTATION, isKnown: () => true };
+  const { templates } = gallery;
+  const decided = await stage(searched.results, (candidates) =>
+    decide([{ kind: "searched", complete: true, candidates, templates }], policy),
+  );
+  const encoded = await stage(decided.results, (verdict) =>
+    encode(edge.ServerMessage, decisionOf(verdict.outcome)),
+  );
+  return {
+    cpuMs: {
+      decode: decoded.cpuMs,
+      sign: signed.cpuMs,
+      search: searched.cpuMs,
+      decide: decided.cpuMs,
+      encode: encoded.cpuMs,
+    },
+    matches: decided.results.filter(({ outcome }) => outcome === "MATCH").length,
+  };
+}
+
+async function stage<In, Out>(
+  inputs: readonly In[],
+  run: (input: In) => Out | Promise<Out>,
+): Promise<{ results: Out[]; cpuMs: number }> {
+  const results: Out[] = [];
+  const before = process.cpuUsage();
+  for (const input of inputs) {
+    const result = run(input);
+    results.push(result instanceof Promise ? await result : result);
+  }
+  const { user, system } = process.cpuUsage(before);
+  return { results, cpuMs: (user + system) / 1000 / inputs.length };
+}
+
+function roiOf(bytes: Uint8Array): GreyImage {
+  const frame = decode(edge.ClientMessage, bytes)?.frame;
+  if (!frame?.image) throw new Error("the bench's own frame does not decode");
+  return { width: frame.widthPx ?? 0, height: frame.heightPx ?? 0, pixels: frame.image };
+}
+
+function decisionOf(outcome: keyof typeof edge.Outcome): edge.ServerMessage.$Properties {
+  const stages = { receiveMs: 1, queueMs: 1, signMs: 1, searchMs: 1, decideMs: 1, actMs: 1, totalMs: 1 };
+  return {
+    decision: {
+      presentationId: new Uint8Array(16),
+      outcome: edge.Outcome[outcome],
+      granted: true,
+      reason: edge.Reason.WELCOME_MEMBER,
+      displayKey: "decision.welcome",
+      pairwiseId: "abcdefghijklmnop",
+      validUntilUnixMs: Date.now(),
+      passageToken: new Uint8Array(16),
+      stages,
+      creditLimit: 5,
+    },
+  };
+}

@@ -1,0 +1,259 @@
+// `palmgate bench pipeline`: what a decision costs beyond its bare stages.
+//
+// Above the line: CPU (user and system, all threads) that the gateway and the matchers use per decision, real processes
+// over real sockets, with 16 presentations in flight. Below it: CPU of the bare stages in this process, on the same
+// frames, against the same gallery, in the same run (see pipeline-bare.ts). Both sides take turns, round by round.
+// Not counted: nats-server (shown beside it) and the lanes' agents, which run in this process.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { z } from "zod";
+import { enrolAll, type Member } from "../cli/demo/enrol.js";
+import { syntheticPerson } from "../cli/demo/people.js";
+import { operatorApi } from "../cli/operator-api.js";
+import { GALLERY, type Stack, startStack, waitReady } from "../cli/stack/stack.js";
+import { GATEWAY_SETTINGS } from "../gateway/config.js";
+import { type GreyImage, loadCalibration, openSignatureModel, thresholdFor } from "../palm/index.js";
+import { edge, encode } from "../wire/codec.js";
+import { helpText, readSettings, type Settings, type Values } from "../wire/config.js";
+import { openLog } from "../wire/log.js";
+import {
+  addMember,
+  BARE_STAGES,
+  type BareCpu,
+  type BareGallery,
+  bareGallery,
+  runBare,
+} from "./pipeline-bare.js";
+import { openLoad } from "./pipeline-load.js";
+import { pidByArgument, processCpuMs } from "./process-cpu.js";
+
+const READY_DEADLINE_MS = 60_000;
+const TARGET_FPIR = 1e-3;
+const AMBIGUITY_MARGIN = 0.02;
+const TARGET_RATIO = 1.5;
+const COUNTED =
+  "ratio = CPU of gateway and matchers per decision / CPU of decode + sign (with quality) + 8 searches + decide + " +
+  "encode, bare, per decision; user and system time; nats-server and the agents are not counted";
+
+const count = (fallback: number, max: number) => z.coerce.number().int().min(1).max(max).default(fallback);
+
+const SETTINGS = {
+  members: { option: "members", value: "N", help: "members of the gallery", schema: count(500, 100_000) },
+  inFlight: { option: "in-flight", value: "N", help: "presentations in flight", schema: count(16, 256) },
+  partitions: { option: "partitions", value: "N", help: "partitions", schema: count(8, 64) },
+  matchers: {
+    option: "matchers",
+    value: "N",
+    help: "matcher processes; as many replicas",
+    schema: count(2, 8),
+  },
+  decisions: { option: "decisions", value: "N", help: "decisions per round", schema: count(400, 100_000) },
+  rounds: { option: "rounds", value: "N", help: "rounds; the ratio is their median", schema: count(5, 100) },
+  json: { option: "json", help: "print one JSON object", schema: z.boolean().default(false), flag: true },
+} as const satisfies Settings;
+
+type Config = Values<typeof SETTINGS>;
+
+const HELP = helpText(
+  "palmgate bench pipeline [options]",
+  `What a decision costs beyond its bare stages (target <= ${TARGET_RATIO}).\n${COUNTED}.`,
+  SETTINGS,
+);
+
+const progress = (text: string) => process.stderr.write(`bench pipeline: ${text}\n`);
+
+export async function run(argv: string[]): Promise<number> {
+  if (argv.includes("--help")) {
+    process.stdout.write(HELP);
+    return 0;
+  }
+  const config = readSettings(SETTINGS, argv);
+  const dir = mkdtempSync(join(tmpdir(), "palmgate-bench-"));
+  const lanes = Array.from({ length: config.inFlight }, (_, at) => `lane-${at}`);
+  let stack: Stack | undefined;
+  try {
+    stack = await startStack({
+      dir,
+      matchers: config.matchers,
+      partitions: config.partitions,
+      replicas: config.matchers,
+      devices: lanes.map((id) => ({ id, site: "bench", purpose: "ENTRY" })),
+      onProgress: progress,
+    });
+    await waitReady(stack, READY_DEADLINE_MS);
+    const report = await bench(config, stack, lanes, join(dir, "nats"));
+    process.stdout.write(config.json ? `${JSON.stringify(report)}\n` : tableOf(report));
+    return 0;
+  } finally {
+    await stack?.close();
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+interface Round {
+  gateway: number;
+  matchers: number;
+  natsServer: number;
+  bare: BareCpu;
+  ratio: number;
+}
+
+async function bench(config: Config, stack: Stack, lanes: readonly string[], natsDir: string) {
+  const people = Array.from({ length: config.members }, (_, at) => syntheticPerson(at + 1));
+  const members = await enrolAll(operatorApi(stack.gatewayUrl, stack.operatorToken), people);
+  const modelPath = GATEWAY_SETTINGS.model.schema.parse(undefined);
+  const model = await openSignatureModel(modelPath);
+  progress("building the same gallery here, for the bare stages");
+  const gallery = await sameGallery(members, config.partitions, model);
+  const palms = await palmsOf(members, config.decisions);
+  const frames = palms.map(frameBytes);
+  const calibration = await loadCalibration(GATEWAY_SETTINGS.calibration.schema.parse(undefined));
+  const rules = {
+    targetFpir: TARGET_FPIR,
+    ambiguityMargin: AMBIGUITY_MARGIN,
+    similarityFor: (rate: number) => thresholdFor(calibration, rate),
+  };
+
+  const load = await openLoad(stack.gatewayUrl, lanes, stack.deviceKeyFile, palms, openLog("bench"));
+  const natsPid = pidByArgument(natsDir);
+  const pids = () => ({
+    gateway: [stack.gateway().pid],
+    matchers: [...stack.matchers.values()].map(({ pid }) => pid),
+    natsServer: natsPid === undefined ? [] : [natsPid],
+  });
+  const cpu = () => mapValues(pids(), (each) => each.reduce((sum, pid) => sum + processCpuMs(pid), 0));
+  progress("warming up");
+  await load.run(config.decisions);
+  await runBare(frames, model, gallery, rules);
+
+  const rounds: Round[] = [];
+  const roundTripMs: number[] = [];
+  const sums = { matches: 0, undecided: 0, busy: 0, wallMs: 0, bareMatches: 0 };
+  for (let round = 1; round <= config.rounds; round++) {
+    const before = cpu();
+    const result = await load.run(config.decisions);
+    const after = cpu();
+    const bare = await runBare(frames, model, gallery, rules);
+    const used = mapValues(after, (total, name) => (total - before[name]) / config.decisions);
+    const ratio = (used.gateway + used.matchers) / sum(Object.values(bare.cpuMs));
+    rounds.push({ ...used, bare: bare.cpuMs, ratio });
+    roundTripMs.push(...result.roundTripMs);
+    sums.matches += result.matches;
+    sums.undecided += result.undecided;
+    sums.busy += result.busy;
+    sums.wallMs += result.wallMs;
+    sums.bareMatches += bare.matches;
+    progress(`round ${round} of ${config.rounds}: ratio ${ratio.toFixed(2)}`);
+  }
+  await load.close();
+  await model.close();
+  const decisions = config.decisions * config.rounds;
+  const median = (pick: (round: Round) => number) => quantile(rounds.map(pick), 0.5);
+  const bareCpuMs = Object.fromEntries(
+    BARE_STAGES.map((stage) => [stage, median(({ bare }) => bare[stage])]),
+  ) as BareCpu;
+  return {
+    ratio: median(({ ratio }) => ratio),
+    ratioByRound: rounds.map(({ ratio }) => ratio),
+    targetRatio: TARGET_RATIO,
+    counted: COUNTED,
+    decisions,
+    inFlight: config.inFlight,
+    members: config.members,
+    templates: gallery.templates,
+    partitions: config.partitions,
+    matchers: config.matchers,
+    cpuMsPerDecision: {
+      gateway: median(({ gateway }) => gateway),
+      matchers: median(({ matchers }) => matchers),
+      natsServer: median(({ natsServer }) => natsServer),
+    },
+    bareCpuMsPerDecision: { ...bareCpuMs, total: median(({ bare }) => sum(Object.values(bare))) },
+    matched: sums.matches / decisions,
+    matchedBare: sums.bareMatches / decisions,
+    undecided: sums.undecided,
+    busy: sums.busy,
+    decisionsPerSecond: (decisions * 1000) / sums.wallMs,
+    p50Ms: quantile(roundTripMs, 0.5),
+    p95Ms: quantile(roundTripMs, 0.95),
+  };
+}
+
+type Report = Awaited<ReturnType<typeof bench>>;
+
+async function sameGallery(
+  members: readonly Member[],
+  partitions: number,
+  model: Awaited<ReturnType<typeof openSignatureModel>>,
+): Promise<BareGallery> {
+  const gallery = bareGallery(model.dimension, partitions);
+  for (const { person, enrolment } of members) {
+    const signatures: Float32Array[] = [];
+    for (const capture of await person.enrolment()) signatures.push(await model.sign(capture));
+    addMember(gallery, enrolment.memberId, signatures);
+  }
+  return gallery;
+}
+
+/** One fresh image per decision, of members in turn. */
+async function palmsOf(members: readonly Member[], wanted: number): Promise<GreyImage[]> {
+  const palms: GreyImage[] = [];
+  for (let n = 0; palms.length < wanted; n++) {
+    for (const { person } of members.slice(0, wanted - palms.length)) {
+      const [image] = await person.presentation(n);
+      if (image !== undefined) palms.push(image);
+    }
+  }
+  return palms;
+}
+
+function frameBytes({ width, height, pixels }: GreyImage): Uint8Array {
+  return encode(edge.ClientMessage, {
+    frame: {
+      presentationId: new Uint8Array(16),
+      sequence: 0,
+      capturedUnixMs: Date.now(),
+      encoding: edge.Encoding.GRAY8,
+      widthPx: width,
+      heightPx: height,
+      stage: edge.Stage.ROI,
+      modality: edge.Modality.VISIBLE,
+      image: pixels,
+      last: true,
+    },
+  });
+}
+
+function tableOf(report: Report): string {
+  const { cpuMsPerDecision: cpu, bareCpuMsPerDecision: bare } = report;
+  const row = (name: string, ms: number) => `  ${name.padEnd(34)} ${ms.toFixed(3).padStart(8)} ms`;
+  return [
+    `${report.decisions} decisions, ${report.inFlight} in flight, gallery '${GALLERY}' of ${report.members} members ` +
+      `(${report.templates} templates) in ${report.partitions} partitions on ${report.matchers} matchers`,
+    "CPU per decision, real processes:",
+    row("gateway", cpu.gateway),
+    row("matchers", cpu.matchers),
+    row("(nats-server, not counted)", cpu.natsServer),
+    "CPU per decision, bare stages:",
+    ...BARE_STAGES.map((stage) => row(stage, bare[stage])),
+    row("sum", bare.total),
+    `ratio ${report.ratio.toFixed(2)} (median of ${report.ratioByRound.map((each) => each.toFixed(2)).join(", ")}; target <= ${TARGET_RATIO})`,
+    `matched ${(100 * report.matched).toFixed(2)} % (bare ${(100 * report.matchedBare).toFixed(2)} %), undecided ${report.undecided}, BUSY ${report.busy}`,
+    `${report.decisionsPerSecond.toFixed(0)} decisions/s, round trip p50 ${report.p50Ms.toFixed(0)} ms, p95 ${report.p95Ms.toFixed(0)} ms`,
+    COUNTED,
+    "",
+  ].join("\n");
+}
+
+const sum = (numbers: readonly number[]) => numbers.reduce((total, each) => total + each, 0);
+
+function quantile(numbers: readonly number[], q: number): number {
+  const sorted = numbers.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? Number.NaN;
+}
+
+function mapValues<K extends string, A, B>(record: Record<K, A>, map: (value: A, key: K) => B): Record<K, B> {
+  const entries = (Object.entries(record) as [K, A][]).map(([key, value]) => [key, map(value, key)]);
+  return Object.fromEntries(entries) as Record<K, B>;
+}
