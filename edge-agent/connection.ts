@@ -77,6 +77,10 @@ export class Connection {
     });
   }
 
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
   /** Opens the conversation about a presentation. It ends with `leave`. */
   converse(presentationId: Uint8Array): Conversation {
     if (this.#conversation) throw new Error("a connection carries one presentation at a time");

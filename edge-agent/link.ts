@@ -65,7 +65,8 @@ export class Link {
    * @param deadlineAtMs on the clock of performance.now(); `undefined`: waits as long as it takes
    */
   connection(deadlineAtMs: number | undefined): Promise<Connection | undefined> {
-    if (this.#connection || this.#closing.signal.aborted) return Promise.resolve(this.#connection);
+    if (this.#closing.signal.aborted) return Promise.resolve(undefined);
+    if (this.#connection?.isOpen) return Promise.resolve(this.#connection);
     return new Promise((resolve) => {
       const answer = (connection: Connection | undefined) => {
         clearTimeout(timer);
@@ -85,7 +86,7 @@ export class Link {
     return elapsed(ms, this.#closing.signal);
   }
 
-  /** Ends the link for good. Resolves when its last timer and socket are let go. */
+  /** Ends the link for good. No retry comes any more; the last socket may still say good-bye. */
   async close(): Promise<void> {
     this.#closing.abort();
     this.#connection?.close();
