@@ -5,6 +5,7 @@ import type { SignerPool } from "../palm/index.js";
 import type { EventLog } from "../records/index.js";
 import type { bus, edge } from "../wire/codec.js";
 import type { Log } from "../wire/log.js";
+import type { MemberDirectory } from "./members/members.js";
 import type { GatewayMetrics } from "./metrics.js";
 import type { SiteFile } from "./sites.js";
 
@@ -15,7 +16,7 @@ export interface Member {
   gallery: string;
   partition: number;
   consents: ReadonlySet<edge.Purpose>;
-  instrument?: { processor: string; token: string; brand: string; last4: string };
+  instrument?: { processor: string; token: string; brand: string; last4: string } | undefined;
   /** The member's pseudonym at one site, 16 of [a-z2-7]. */
   pairwiseId(site: string): string;
 }
@@ -145,7 +146,7 @@ export interface ServiceDeps {
 
 /** What `registerApi(app, deps)` and `registerPages(app, deps)` get. */
 export interface GatewayDeps extends ServiceDeps {
-  members: Members;
+  members: MemberDirectory;
   signers: SignerPool;
   modelId: string;
   search: Search;

@@ -4,8 +4,15 @@
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { type PayDeps, pay } from "../../gateway/payments/pay.js";
-import type { PaymentAt, PaymentLog } from "../../gateway/payments/payment-log.js";
-import type { DeclineCode, PaymentProcessor, ProcessorState } from "../../gateway/payments/processor.js";
+import type { LastStep, PaymentAt, PaymentLog, StepAppended } from "../../gateway/payments/payment-log.js";
+import type {
+  AuthoriseAnswer,
+  DeclineCode,
+  MoveAnswer,
+  PaymentProcessor,
+  ProcessorState,
+  QueryAnswer,
+} from "../../gateway/payments/processor.js";
 import { GIVE_UP_AFTER_MS, isEnd, settle } from "../../gateway/payments/settle.js";
 import type { ActResult } from "../../gateway/seams.js";
 import { bus } from "../../wire/codec.js";
@@ -65,7 +72,7 @@ class World {
     const unavailable = { ok: false, code: "LOG_UNAVAILABLE" } as const;
     return {
       append: (_hex, event, expected) =>
-        this.call(
+        this.call<StepAppended>(
           gateway,
           () => {
             if ((this.steps.at(-1)?.sequence ?? 0) !== expected)
@@ -75,7 +82,8 @@ class World {
           },
           unavailable,
         ),
-      last: () => this.call(gateway, () => ({ ok: true, at: this.steps.at(-1) }) as const, unavailable),
+      last: () =>
+        this.call<LastStep>(gateway, () => ({ ok: true, at: this.steps.at(-1) }) as const, unavailable),
     };
   }
 
@@ -92,7 +100,7 @@ class World {
     return {
       name: "model",
       authorise: () =>
-        this.call(
+        this.call<AuthoriseAnswer>(
           gateway,
           () => {
             issuer.asked++;
@@ -109,12 +117,16 @@ class World {
           },
           silent,
         ),
-      capture: () => this.call(gateway, move(["AUTHORISED"], "CAPTURED"), silent),
+      capture: () => this.call<MoveAnswer>(gateway, move(["AUTHORISED"], "CAPTURED"), silent),
       void: () =>
-        this.call(gateway, move(["AUTHORISED", "PENDING", "DECLINED", "NOT_FOUND"], "VOIDED"), silent),
-      refund: () => this.call(gateway, move(["CAPTURED"], "REFUNDED"), silent),
+        this.call<MoveAnswer>(
+          gateway,
+          move(["AUTHORISED", "PENDING", "DECLINED", "NOT_FOUND"], "VOIDED"),
+          silent,
+        ),
+      refund: () => this.call<MoveAnswer>(gateway, move(["CAPTURED"], "REFUNDED"), silent),
       query: () =>
-        this.call(
+        this.call<QueryAnswer>(
           gateway,
           () =>
             issuer.state === "NOT_FOUND"

@@ -1,0 +1,196 @@
+// POST /api/members: from captures to a member that every matcher will know, as a list of named steps.
+//
+// Invariants:
+// - nobody is enrolled twice, as far as the search can tell: the whole gallery is asked, with a partition missing
+//   nobody is enrolled at all, and enrolments under way are compared with each other;
+// - captures of one hand agree with each other, so that no member is made of two people's palms;
+// - 201 is said only when the record is durable (records.enrolMember) and this gateway knows the member;
+// - signatures are zeroed when the request ends, however it ends; they are never logged or answered.
+import { randomBytes } from "node:crypto";
+import { enrolMember } from "../../records/index.js";
+import { MEMBER_ID_BYTES } from "../../wire/limits.js";
+import { partitionOf, toHex } from "../../wire/partition.js";
+import { type Answer, done, type Refused, refuse } from "./answer.js";
+import type { ApiDeps } from "./api.js";
+import { type EnrolCapture, type EnrolOrder, parseEnrolRequest } from "./enrol-request.js";
+import { openTurnstile } from "./turnstile.js";
+
+const MAX_RUNNING_ENROLMENTS = 4;
+const MAX_WAITING_ENROLMENTS = 64;
+const DUPLICATE_SEARCH_DEADLINE_MS = 1000;
+/** How long this gateway's own view may take to show what the log and a matcher have. */
+const SEEN_DEADLINE_MS = 2000;
+
+interface Signed {
+  signature: Float32Array;
+  position: number;
+}
+
+/** An enrolment whose palm the matchers may not know yet. */
+interface UnderWay {
+  gallery: string;
+  signed: readonly Signed[];
+}
+
+interface Compared {
+  /** Highest similarity found. */
+  closest: number;
+  comparisons: number;
+}
+
+type Step<T> = { ok: true; value: T } | { ok: false; refused: Refused };
+const stop = (...refusal: Parameters<typeof refuse>) => ({ ok: false, refused: refuse(...refusal) }) as const;
+
+/** Makes the handler; at most MAX_RUNNING_ENROLMENTS run at once, so that presentations keep the signers. */
+export function enrolHandler(deps: ApiDeps): (body: Buffer) => Promise<Answer> {
+  const turnstile = openTurnstile(MAX_RUNNING_ENROLMENTS, MAX_WAITING_ENROLMENTS);
+  const underWay = new Set<UnderWay>();
+  return async (body) => {
+    const parsed = parseEnrolRequest(body);
+    if (!parsed.ok) return parsed.refused;
+    const order = parsed.value;
+    const gallery = deps.site().galleries.find(({ name }) => name === order.gallery);
+    if (!gallery) return refuse("GALLERY_UNKNOWN", "The site file has no such gallery.");
+    const entered = await turnstile.enter();
+    if (!entered) return refuse("BUSY", "Too many enrolments are waiting.");
+    const signed: Signed[] = [];
+    const self: UnderWay = { gallery: order.gallery, signed };
+    try {
+      const unfit = (await signCaptures(deps, order.captures, signed)) ?? checkAgreement(deps, signed);
+      if (unfit) return unfit;
+      // Compared with those who came before us and seen by those who come after, in one breath.
+      const others = compareUnderWay(self, underWay);
+      underWay.add(self);
+      const duplicate = await checkDuplicates(deps, self, others);
+      if (duplicate) return duplicate;
+      return await record(deps, order, gallery.partitions, signed);
+    } finally {
+      underWay.delete(self);
+      for (const { signature } of signed) signature.fill(0);
+      body.fill(0);
+      turnstile.leave();
+    }
+  };
+}
+
+/** One after the other: an enrolment takes one signer at most. Fills `signed`. */
+async function signCaptures(
+  deps: ApiDeps,
+  captures: readonly EnrolCapture[],
+  signed: Signed[],
+): Promise<Refused | undefined> {
+  for (const [index, { encoding, width, height, image, position }] of captures.entries()) {
+    const one = await signOne(deps, { encoding, width, height, image }, `captures[${index}]`);
+    if (!one.ok) return one.refused;
+    signed.push({ signature: one.value, position });
+  }
+  return undefined;
+}
+
+async function signOne(
+  { signers }: ApiDeps,
+  { encoding, width, height, image }: Omit<EnrolCapture, "position">,
+  where: string,
+): Promise<Step<Float32Array>> {
+  // A buffer of its own: it is handed over to the signer's thread.
+  const pixels = new Uint8Array(image).buffer;
+  const result = await signers.sign({ encoding, width, height, pixels });
+  if (result.ok) {
+    if (result.quality.reason === "OK") return { ok: true, value: result.signature };
+    return stop("LOW_QUALITY", `${where} is ${result.quality.reason.toLowerCase().replaceAll("_", " ")}.`);
+  }
+  switch (result.code) {
+    case "BAD_IMAGE":
+      return stop("BAD_IMAGE", `${where} does not decode to its declared size and encoding.`);
+    case "TOO_LARGE":
+      return stop("TOO_LARGE", `${where} is too large.`);
+    case "POOL_FULL":
+    case "POOL_CLOSED":
+      return stop("BUSY", "No signer is free.");
+    case "SIGNER_FAILED":
+      return stop("INTERNAL", `${where} could not be signed.`);
+  }
+}
+
+/** Every two captures of one position must look like one hand. */
+function checkAgreement({ site, similarityFor }: ApiDeps, signed: readonly Signed[]): Refused | undefined {
+  const threshold = similarityFor(site().policy.enrolment.agreementFmr);
+  for (const [index, a] of signed.entries()) {
+    for (const b of signed.slice(index + 1)) {
+      if (a.position === b.position && similarity(a.signature, b.signature) < threshold) {
+        return refuse("CAPTURES_DISAGREE", "Two captures of one position are not of the same hand.");
+      }
+    }
+  }
+  return undefined;
+}
+
+function compareUnderWay(self: UnderWay, underWay: ReadonlySet<UnderWay>): Compared {
+  const others = [...underWay]
+    .filter(({ gallery }) => gallery === self.gallery)
+    .flatMap(({ signed }) => signed);
+  const similarities = self.signed.flatMap((a) => others.map((b) => similarity(a.signature, b.signature)));
+  return { closest: Math.max(-1, ...similarities), comparisons: similarities.length };
+}
+
+async function checkDuplicates(
+  { search, similarityFor, site }: ApiDeps,
+  { gallery, signed }: UnderWay,
+  others: Compared,
+): Promise<Refused | undefined> {
+  const results = await Promise.all(
+    signed.map(({ signature }) => search(gallery, signature, DUPLICATE_SEARCH_DEADLINE_MS)),
+  );
+  if (results.some(({ complete }) => !complete)) {
+    return refuse("BUSY", "A partition did not answer, so that a duplicate could not be ruled out.");
+  }
+  const comparisons = results.reduce((sum, { templates }) => sum + templates, others.comparisons);
+  // Bonferroni over all comparisons of this request: together they are wrong at the wanted rate.
+  const threshold = similarityFor(site().policy.enrolment.duplicateFpir / Math.max(1, comparisons));
+  const closest = Math.max(
+    others.closest,
+    ...results.flatMap(({ candidates }) => candidates.map((each) => each.similarity)),
+  );
+  return closest >= threshold
+    ? refuse("DUPLICATE_MEMBER", "This palm is enrolled in the gallery already.")
+    : undefined;
+}
+
+async function record(
+  deps: ApiDeps,
+  { gallery, consents, instrument }: EnrolOrder,
+  partitions: number,
+  signed: readonly Signed[],
+): Promise<Answer> {
+  const memberId = new Uint8Array(randomBytes(MEMBER_ID_BYTES));
+  const partition = partitionOf(memberId, partitions);
+  const enrolled = await enrolMember(deps.records, {
+    gallery,
+    partition,
+    memberId,
+    templates: signed.map(({ signature, position }) => ({ signature, position, modelId: deps.modelId })),
+    consents,
+    ...(instrument ? { instrument } : {}),
+  });
+  if (!enrolled.ok) return refuse(enrolled.code, enrolled.detail);
+  const id = toHex(memberId);
+  const member = await deps.members.seen(id, SEEN_DEADLINE_MS);
+  if (!member) return refuse("NOT_YET_DURABLE", `Member ${id} is in the log and not in this gateway's view.`);
+  return done(
+    { memberId: id, gallery, partition, templates: signed.length, pairwiseIds: pairwiseIds(deps, member) },
+    201,
+  );
+}
+
+/** The member's pseudonym at every site. */
+export const pairwiseIds = (
+  { site }: Pick<ApiDeps, "site">,
+  member: { pairwiseId(site: string): string },
+): Record<string, string> =>
+  Object.fromEntries(site().sites.map(({ name }) => [name, member.pairwiseId(name)]));
+
+function similarity(a: Float32Array, b: Float32Array): number {
+  let dot = 0;
+  for (let index = 0; index < a.length; index++) dot += (a[index] ?? 0) * (b[index] ?? 0);
+  return dot;
+}
