@@ -3,7 +3,8 @@
 // Invariants:
 // - APPLIED is said only when the view has flushed that sequence and the index has it too;
 // - with an erased member named, APPLIED also means that no template of that member is left in the index;
-// - every question is answered once, at the latest when its time is up; waiting questions of a thread are bounded.
+// - every question is answered once, at the latest when its time is up; waiting questions of a thread are bounded;
+//   bytes that are no question get NOT_YET.
 import { bus, decode, encode } from "../wire/codec.js";
 import { toHex } from "../wire/partition.js";
 
@@ -47,13 +48,15 @@ export class AppliedDesk {
 
   ask(body: Uint8Array, respond: (reply: Uint8Array) => void): void {
     const request = decode(bus.AppliedRequest, body);
-    if (request === undefined) return this.#say("NOT_YET", respond);
-    const sequence = request.streamSequence;
-    const erasedMember = request.erasedMemberId.length > 0 ? toHex(request.erasedMemberId) : undefined;
+    const sequence = request?.streamSequence ?? Number.POSITIVE_INFINITY;
+    const erasedMember = request?.erasedMemberId.length ? toHex(request.erasedMemberId) : undefined;
+    const waitMs = Math.min(request?.waitMs ?? 0, MAX_WAIT_MS);
     const now = this.#statusOf(sequence, erasedMember);
-    const mayWait = request.waitMs > 0 && this.#count.waiting < MAX_WAITING_APPLIED;
-    if (now !== "NOT_YET" || !mayWait) return this.#say(now, respond);
-    const timer = setTimeout(() => this.#settle(question, "NOT_YET"), Math.min(request.waitMs, MAX_WAIT_MS));
+    if (now !== "NOT_YET" || waitMs === 0 || this.#count.waiting >= MAX_WAITING_APPLIED) {
+      this.#say(now, respond);
+      return;
+    }
+    const timer = setTimeout(() => this.#settle(question, "NOT_YET"), waitMs);
     const question: Question = { sequence, erasedMember, timer, respond };
     this.#waiting.add(question);
     this.#count.waiting += 1;
