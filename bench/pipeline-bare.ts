@@ -67,7 +67,7 @@ export async function runBare(
   const decoded = await stage(frames, (bytes) => roiOf(bytes));
   const signed = await stage(decoded.results, async (roi) => {
     assessQuality(roi);
-    return model.sign(roi);
+    return signOf(model, roi);
   });
   const searched = await stage(signed.results, (signature) =>
     gallery.partitions.flatMap(({ index, memberOf }) =>
@@ -98,6 +98,13 @@ export async function runBare(
     },
     matches: decided.results.filter(({ outcome }) => outcome === "MATCH").length,
   };
+}
+
+/** @throws when the image has no signature: the bench's own images all have one */
+export async function signOf(model: SignatureModel, roi: GreyImage): Promise<Float32Array> {
+  const signature = await model.sign(roi);
+  if (signature === undefined) throw new Error("an image of the bench has no signature");
+  return signature;
 }
 
 async function stage<In, Out>(

@@ -24,6 +24,7 @@ import {
   type BareGallery,
   bareGallery,
   runBare,
+  signOf,
 } from "./pipeline-bare.js";
 import { openLoad } from "./pipeline-load.js";
 import { pidByArgument, processCpuMs } from "./process-cpu.js";
@@ -190,7 +191,7 @@ async function sameGallery(
   const gallery = bareGallery(model.dimension, partitions);
   for (const { person, enrolment } of members) {
     const signatures: Float32Array[] = [];
-    for (const capture of await person.enrolment()) signatures.push(await model.sign(capture));
+    for (const capture of await person.enrolment()) signatures.push(await signOf(model, capture));
     addMember(gallery, enrolment.memberId, signatures);
   }
   return gallery;
