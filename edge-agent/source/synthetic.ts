@@ -1,6 +1,8 @@
 // Synthetic people who walk up to the lane, one after another and round again: person SEED, SEED + 1, ...
 // Every presentation and every frame of it has another pose and another light.
-import { renderSample, synthesiseIdentity } from "../../palm/index.js";
+// Not by palm/index.js: a lane needs no inference, and should not load it.
+import { synthesiseIdentity } from "../../palm/synthetic/identity.js";
+import { renderSample } from "../../palm/synthetic/render.js";
 import { MAX_FRAMES_PER_PRESENTATION } from "../../wire/limits.js";
 import { greyImage, type PalmSource, palmOf } from "./source.js";
 

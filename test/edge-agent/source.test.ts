@@ -7,6 +7,7 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { decodeBmp } from "../../edge-agent/source/bmp.js";
 import { openDirectorySource } from "../../edge-agent/source/directory.js";
 import { readImageFile, sentSize } from "../../edge-agent/source/image-file.js";
+import { openSource } from "../../edge-agent/source/open.js";
 import type { CapturedFrame, Palm, PalmSource } from "../../edge-agent/source/source.js";
 import { edge } from "../../wire/codec.js";
 import { listLog } from "./lane.js";
@@ -87,6 +88,26 @@ describe("a folder of palms", () => {
       );
     },
   );
+});
+
+describe("synthetic people", () => {
+  it("come one after another and round again, each frame another look", async () => {
+    const source = await openSource({ source: "synthetic:7:2", send: "gray8" }, listLog().log);
+    expect(await labels(source, 3)).toEqual(["synthetic 7", "synthetic 8", "synthetic 7"]);
+    const frames = await allFrames(await source.next());
+    expect(frames.map(({ last }) => last)).toEqual([false, false, true]);
+    const looks = new Set(frames.map(({ image }) => Buffer.from(image.bytes).toString("base64")));
+    expect(looks.size).toBe(3);
+    expect(frames[0]?.image).toMatchObject({ encoding: edge.Encoding.GRAY8, widthPx: 128, heightPx: 128 });
+  });
+
+  it("are the same people on every run", async () => {
+    const firstLook = async () => {
+      const source = await openSource({ source: "synthetic:7", send: "gray8" }, listLog().log);
+      return (await allFrames(await source.next()))[0]?.image.bytes;
+    };
+    expect(await firstLook()).toEqual(await firstLook());
+  });
 });
 
 describe("an image file", () => {
