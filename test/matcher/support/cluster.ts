@@ -19,6 +19,7 @@ import { type Watched, watched } from "./watched.js";
 export const DIMENSION = 64;
 export const MODEL = "test-64-v1";
 const SEARCH_TIMEOUT_MS = 2000;
+const APPLIED_WAIT_MS = 2000;
 const CONSENT_TO_ENTRY = 1;
 
 export interface Person {
@@ -112,7 +113,7 @@ export async function startCluster(partitions: number, replicas: number): Promis
       const id = new Uint8Array(randomBytes(16));
       const partition = partitionOf(id, partitions);
       const outcome = await enrolMember(
-        { nc, eventLog, log },
+        { nc, eventLog, log, appliedWaitMs: APPLIED_WAIT_MS },
         {
           gallery: gallery.name,
           partition,
@@ -126,7 +127,7 @@ export async function startCluster(partitions: number, replicas: number): Promis
     },
     async erase({ id, partition }, holders) {
       const outcome = await eraseMember(
-        { nc, eventLog, log },
+        { nc, eventLog, log, appliedWaitMs: APPLIED_WAIT_MS },
         { gallery: gallery.name, partition, memberId: id, requestedBy: "operator", holders },
       );
       if (!outcome.ok) throw new Error(`not erased: ${outcome.code} ${outcome.detail}`);
