@@ -1,0 +1,167 @@
+// The gateway's view of the members, on a real nats-server.
+import { createHmac, randomBytes } from "node:crypto";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type MemberDirectory, openMembers } from "../../gateway/members/members.js";
+import { consentChanged, eraseMember } from "../../records/index.js";
+import { edge } from "../../wire/codec.js";
+import { fromHex, partitionOf } from "../../wire/partition.js";
+import { memberSubject, STREAMS } from "../../wire/subjects.js";
+import {
+  CARD,
+  enrolSomebody,
+  GALLERY,
+  openServices,
+  PARTITIONS,
+  recordDecision,
+  type Services,
+} from "./members.support.js";
+
+let services: Services;
+let members: MemberDirectory;
+
+beforeAll(async () => {
+  services = await openServices();
+  members = await openMembers(services.deps);
+});
+afterAll(async () => {
+  await members.close();
+  await services.close();
+});
+
+const partition = (memberHex: string) => partitionOf(fromHex(memberHex), PARTITIONS);
+
+async function erase(memberHex: string): Promise<void> {
+  const outcome = await eraseMember(
+    { nc: services.deps.nats, eventLog: services.deps.eventLog, log: services.deps.log },
+    {
+      gallery: GALLERY,
+      partition: partition(memberHex),
+      memberId: fromHex(memberHex),
+      requestedBy: "operator",
+      holders: 1,
+    },
+  );
+  if (!outcome.ok) throw new Error(outcome.code);
+}
+
+/** A history that the view has shown whole. */
+async function historyOf(memberHex: string, limit = 50, before?: string) {
+  await members.historyCaughtUp(5000);
+  return members.history(memberHex, { limit, ...(before ? { before } : {}) });
+}
+
+describe("the members view", () => {
+  it("knows an enrolled member: place, consents and the opened instrument", async () => {
+    const id = await enrolSomebody(services);
+    const member = await members.seen(id, 5000);
+    expect(member).toMatchObject({ id, gallery: GALLERY, partition: partition(id), instrument: CARD });
+    expect([...(member?.consents ?? [])]).toEqual([edge.Purpose.ENTRY, edge.Purpose.PAY]);
+    expect(members.get(id)).toBe(member);
+  });
+
+  it("gives a member another pseudonym at every site, made from the data key alone", async () => {
+    const id = await enrolSomebody(services);
+    const member = await members.seen(id, 5000);
+    const north = member?.pairwiseId("north") ?? "";
+    expect(north).toMatch(/^[a-z2-7]{16}$/);
+    expect(member?.pairwiseId("south")).not.toBe(north);
+    expect(member?.pairwiseId("north")).toBe(north);
+    // The same again by another way: RFC 4648 base32 over the bits of the MAC.
+    const key = await members.key(id);
+    const mac = createHmac("sha256", key ?? "")
+      .update("pairwise\0north")
+      .digest()
+      .subarray(0, 10);
+    const bits = [...mac].map((byte) => byte.toString(2).padStart(8, "0")).join("");
+    const letters = (bits.match(/.{5}/g) ?? []).map(
+      (five) => "abcdefghijklmnopqrstuvwxyz234567"[parseInt(five, 2)],
+    );
+    expect(north).toBe(letters.join(""));
+  });
+
+  it("obeys a change of consents as soon as it is applied", async () => {
+    const id = await enrolSomebody(services);
+    await members.seen(id, 5000);
+    const place = { memberId: fromHex(id), gallery: GALLERY, partition: partition(id) };
+    const appended = await services.deps.eventLog.append(
+      memberSubject(GALLERY, place.partition, id),
+      consentChanged(place, [edge.Purpose.ENTRY]),
+    );
+    if (!appended.ok) throw new Error(appended.code);
+    expect(await members.applied(appended.sequence, 5000)).toBe(true);
+    expect([...(members.get(id)?.consents ?? [])]).toEqual([edge.Purpose.ENTRY]);
+  });
+
+  it("shows the history page by page, latest first, nothing twice and nothing left out", async () => {
+    const id = await enrolSomebody(services);
+    const other = await enrolSomebody(services);
+    const start = 1_700_000_000_000;
+    for (let use = 0; use < 7; use++) {
+      await recordDecision(services, {
+        memberHex: id,
+        presentationId: randomBytes(16),
+        atUnixMs: start + use,
+      });
+      await recordDecision(services, {
+        memberHex: other,
+        presentationId: randomBytes(16),
+        atUnixMs: start + use,
+      });
+    }
+    const times: number[] = [];
+    let before: string | undefined;
+    let pages = 0;
+    do {
+      const page = await historyOf(id, 3, before);
+      times.push(...page.uses.map(({ atUnixMs }) => atUnixMs));
+      before = page.before;
+      pages++;
+    } while (before !== undefined);
+    expect(times).toEqual([6, 5, 4, 3, 2, 1, 0].map((use) => start + use));
+    expect(pages).toBe(3);
+  });
+
+  it("forgets an erased member: nobody, no history, and a late decision brings nothing back", async () => {
+    const id = await enrolSomebody(services);
+    await members.seen(id, 5000);
+    await recordDecision(services, { memberHex: id, presentationId: randomBytes(16) });
+    expect((await historyOf(id)).uses).toHaveLength(1);
+    await erase(id);
+    const last = await services.deps.eventLog.last(
+      STREAMS.members,
+      memberSubject(GALLERY, partition(id), id),
+    );
+    expect(await members.applied(last?.sequence ?? 0, 5000)).toBe(true);
+    expect(members.get(id)).toBeUndefined();
+    expect(await members.key(id)).toBeUndefined();
+    expect(members.place(id)).toMatchObject({ erased: true });
+    await recordDecision(services, { memberHex: id, presentationId: randomBytes(16) });
+    expect((await historyOf(id)).uses).toHaveLength(0);
+  });
+
+  it("is the same after a restart, and for a gateway that starts from nothing", async () => {
+    const kept = await enrolSomebody(services);
+    const erased = await enrolSomebody(services);
+    await members.seen(kept, 5000);
+    await recordDecision(services, { memberHex: kept, presentationId: randomBytes(16) });
+    await recordDecision(services, { memberHex: erased, presentationId: randomBytes(16) });
+    const history = await historyOf(kept);
+    await erase(erased);
+    const count = await services.deps.eventLog
+      .last(STREAMS.members, "members.>")
+      .then((last) => members.applied(last?.sequence ?? 0, 5000))
+      .then(() => members.count());
+    await members.close();
+    members = await openMembers(services.deps);
+    const fresh = await openMembers({ ...services.deps, dataDir: services.newDataDir() });
+    for (const directory of [members, fresh]) {
+      expect(await directory.seen(kept, 5000)).toMatchObject({ instrument: CARD });
+      await directory.historyCaughtUp(5000);
+      expect(directory.history(kept, { limit: 50 })).toEqual(history);
+      expect(directory.get(erased)).toBeUndefined();
+      expect(directory.history(erased, { limit: 50 }).uses).toHaveLength(0);
+      expect(directory.count()).toBe(count);
+    }
+    await fresh.close();
+  });
+});
