@@ -5,3 +5,5 @@ export { type ModelInfo, modelInfo } from "./model-file.js";
 export { assessQuality, QUALITY_FLOOR, type Quality, type QualityReason } from "./quality.js";
 export { openSignatureModel, type SignatureModel } from "./signature-model.js";
 export { SignerPool, type SignerPoolOptions, type SignJob, type SignResult } from "./signer-pool.js";
+export { type PalmIdentity, synthesiseIdentity } from "./synthetic/identity.js";
+export { GUIDED_HAND, renderSample, type SampleOptions, type Variation } from "./synthetic/render.js";

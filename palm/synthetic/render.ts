@@ -1,0 +1,142 @@
+// One look at a made-up palm: pose, light, sensor. Identity in, 128 x 128 grey region of interest out.
+import type { GreyImage } from "../image.js";
+import type { Crease, PalmIdentity, Point } from "./identity.js";
+import { type Random, seededRandom } from "./random.js";
+
+/** How far looks at one palm differ; every number is the largest deviation, or a standard deviation where it says so. */
+export interface Variation {
+  rotationDegrees: number;
+  /** 0.04: from 0.96 to 1.04. */
+  scale: number;
+  /** Share of the square's side. */
+  shift: number;
+  /** Change of brightness from edge to edge, share of grey. */
+  gradient: number;
+  /** Change of overall brightness, share of grey. */
+  exposure: number;
+  /** How much a single crease fades or shows, share of its depth. */
+  creaseFade: number;
+  /** Standard deviation of the sensor's noise, grey values. */
+  noise: number;
+}
+
+/** What a reader with a guided hand leaves over after the region of interest is cut. */
+export const GUIDED_HAND: Readonly<Variation> = {
+  rotationDegrees: 3,
+  scale: 0.03,
+  shift: 0.02,
+  gradient: 0.25,
+  exposure: 0.2,
+  creaseFade: 0.3,
+  noise: 4,
+};
+
+export interface SampleOptions {
+  /** Another seed is another look at the same palm. */
+  seed: number;
+  variation?: Readonly<Variation>;
+}
+
+const SIDE_PX = 128;
+/** A line's profile is drawn out to so many standard deviations. */
+const PROFILE_REACH = 2.5;
+/** Distance of two points drawn on a curve, pixels. */
+const STEP_PX = 0.8;
+
+/** Renders one sample; a millisecond or so. */
+export function renderSample(identity: PalmIdentity, options: SampleOptions): GreyImage {
+  const variation = options.variation ?? GUIDED_HAND;
+  const random = seededRandom(identity.seed, options.seed, 0x5a3b1e);
+  const place = pose(variation, random);
+  const depths = new Float32Array(SIDE_PX * SIDE_PX);
+  for (const crease of identity.creases) {
+    drawCrease(depths, crease, place, 1 + variation.creaseFade * random.between(-1, 1));
+  }
+  const skin = identity.skin * (1 + variation.exposure * random.between(-1, 1));
+  const tilt = random.between(0, 2 * Math.PI);
+  const slope = variation.gradient * random.next();
+  const [slopeX, slopeY] = [slope * Math.cos(tilt), slope * Math.sin(tilt)];
+  const relief = drawMounds(identity, place);
+  const pixels = new Uint8Array(SIDE_PX * SIDE_PX);
+  for (let at = 0; at < pixels.length; at++) {
+    const x = (at % SIDE_PX) / SIDE_PX - 0.5;
+    const y = Math.floor(at / SIDE_PX) / SIDE_PX - 0.5;
+    const light = 1 + slopeX * x + slopeY * y + (relief[at] as number);
+    const grey = skin * light * (1 - (depths[at] as number)) + variation.noise * random.normal();
+    pixels[at] = Math.max(0, Math.min(255, Math.round(grey)));
+  }
+  return { width: SIDE_PX, height: SIDE_PX, pixels };
+}
+
+type Place = (point: Point) => Point;
+
+/** Unit square -> pixels, turned, scaled and shifted about the middle. */
+function pose({ rotationDegrees, scale, shift }: Variation, random: Random): Place {
+  const angle = (random.between(-rotationDegrees, rotationDegrees) * Math.PI) / 180;
+  const size = SIDE_PX * (1 + random.between(-scale, scale));
+  const [cos, sin] = [Math.cos(angle) * size, Math.sin(angle) * size];
+  const dx = SIDE_PX * (0.5 + random.between(-shift, shift));
+  const dy = SIDE_PX * (0.5 + random.between(-shift, shift));
+  return ({ x, y }) => ({
+    x: cos * (x - 0.5) - sin * (y - 0.5) + dx,
+    y: sin * (x - 0.5) + cos * (y - 0.5) + dy,
+  });
+}
+
+function drawCrease(depths: Float32Array, crease: Crease, place: Place, fade: number): void {
+  const [a, b, c, d] = crease.points.map(place) as [Point, Point, Point, Point];
+  const length = distance(a, b) + distance(b, c) + distance(c, d);
+  const steps = Math.max(2, Math.ceil(length / STEP_PX));
+  for (let step = 0; step <= steps; step++) {
+    const t = step / steps;
+    const taper = Math.sqrt(Math.min(1, 6 * t, 6 * (1 - t)));
+    const [p, q, r, s] = [(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t ** 3];
+    const x = p * a.x + q * b.x + r * c.x + s * d.x;
+    const y = p * a.y + q * b.y + r * c.y + s * d.y;
+    stamp(depths, x, y, SIDE_PX * crease.width * (0.5 + 0.5 * taper), crease.depth * fade * taper);
+  }
+}
+
+const distance = (a: Point, b: Point) => Math.hypot(a.x - b.x, a.y - b.y);
+
+/** Darkens a round spot; where lines cross, the deeper one shows. */
+function stamp(depths: Float32Array, x: number, y: number, widthPx: number, depth: number): void {
+  const reach = PROFILE_REACH * widthPx;
+  const fromY = Math.max(0, Math.ceil(y - reach));
+  const toY = Math.min(SIDE_PX - 1, Math.floor(y + reach));
+  const fromX = Math.max(0, Math.ceil(x - reach));
+  const toX = Math.min(SIDE_PX - 1, Math.floor(x + reach));
+  const falloff = -1 / (2 * widthPx * widthPx);
+  for (let py = fromY; py <= toY; py++) {
+    for (let px = fromX; px <= toX; px++) {
+      const value = depth * Math.exp(falloff * ((px - x) ** 2 + (py - y) ** 2));
+      const at = py * SIDE_PX + px;
+      if (value > (depths[at] as number)) depths[at] = value;
+    }
+  }
+}
+
+/** Soft relief of the palm, computed on a coarse grid: it has no detail. */
+function drawMounds({ mounds }: PalmIdentity, place: Place): Float32Array {
+  const relief = new Float32Array(SIDE_PX * SIDE_PX);
+  const placed = mounds.map(({ centre, radius, height }) => ({
+    ...place(centre),
+    radius: radius * SIDE_PX,
+    height,
+  }));
+  for (let y = 0; y < SIDE_PX; y += CELL_PX) {
+    for (let x = 0; x < SIDE_PX; x += CELL_PX) {
+      let value = 0;
+      for (const mound of placed) {
+        value +=
+          mound.height * Math.exp(-((x - mound.x) ** 2 + (y - mound.y) ** 2) / (2 * mound.radius ** 2));
+      }
+      for (let i = 0; i < CELL_PX * CELL_PX; i++) {
+        relief[(y + Math.floor(i / CELL_PX)) * SIDE_PX + x + (i % CELL_PX)] = value;
+      }
+    }
+  }
+  return relief;
+}
+
+const CELL_PX = 4;
