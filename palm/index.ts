@@ -1,4 +1,12 @@
 // The biometrics, pure: pixels in, quality and signature out. Knows no network and no storage.
+
+export {
+  type Calibration,
+  type CalibrationPoint,
+  fmrAt,
+  loadCalibration,
+  thresholdFor,
+} from "./calibration.js";
 export { type DecodeResult, decodeImage, type Encoding } from "./decode-image.js";
 export type { GreyImage } from "./image.js";
 export { type ModelInfo, modelInfo } from "./model-file.js";

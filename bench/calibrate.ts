@@ -1,0 +1,136 @@
+// Makes model/calibration.json: counts how similar different synthetic palms are.
+//
+//   node dist/bench/calibrate.js [--identities N] [--out FILE]
+//
+// Every pair of one sample each is counted once. `widening` stretches the distribution about its mean: set so that the
+// spread of real non-mated pairs (docs/accuracy says how it was compared) is not above the one stated here.
+import { writeFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { z } from "zod";
+import {
+  type Calibration,
+  type CalibrationPoint,
+  openSignatureModel,
+  renderSample,
+  synthesiseIdentity,
+} from "../palm/index.js";
+import { helpText, readSettings, type Settings } from "../wire/config.js";
+
+const ours = (path: string) =>
+  fileURLToPath(new URL(`${import.meta.url.endsWith(".ts") ? ".." : "../.."}/${path}`, import.meta.url));
+
+const SETTINGS = {
+  identities: {
+    option: "identities",
+    value: "N",
+    help: "synthetic palms",
+    schema: z.coerce.number().int().min(100).max(100_000).default(12_000),
+  },
+  widening: {
+    option: "widening",
+    value: "FACTOR",
+    help: "stretch of the distribution about its mean",
+    schema: z.coerce.number().min(1).max(2).default(1.15),
+  },
+  model: {
+    option: "model",
+    value: "FILE",
+    help: "signature network",
+    schema: z.string().default(ours("model/signature.onnx")),
+  },
+  out: {
+    option: "out",
+    value: "FILE",
+    help: "where to write",
+    schema: z.string().default(ours("model/calibration.json")),
+  },
+} as const satisfies Settings;
+
+/** Seeds apart from the demo's and the tests' people. */
+const FIRST_SEED = 50_000_000;
+const BINS = 20_000;
+const POINTS_PER_DECADE = 2;
+/** Rule of three: a rate below 3 / trials is not known from counting. */
+const RULE_OF_THREE = 3;
+
+export async function run(argv: string[]): Promise<number> {
+  if (argv.includes("--help")) {
+    process.stdout.write(
+      helpText(
+        "node dist/bench/calibrate.js [options]",
+        "Counts similarities of different synthetic palms and writes the calibration.",
+        SETTINGS,
+      ),
+    );
+    return 0;
+  }
+  const { identities, widening, model: modelPath, out } = readSettings(SETTINGS, argv);
+  const model = await openSignatureModel(modelPath);
+  const signatures: Float32Array[] = [];
+  for (let i = 0; i < identities; i++) {
+    const seed = FIRST_SEED + i;
+    const signature = await model.sign(renderSample(synthesiseIdentity(seed), { seed }));
+    if (!signature) throw new Error(`synthetic palm ${seed} has no structure`);
+    signatures.push(signature.slice());
+    say("signing", i + 1, identities);
+  }
+  const histogram = countPairs(signatures);
+  const pairs = (identities * (identities - 1)) / 2;
+  const calibration: Calibration = {
+    modelId: model.modelId,
+    source: `synthetic palms only: node dist/bench/calibrate.js --identities ${identities} --widening ${widening}`,
+    identities,
+    pairs,
+    countedDownTo: RULE_OF_THREE / pairs,
+    widening,
+    points: pointsOf(histogram, pairs, widening),
+  };
+  await writeFile(out, `${JSON.stringify(calibration, null, 2)}\n`);
+  await model.close();
+  process.stderr.write(`${out}\n`);
+  return 0;
+}
+
+/** Similarities of all pairs, in BINS bins from -1 to 1. */
+function countPairs(signatures: readonly Float32Array[]): Float64Array {
+  const histogram = new Float64Array(BINS + 1);
+  for (const [i, a] of signatures.entries()) {
+    for (let j = 0; j < i; j++) {
+      const b = signatures[j] as Float32Array;
+      let dot = 0;
+      for (let k = 0; k < a.length; k++) dot += (a[k] as number) * (b[k] as number);
+      const bin = Math.floor(((dot + 1) / 2) * BINS);
+      histogram[bin] = (histogram[bin] as number) + 1;
+    }
+    say("comparing", i + 1, signatures.length);
+  }
+  return histogram;
+}
+
+const similarityOf = (bin: number) => (2 * bin) / BINS - 1;
+
+/** Similarities at half-decade rates, down to the lowest that was counted, stretched about the mean. */
+function pointsOf(histogram: Float64Array, pairs: number, widening: number): CalibrationPoint[] {
+  let sum = 0;
+  for (const [bin, count] of histogram.entries()) sum += count * similarityOf(bin + 0.5);
+  const mean = sum / pairs;
+  const points: CalibrationPoint[] = [];
+  let bin = BINS;
+  let above = histogram[bin] as number;
+  const lowest = Math.floor(-Math.log10(RULE_OF_THREE / pairs) * POINTS_PER_DECADE);
+  for (let step = lowest; step >= POINTS_PER_DECADE; step--) {
+    const fmr = 10 ** (-step / POINTS_PER_DECADE);
+    while (above + (histogram[bin - 1] as number) <= fmr * pairs) above += histogram[--bin] as number;
+    const similarity = mean + widening * (similarityOf(bin) - mean);
+    points.push({ fmr: Number(fmr.toPrecision(4)), similarity: Number(similarity.toFixed(4)) });
+  }
+  return points.reverse();
+}
+
+const TENTHS = 10;
+function say(what: string, done: number, total: number): void {
+  const step = Math.ceil(total / TENTHS);
+  if (done % step === 0 || done === total) process.stderr.write(`${what}: ${done} of ${total}\n`);
+}
+
+process.exitCode = await run(process.argv.slice(2));
