@@ -53,6 +53,7 @@ export async function main(argv: string[]): Promise<number> {
 async function runEdge(settings: EdgeSettings, signal: AbortSignal): Promise<void> {
   const log = openLog("edge", { device: settings.deviceId });
   const source = await openSource(settings, log);
+  warnOfCleartext(new URL(settings.gateway), log);
   const metrics = openAgentMetrics();
   let state: LinkState = { phase: "connecting" };
   const ops = await openOps(settings, metrics, () => state);
@@ -139,6 +140,15 @@ function announceReady({ json }: EdgeSettings, agent: Agent, ops: OpsServer, log
   const { site, gallery, transport } = agent.terms();
   log.info({ site, gallery, transport, opsPort: ops.port }, "welcomed by the gateway");
   if (json) print(JSON.stringify({ ready: true, opsPort: ops.port }));
+}
+
+const LOOPBACK = /^(localhost|127\..+|\[::1\])$/;
+
+function warnOfCleartext({ protocol, hostname }: URL, log: Log): void {
+  if (protocol === "wss:" || protocol === "https:" || LOOPBACK.test(hostname)) return;
+  log.warn(
+    "palms would cross the network unencrypted: use a wss:// gateway, with --ca for an authority of your own",
+  );
 }
 
 function stopSignal(): AbortSignal {

@@ -1,6 +1,6 @@
 // The agent as an operator runs it: a process of its own, from the command line.
 import { spawn } from "node:child_process";
-import { once } from "node:events";
+import { EventEmitter, once } from "node:events";
 import {
   mkdirSync,
   mkdtempSync,
@@ -59,6 +59,8 @@ interface EdgeProcess {
   stop(): void;
   exit: Promise<number | null>;
   stderr: () => string;
+  /** Resolves once the log holds this text. */
+  logged(text: string): Promise<void>;
 }
 
 /** @param nodeArgs for the Node that runs it */
@@ -70,8 +72,10 @@ function startEdge({ dir }: Sandbox, args: string[], nodeArgs: string[] = []): E
   });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   let stderr = "";
+  const logEvents = new EventEmitter();
   child.stderr.on("data", (chunk) => {
     stderr += chunk;
+    logEvents.emit("grown");
   });
   const exit = once(child, "exit").then(([code]) => code as number | null);
   onTestFinished(async () => {
@@ -89,6 +93,9 @@ function startEdge({ dir }: Sandbox, args: string[], nodeArgs: string[] = []): E
     stop: () => child.kill("SIGTERM"),
     exit,
     stderr: () => stderr,
+    logged: async (text) => {
+      while (!stderr.includes(text)) await once(logEvents, "grown");
+    },
   };
 }
 
@@ -176,6 +183,21 @@ describe("palmgate edge", () => {
     await (await gateway.connection()).hello();
     agent.stop();
     expect(await agent.exit).toBe(0);
+  });
+
+  it("warns when palms would cross a network unencrypted", async () => {
+    const box = await sandbox();
+    const gateway = await openGateway();
+    const near = startEdge(box, [...laneArgs(box, gateway.url), "--count", "1"]);
+    const connection = await gateway.connection();
+    connection.decide(await connection.frame());
+    expect(await near.exit).toBe(0);
+    expect(near.stderr()).not.toContain("unencrypted");
+    // An address that is kept for documentation (RFC 5737): nothing answers there.
+    const far = startEdge(box, laneArgs(box, "ws://192.0.2.1:9"));
+    await far.logged("unencrypted");
+    far.stop();
+    expect(await far.exit).toBe(0);
   });
 
   it("makes a key that only its owner reads, prints the public half, and overwrites no file", async () => {
