@@ -22,7 +22,7 @@ import { messageIdOf } from "./message-id.js";
 import { openStreams, type StreamOptions } from "./streams.js";
 
 export const APPEND_TIMEOUT_MS = 2000;
-const API_TIMEOUT_MS = 5000;
+const API_TIMEOUT_MS = 3000;
 /** More messages on one subject than any member or payment ever makes. */
 const MAX_SUBJECT_MESSAGES = 10_000;
 

@@ -51,8 +51,8 @@ const SEQUENCES = "\u0000sequences";
 /** Pages that any transaction rewrites on its way to the root, besides those of the data. */
 const PATH_PAGES = 16;
 const PAGE_OVERHEAD_BYTES = 64;
-/** EIO (LMDB's word for a write cut short by a full disk), ENOSPC, EDQUOT, MDB_MAP_FULL. */
-const NO_ROOM = new Set<unknown>([5, 28, 122, -30792]);
+/** EIO (LMDB's word for a write cut short by a full disk), EFBIG, ENOSPC, EDQUOT, MDB_MAP_FULL. */
+const NO_ROOM = new Set<unknown>([5, 27, 28, 122, -30792]);
 
 /** Opens or makes a view. Throws when the path cannot be opened. */
 export function openView(options: ViewOptions): View {

@@ -1,0 +1,145 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import {
+  instrumentAad,
+  newDataKey,
+  open,
+  openInstrument,
+  openTemplate,
+  seal,
+  sealInstrument,
+  sealTemplate,
+  templateAad,
+} from "../../records/index.js";
+
+const member = (fill: number) => new Uint8Array(16).fill(fill);
+
+const unitVector = fc
+  .array(fc.double({ min: -1, max: 1, noNaN: true }), { minLength: 2, maxLength: 64 })
+  .map((numbers) => {
+    const raw = Float32Array.from([1, ...numbers]);
+    const norm = Math.hypot(...raw);
+    return raw.map((value) => value / norm);
+  });
+
+const place = fc.record({
+  memberId: fc.uint8Array({ minLength: 16, maxLength: 16 }),
+  gallery: fc.stringMatching(/^[a-z0-9-]{1,32}$/),
+  modelId: fc.string({ maxLength: 16 }),
+  index: fc.nat(7),
+  position: fc.nat(2),
+});
+
+describe("sealed bytes", () => {
+  it("open under their key and additional data, and nothing else", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), fc.uint8Array({ maxLength: 40 }), (plain, aad) => {
+        const key = newDataKey();
+        const sealed = seal(key, aad, plain);
+        expect(Buffer.from(open(key, aad, sealed) ?? [1, 2, 3])).toEqual(Buffer.from(plain));
+        expect(open(newDataKey(), aad, sealed)).toBeUndefined();
+        expect(open(key, Uint8Array.of(...aad, 0), sealed)).toBeUndefined();
+      }),
+    );
+  });
+
+  it("do not open with any bit of nonce, ciphertext or tag changed, nor cut short", () => {
+    const key = newDataKey();
+    const aad = instrumentAad(member(1), "g");
+    const sealed = seal(key, aad, new Uint8Array(20).fill(7));
+    for (const part of ["nonce", "ciphertext"] as const) {
+      for (let bit = 0; bit < sealed[part].length * 8; bit++) {
+        const changed = Uint8Array.from(sealed[part]);
+        changed[bit >> 3] = (changed[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+        expect(open(key, aad, { ...sealed, [part]: changed })).toBeUndefined();
+      }
+      for (let length = 0; length < sealed[part].length; length++) {
+        expect(open(key, aad, { ...sealed, [part]: sealed[part].subarray(0, length) })).toBeUndefined();
+      }
+    }
+    expect(open(key, aad, {})).toBeUndefined();
+    expect(open(key, aad, undefined)).toBeUndefined();
+    expect(open(key, aad, sealed)).toHaveLength(20);
+  });
+
+  it("never repeat a nonce or a ciphertext", () => {
+    const key = newDataKey();
+    const sealed = Array.from({ length: 200 }, () => seal(key, new Uint8Array(), new Uint8Array(16)));
+    expect(new Set(sealed.map(({ nonce }) => Buffer.from(nonce).toString("hex"))).size).toBe(200);
+    expect(new Set(sealed.map(({ ciphertext }) => Buffer.from(ciphertext).toString("hex"))).size).toBe(200);
+  });
+});
+
+describe("a sealed template", () => {
+  it("gives the same signature back, at its own place only", () => {
+    fc.assert(
+      fc.property(
+        place,
+        unitVector,
+        fc.uint8Array({ minLength: 16, maxLength: 16 }),
+        (at, signature, other) => {
+          fc.pre(Buffer.compare(at.memberId, other) !== 0);
+          const key = newDataKey();
+          const template = sealTemplate(key, at, signature);
+          const opened = openTemplate(key, at.memberId, at.gallery, template);
+          expect(opened).toEqual(signature);
+          expect(openTemplate(newDataKey(), at.memberId, at.gallery, template)).toBeUndefined();
+          expect(openTemplate(key, other, at.gallery, template)).toBeUndefined();
+          expect(openTemplate(key, at.memberId, `${at.gallery}x`, template)).toBeUndefined();
+          const elsewhere = { ...template, index: template.index + 1 };
+          expect(openTemplate(key, at.memberId, at.gallery, elsewhere)).toBeUndefined();
+          const otherModel = { ...template, modelId: `${template.modelId}x` };
+          expect(openTemplate(key, at.memberId, at.gallery, otherModel)).toBeUndefined();
+        },
+      ),
+    );
+  });
+
+  it("binds different places with different bytes, wherever the parts begin and end", () => {
+    fc.assert(
+      fc.property(place, place, (a, b) => {
+        const aad = (each: typeof a) => templateAad(each.memberId, each.gallery, each.modelId, each.index);
+        const same =
+          Buffer.compare(a.memberId, b.memberId) === 0 &&
+          a.gallery === b.gallery &&
+          a.modelId === b.modelId &&
+          a.index === b.index;
+        expect(Buffer.compare(aad(a), aad(b)) === 0).toBe(same);
+      }),
+    );
+    expect(templateAad(member(1), "ab", "c", 0)).not.toEqual(templateAad(member(1), "a", "bc", 0));
+  });
+
+  it("does not open to numbers that are no unit vector, though the tag fits", () => {
+    const key = newDataKey();
+    const aad = templateAad(member(1), "g", "m", 0);
+    const openNumbers = (...numbers: number[]) => {
+      const signature = seal(key, aad, Buffer.from(Float32Array.from(numbers).buffer));
+      return openTemplate(key, member(1), "g", { modelId: "m", index: 0, signature });
+    };
+    expect(openNumbers(0.6, 0.8)).toEqual(Float32Array.from([0.6, 0.8]));
+    expect(openNumbers(0.6, 0.9)).toBeUndefined();
+    expect(openNumbers(Number.NaN, 1)).toBeUndefined();
+    expect(openNumbers(Number.POSITIVE_INFINITY, 0)).toBeUndefined();
+    expect(openNumbers()).toBeUndefined();
+    const odd = seal(key, aad, Buffer.from([...new Uint8Array(Float32Array.from([1]).buffer), 0]));
+    expect(openTemplate(key, member(1), "g", { modelId: "m", index: 0, signature: odd })).toBeUndefined();
+  });
+
+  it("refuses to seal what could never be opened", () => {
+    const at = { memberId: member(1), gallery: "g", modelId: "m", index: 0, position: 0 };
+    expect(() => sealTemplate(newDataKey(), at, Float32Array.from([2, 0]))).toThrow(/unit length/);
+  });
+});
+
+describe("a sealed instrument", () => {
+  it("comes back whole for its member only", () => {
+    const key = newDataKey();
+    const instrument = { processor: "sandbox", token: "tok_1", brand: "visa", last4: "4242" };
+    const sealed = sealInstrument(key, member(1), "g", instrument);
+    expect(openInstrument(key, member(1), "g", sealed)).toEqual(instrument);
+    expect(openInstrument(key, member(2), "g", sealed)).toBeUndefined();
+    expect(openInstrument(newDataKey(), member(1), "g", sealed)).toBeUndefined();
+    expect(Buffer.from(sealed.ciphertext).includes("tok_1")).toBe(false);
+  });
+});
