@@ -93,13 +93,26 @@ export async function openPayments(deps: PaymentsDeps): Promise<Payments> {
     },
   };
 
+  // A lane that lost its link presents again while the first attempt is still under way: it joins that one.
+  const underWay = new Map<string, Promise<ActResult>>();
+
   return {
-    pay: (memberHex, instrument, { presentationId, site, charge, deadlineAtMs }) => {
+    pay: async (memberHex, instrument, { presentationId, site, charge, deadlineAtMs }) => {
       const presentationHex = toHex(presentationId);
+      const attempt = [
+        presentationHex,
+        memberHex,
+        site,
+        charge.amountMinor,
+        charge.currency,
+        charge.orderRef,
+      ].join("\0");
+      const joined = underWay.get(attempt);
+      if (joined) return joined;
       own.set(presentationHex, true);
       // Asked anew: an earlier refusal no longer stands.
       refusedAtUnixMs.delete(presentationHex);
-      return pay(payDeps, {
+      const paying = pay(payDeps, {
         presentationHex,
         presentationId,
         memberId: fromHex(memberHex),
@@ -108,6 +121,8 @@ export async function openPayments(deps: PaymentsDeps): Promise<Payments> {
         instrument,
         deadlineAtMs,
       });
+      underWay.set(attempt, paying);
+      return paying.finally(() => underWay.delete(attempt));
     },
     unsettled: () => settler.waiting(),
     close: async () => {

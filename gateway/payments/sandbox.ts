@@ -65,12 +65,19 @@ export function sandboxProcessor({
   const ledger = openLedger(path);
   const closing = new AbortController();
   const read = (key: string): SandboxRow | undefined => parseRow(ledger.get(key));
-  const change = (key: string, make: (before: SandboxRow | undefined) => SandboxRow): Promise<SandboxRow> =>
-    ledger.transaction(() => {
+  const writing = new Set<Promise<unknown>>();
+  /** One row, read and changed with nobody in between; `undefined` leaves it as it is. */
+  const change = async (
+    key: string,
+    make: (before: SandboxRow | undefined) => SandboxRow | undefined,
+  ): Promise<void> => {
+    const written = ledger.transaction(() => {
       const after = make(read(key));
-      ledger.put(key, JSON.stringify(after));
-      return after;
+      if (after) ledger.put(key, JSON.stringify(after));
     });
+    writing.add(written);
+    await written.finally(() => writing.delete(written));
+  };
   /** Waits as the wire would; false when nobody waits for the answer any more. */
   const answerAfter = async (ms: number, signal: AbortSignal): Promise<boolean> => {
     const either = AbortSignal.any([signal, closing.signal]);
@@ -79,7 +86,8 @@ export function sandboxProcessor({
 
   async function authorise(request: AuthoriseRequest, signal: AbortSignal): Promise<AuthoriseAnswer> {
     const now = Date.now();
-    const made = await change(request.key, (before) => before ?? newRow(request, now, slowMs));
+    await change(request.key, (before) => (before ? undefined : newRow(request, now, slowMs)));
+    const made = read(request.key) ?? newRow(request, now, slowMs);
     if (!sameRequest(made, request)) return { ok: false, code: "KEY_REUSED" };
     const isHeld = made.state !== "DECLINED" && made.state !== "VOIDED";
     if (isHeld && made.token === "tok_unknown") {
@@ -99,15 +107,12 @@ export function sandboxProcessor({
   async function move(kind: keyof typeof MOVES, key: string, signal: AbortSignal): Promise<MoveAnswer> {
     const { from, to } = MOVES[kind];
     let answer: MoveAnswer = { ok: true };
-    await ledger.transaction(() => {
-      const before = read(key);
+    await change(key, (before) => {
       const state = before ? stateOf(before, Date.now()) : "NOT_FOUND";
-      if (state === to) return;
-      if (!from.includes(state)) {
-        answer = { ok: false, code: "REFUSED", state };
-        return;
-      }
-      ledger.put(key, JSON.stringify(moved(before ?? barredRow(key), to)));
+      if (state === to) return undefined;
+      if (from.includes(state)) return moved(before ?? barredRow(key), to);
+      answer = { ok: false, code: "REFUSED", state };
+      return undefined;
     });
     return (await answerAfter(latencyMs, signal)) ? answer : { ok: false, code: "NO_ANSWER" };
   }
@@ -129,6 +134,7 @@ export function sandboxProcessor({
     query,
     close: async () => {
       closing.abort();
+      await Promise.allSettled(writing);
       await ledger.close();
     },
   };
