@@ -68,7 +68,7 @@ const siteFile = z
             /** Wanted rate of wrong "this palm is enrolled already" answers. */
             duplicateFpir: z.number().gt(0).lte(0.1).default(1e-3),
             /** Captures of one hand must agree as if this false match rate were wanted. */
-            agreementFmr: z.number().gt(0).lte(0.1).default(1e-4),
+            agreementFmr: z.number().gt(0).lte(0.1).default(1e-2),
           })
           .strict()
           .prefault({}),

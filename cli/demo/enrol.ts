@@ -1,4 +1,6 @@
 // Fills the demo's gallery through the operator API, several requests at a time, as an operator's import would.
+
+import type { GreyImage } from "../../palm/index.js";
 import { type bus, edge } from "../../wire/codec.js";
 import type { Enrolment, OperatorApi } from "../operator-api.js";
 import { GALLERY } from "../stack/stack.js";
@@ -11,6 +13,8 @@ export interface Member {
 }
 
 const ENROLMENTS_IN_PARALLEL = 6;
+const ENROLMENT_ATTEMPTS = 3;
+const TAKE_AGAIN = new Set(["CAPTURES_DISAGREE", "LOW_QUALITY"]);
 /** Sandbox tokens by member, in turn: most cards pay, some do not. */
 const CARDS = [
   "tok_approve",
@@ -43,23 +47,32 @@ export async function enrolAll(api: OperatorApi, people: readonly Person[]): Pro
   return members;
 }
 
+/** A person whose captures are refused takes new ones, as people do. */
 async function enrolOne(api: OperatorApi, person: Person, token: string): Promise<Enrolment> {
-  const images = await person.enrolment();
-  const answer = await api.enrol({
+  for (let attempt = 0; ; attempt++) {
+    const answer = await api.enrol(enrolRequest(await person.enrolment(attempt), token));
+    if (answer.ok) return answer.body;
+    if (!TAKE_AGAIN.has(answer.code) || attempt + 1 === ENROLMENT_ATTEMPTS) {
+      throw new Error(
+        `${person.label} could not be enrolled: ${answer.code} ${answer.message} ${answer.next}`,
+      );
+    }
+  }
+}
+
+/** The request for one right hand with consent to everything and a sandbox card. */
+export function enrolRequest(images: readonly GreyImage[], token: string): bus.EnrolRequest.$Properties {
+  return {
     gallery: GALLERY,
-    captures: images.map(
-      ({ width, height, pixels }): bus.Capture.$Properties => ({
-        encoding: edge.Encoding.GRAY8,
-        widthPx: width,
-        heightPx: height,
-        modality: edge.Modality.VISIBLE,
-        position: 1,
-        image: pixels,
-      }),
-    ),
+    captures: images.map(({ width, height, pixels }) => ({
+      encoding: edge.Encoding.GRAY8,
+      widthPx: width,
+      heightPx: height,
+      modality: edge.Modality.VISIBLE,
+      position: 1,
+      image: pixels,
+    })),
     consents: [edge.Purpose.ENTRY, edge.Purpose.PAY],
     instrument: { processor: "sandbox", token, brand: "visa", last4: "4242" },
-  });
-  if (answer.ok) return answer.body;
-  throw new Error(`${person.label} could not be enrolled: ${answer.code} ${answer.message} ${answer.next}`);
+  };
 }

@@ -11,8 +11,8 @@ import { MAX_FRAMES_PER_PRESENTATION, MAX_TEMPLATES_PER_MEMBER } from "../../wir
 
 export interface Person {
   label: string;
-  /** Captures to enrol with; empty for a stranger, who is never enrolled. */
-  enrolment(): Promise<GreyImage[]>;
+  /** Captures to enrol with; another attempt gives other captures as far as there are any. */
+  enrolment(attempt: number): Promise<GreyImage[]>;
   /** Frames of this person's n-th presentation, n = 0, 1, 2 ..; repeats when a folder runs out of images. */
   presentation(n: number): Promise<GreyImage[]>;
 }
@@ -28,7 +28,7 @@ export function syntheticPerson(seed: number): Person {
     Array.from({ length: count }, (_, i) => renderSample(identity, { seed: from + i }));
   return {
     label: `synthetic-${seed}`,
-    enrolment: async () => samples(0, ENROLMENT_SAMPLES),
+    enrolment: async (attempt) => samples(attempt * ENROLMENT_SAMPLES, ENROLMENT_SAMPLES),
     presentation: async (n) =>
       samples(PRESENTATION_SEED + n * MAX_FRAMES_PER_PRESENTATION, MAX_FRAMES_PER_PRESENTATION),
   };
@@ -52,7 +52,12 @@ export async function peopleFromFolder(dir: string): Promise<Person[]> {
     const load = (names: string[]) => Promise.all(names.map((file) => loadGrey(join(dir, name, file))));
     people.push({
       label: name,
-      enrolment: () => load(first.slice(0, MAX_TEMPLATES_PER_MEMBER)),
+      enrolment: (attempt) => {
+        const from = (attempt * ENROLMENT_SAMPLES) % first.length;
+        return load(
+          [...first.slice(from), ...first.slice(0, from)].slice(0, MAX_TEMPLATES_PER_MEMBER - attempt),
+        );
+      },
       presentation: (n) =>
         load(
           Array.from({ length: MAX_FRAMES_PER_PRESENTATION }, (_, i) => later[(n + i) % later.length] ?? ""),

@@ -22,9 +22,9 @@ export interface Variation {
 
 /** What a reader with a guided hand leaves over after the region of interest is cut. */
 export const GUIDED_HAND: Readonly<Variation> = {
-  rotationDegrees: 3,
-  scale: 0.03,
-  shift: 0.02,
+  rotationDegrees: 2,
+  scale: 0.02,
+  shift: 0.015,
   gradient: 0.25,
   exposure: 0.2,
   creaseFade: 0.3,

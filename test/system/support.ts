@@ -2,9 +2,10 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { enrolRequest } from "../../cli/demo/enrol.js";
 import { type Person, syntheticPerson } from "../../cli/demo/people.js";
 import { type Enrolment, type OperatorApi, operatorApi } from "../../cli/operator-api.js";
-import { GALLERY, type Stack, type StackOptions, startStack, waitReady } from "../../cli/stack/stack.js";
+import { type Stack, type StackOptions, startStack, waitReady } from "../../cli/stack/stack.js";
 import {
   type Agent,
   type AgentOptions,
@@ -82,20 +83,7 @@ export async function openSite(options: Partial<StackOptions> = {}): Promise<Sit
 }
 
 async function enrol(api: OperatorApi, person: Person, token: string): Promise<Enrolment> {
-  const images = await person.enrolment();
-  const answer = await api.enrol({
-    gallery: GALLERY,
-    captures: images.map(({ width, height, pixels }) => ({
-      encoding: edge.Encoding.GRAY8,
-      widthPx: width,
-      heightPx: height,
-      modality: edge.Modality.VISIBLE,
-      position: 1,
-      image: pixels,
-    })),
-    consents: [edge.Purpose.ENTRY, edge.Purpose.PAY],
-    instrument: { processor: "sandbox", token, brand: "visa", last4: "4242" },
-  });
+  const answer = await api.enrol(enrolRequest(await person.enrolment(0), token));
   if (!answer.ok) throw new Error(`enrolment refused: ${answer.code} ${answer.message}`);
   return answer.body;
 }
