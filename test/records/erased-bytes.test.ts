@@ -1,0 +1,123 @@
+// The promise of erasure, looked at from below: what lies in nats-server's files.
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { decodeMemberEvent, enrolMember, eraseMember } from "../../records/index.js";
+import { bus, decode } from "../../wire/codec.js";
+import { toHex } from "../../wire/partition.js";
+import { keySubject, memberSubject } from "../../wire/subjects.js";
+import { enrolmentOf } from "./support/members.js";
+import { startPlainNats } from "./support/plain-nats.js";
+import { log, openRig, type Rig } from "./support/rig.js";
+import { fakeWorker } from "./support/worker.js";
+
+/** Names of the files below `dir` that hold the bytes. */
+function filesWith(dir: string, bytes: Uint8Array): string[] {
+  return readdirSync(dir, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .filter((file) => readFileSync(file).includes(Buffer.from(bytes)));
+}
+
+/** Enrols members and gives, for each, the secret bytes as the log holds them. */
+async function enrolSome(rig: Rig, members: number) {
+  const { nc, eventLog } = rig;
+  const worker = await fakeWorker(nc, { gallery: "g", partition: 0, workerId: "w" }, "APPLIED");
+  const enrolled = [];
+  for (let i = 0; i < members; i++) {
+    const enrolment = enrolmentOf("g");
+    const outcome = await enrolMember({ nc, eventLog, log }, enrolment);
+    if (!outcome.ok) throw new Error(outcome.detail);
+    const hex = toHex(enrolment.memberId);
+    const keyEvent = await eventLog.last("KEYS", keySubject("g", 0, hex));
+    const key = decode(bus.DataKey, keyEvent?.body ?? new Uint8Array())?.key ?? new Uint8Array();
+    const event = await eventLog.last("MEMBERS", memberSubject("g", 0, hex));
+    const body = decodeMemberEvent(event?.body ?? new Uint8Array())?.enrolled;
+    const ciphertexts = [
+      ...(body?.templates ?? []).map(({ signature }) => signature?.ciphertext),
+      body?.instrument?.ciphertext,
+    ].map((bytes) => Uint8Array.from(bytes ?? []));
+    expect(key).toHaveLength(32);
+    expect(ciphertexts.map(({ length }) => length > 16)).toEqual([true, true, true]);
+    enrolled.push({ enrolment, secrets: [Uint8Array.from(key), ...ciphertexts] });
+  }
+  return { enrolled, leave: () => worker.leave() };
+}
+
+describe("bytes on the disk of nats-server", () => {
+  it.each([
+    ["in the middle and at the end of a block that is being written", false],
+    ["of blocks that a restarted server has closed", true],
+  ])("are gone after an erasure: %s", async (_where, restartBefore) => {
+    const rig = await openRig(startPlainNats());
+    try {
+      const store = join(rig.dir, "nats");
+      const { enrolled, leave } = await enrolSome(rig, 6);
+      await rig.server.stop();
+      for (const { secrets } of enrolled) {
+        for (const secret of secrets) expect(filesWith(store, secret)).toHaveLength(1);
+      }
+      const back = (async () => {
+        for await (const status of rig.nc.status()) if (status.type === "reconnect") return;
+      })();
+      await rig.server.restart();
+      await back;
+      // Events after the restart go into the block that the server writes to now.
+      const fresh = restartBefore ? enrolled : [...enrolled, ...(await enrolSome(rig, 4)).enrolled];
+      const isErased = (at: number) => at === 0 || at === 2 || at >= fresh.length - 2;
+      for (const [at, { enrolment }] of fresh.entries()) {
+        if (!isErased(at)) continue;
+        const outcome = await eraseMember(
+          { nc: rig.nc, eventLog: rig.eventLog, log },
+          { ...enrolment, requestedBy: "operator", holders: 1 },
+        );
+        expect(outcome.ok).toBe(true);
+      }
+      await rig.server.stop();
+      for (const [at, { secrets }] of fresh.entries()) {
+        for (const secret of secrets) expect(filesWith(store, secret)).toHaveLength(isErased(at) ? 0 : 1);
+      }
+      leave();
+    } finally {
+      await rig.close();
+    }
+  });
+
+  it("are gone at once, although the server is killed right after the erasure", async () => {
+    const rig = await openRig(startPlainNats());
+    try {
+      const store = join(rig.dir, "nats");
+      const { enrolled, leave } = await enrolSome(rig, 3);
+      const [, erased, kept] = enrolled;
+      if (!erased || !kept) throw new Error("nobody enrolled");
+      const request = { ...erased.enrolment, requestedBy: "operator", holders: 1 };
+      const outcome = await eraseMember({ nc: rig.nc, eventLog: rig.eventLog, log }, request);
+      expect(outcome.ok).toBe(true);
+      await rig.server.kill();
+      for (const secret of erased.secrets) expect(filesWith(store, secret)).toEqual([]);
+      for (const secret of kept.secrets) expect(filesWith(store, secret)).toHaveLength(1);
+      leave();
+    } finally {
+      await rig.close();
+    }
+  });
+
+  it("would still be there after a mere delete, which is why erasure does more", async () => {
+    const rig = await openRig(startPlainNats());
+    try {
+      const { jetstreamManager } = await import("@nats-io/jetstream");
+      const manager = await jetstreamManager(rig.nc);
+      const { enrolled, leave } = await enrolSome(rig, 3);
+      const member = enrolled[1];
+      const hex = toHex(member?.enrolment.memberId ?? new Uint8Array());
+      const event = await rig.eventLog.last("KEYS", keySubject("g", 0, hex));
+      await manager.streams.deleteMessage("KEYS", event?.sequence ?? 0, false);
+      await rig.server.stop();
+      const key = member?.secrets[0] ?? new Uint8Array();
+      expect(filesWith(join(rig.dir, "nats"), key)).toHaveLength(1);
+      leave();
+    } finally {
+      await rig.close();
+    }
+  });
+});

@@ -1,0 +1,107 @@
+import { randomBytes } from "node:crypto";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type MemberKeys, newDataKey, openMemberKeys } from "../../records/index.js";
+import { bus, encode } from "../../wire/codec.js";
+import { toHex } from "../../wire/partition.js";
+import { keySubject, partitionKeysFilter } from "../../wire/subjects.js";
+import { log, openRig, type Rig } from "./support/rig.js";
+
+describe("member keys", () => {
+  let rig: Rig;
+  let gallery = 0;
+  beforeAll(async () => {
+    rig = await openRig();
+  });
+  afterAll(() => rig.close());
+
+  const put = async (name: string, partition = 0) => {
+    const memberId = Uint8Array.from(randomBytes(16));
+    const key = newDataKey();
+    const hex = toHex(memberId);
+    const stored = await rig.eventLog.append(
+      keySubject(name, partition, hex),
+      encode(bus.DataKey, { memberId, key }),
+    );
+    if (!stored.ok) throw new Error(stored.detail);
+    return { hex, key };
+  };
+  const openKeys = (name: string, partition = 0): Promise<MemberKeys> =>
+    openMemberKeys(rig.eventLog, { filter: partitionKeysFilter(name, partition), log });
+  const freshGallery = () => `k${gallery++}`;
+
+  it("has every key that the log held when it opens, of its own partition only", async () => {
+    const name = freshGallery();
+    const own = [await put(name), await put(name), await put(name)];
+    const other = await put(name, 1);
+    const keys = await openKeys(name);
+    expect(own.map(({ hex }) => toHex(keys.get(hex) ?? new Uint8Array()))).toEqual(
+      own.map(({ key }) => toHex(key)),
+    );
+    expect([keys.size, keys.get(other.hex)]).toEqual([3, undefined]);
+    await keys.close();
+  });
+
+  it("learns a key that comes later, by itself or by asking the log", async () => {
+    const name = freshGallery();
+    const keys = await openKeys(name);
+    const late = await put(name);
+    expect(toHex((await keys.fetch(name, 0, late.hex)) ?? new Uint8Array())).toBe(toHex(late.key));
+    const later = await put(name);
+    await expect
+      .poll(() => keys.get(later.hex) && toHex(keys.get(later.hex) ?? later.key))
+      .toBe(toHex(later.key));
+    await keys.close();
+  });
+
+  it("overwrites a forgotten key, and does not take it back from the log", async () => {
+    const name = freshGallery();
+    const { hex } = await put(name);
+    const keys = await openKeys(name);
+    const held = keys.get(hex);
+    expect(held?.some((byte) => byte !== 0)).toBe(true);
+    keys.forget(hex);
+    expect(held).toEqual(new Uint8Array(32));
+    expect([keys.get(hex), keys.size]).toEqual([undefined, 0]);
+    expect(await keys.fetch(name, 0, hex)).toBeUndefined();
+    const after = await put(name);
+    await expect.poll(() => keys.get(after.hex)).toBeDefined();
+    expect(keys.get(hex)).toBeUndefined();
+    await keys.close();
+  });
+
+  it("knows no key that was destroyed in the log, or never was", async () => {
+    const name = freshGallery();
+    const { hex } = await put(name);
+    await rig.eventLog.secureDelete("KEYS", keySubject(name, 0, hex));
+    const keys = await openKeys(name);
+    expect(await keys.fetch(name, 0, hex)).toBeUndefined();
+    expect(await keys.fetch(name, 0, "00".repeat(16))).toBeUndefined();
+    await keys.close();
+  });
+
+  it("leaves out an event that is no key, or that names another member than its subject", async () => {
+    const name = freshGallery();
+    const memberId = Uint8Array.from(randomBytes(16));
+    const bodies = [
+      new Uint8Array([255]),
+      encode(bus.DataKey, { memberId, key: new Uint8Array(31).fill(1) }),
+      encode(bus.DataKey, { memberId: new Uint8Array(16), key: newDataKey() }),
+    ];
+    for (const body of bodies) await rig.eventLog.append(keySubject(name, 0, toHex(memberId)), body);
+    const good = await put(name);
+    const keys = await openKeys(name);
+    expect([keys.size, keys.get(toHex(memberId))]).toEqual([1, undefined]);
+    expect(keys.get(good.hex)).toBeDefined();
+    await keys.close();
+  });
+
+  it("overwrites all keys when it closes", async () => {
+    const name = freshGallery();
+    const { hex } = await put(name);
+    const keys = await openKeys(name);
+    const held = keys.get(hex);
+    await keys.close();
+    expect(held).toEqual(new Uint8Array(32));
+    expect(keys.size).toBe(0);
+  });
+});

@@ -1,0 +1,26 @@
+// Enrolments for the tests: one member, one template of unit length.
+import { randomBytes } from "node:crypto";
+import type { Enrolment } from "../../../records/index.js";
+
+export const DIMENSION = 64;
+
+export function unitVector(dimension = DIMENSION): Float32Array {
+  const raw = Float32Array.from(randomBytes(dimension), (byte) => byte - 128);
+  raw[0] = 1;
+  const norm = Math.hypot(...raw);
+  return raw.map((value) => value / norm);
+}
+
+export function enrolmentOf(gallery: string, partition = 0): Enrolment {
+  return {
+    gallery,
+    partition,
+    memberId: Uint8Array.from(randomBytes(16)),
+    templates: [
+      { signature: unitVector(), modelId: "model-1", position: 1 },
+      { signature: unitVector(), modelId: "model-1", position: 2 },
+    ],
+    consents: [1, 2],
+    instrument: { processor: "sandbox", token: "tok_approve", brand: "visa", last4: "4242" },
+  };
+}
