@@ -7,11 +7,11 @@
 //   the key could open is in the log either, or the member is whole and can be erased;
 // - the plain key is zeroed before the function ends.
 import type { NatsConnection } from "@nats-io/transport-node";
-import { bus, encode } from "../wire/codec.js";
 import type { Log } from "../wire/log.js";
 import { toHex } from "../wire/partition.js";
 import { keySubject, memberSubject, STREAMS } from "../wire/subjects.js";
 import { askApplied } from "./applied.js";
+import { dataKeyEvent } from "./data-key.js";
 import { destroyMember } from "./erasure.js";
 import type { Appended } from "./event.js";
 import type { EventLog } from "./log.js";
@@ -24,6 +24,8 @@ export interface RecordDeps {
   log: Log;
   /** How long holders of the partition may take to flush; default APPLIED_WAIT_MS. */
   appliedWaitMs?: number;
+  /** 32 bytes that wrap every data key; without it, data keys lie in the log in the clear. */
+  masterKey?: Uint8Array | undefined;
 }
 
 export interface Enrolment extends MemberPlace {
@@ -59,11 +61,9 @@ async function enrolUnder(
 ): Promise<EnrolmentOutcome> {
   const { gallery, partition, memberId } = enrolment;
   const memberHex = toHex(memberId);
-  const keyBody = encode(bus.DataKey, { memberId, key });
-  const keyStored = await appendFirst(deps.eventLog, STREAMS.keys, {
-    subject: keySubject(gallery, partition, memberHex),
-    body: keyBody,
-  });
+  const subject = keySubject(gallery, partition, memberHex);
+  const keyBody = dataKeyEvent(subject, memberId, key, deps.masterKey);
+  const keyStored = await appendFirst(deps.eventLog, STREAMS.keys, { subject, body: keyBody });
   keyBody.fill(0);
   // The key that is there belongs to somebody's enrolment: leave it alone.
   if (!keyStored.ok && keyStored.code === "CONFLICT") return keyStored;

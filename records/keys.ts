@@ -3,15 +3,13 @@
 // Invariants:
 // - openMemberKeys() resolves when every key that the log held at start is here;
 // - a forgotten key is overwritten with zeros, and never comes back, however late its event arrives;
-// - an event that does not fit its subject is not taken.
-import { bus, decode } from "../wire/codec.js";
-import { MEMBER_ID_BYTES } from "../wire/limits.js";
+// - an event that does not fit its subject is not taken;
+// - a master key that opens none of them is wrong configuration, not a hall full of erased members.
 import type { Log } from "../wire/log.js";
-import { toHex } from "../wire/partition.js";
 import { keySubject, STREAMS } from "../wire/subjects.js";
+import { readDataKey } from "./data-key.js";
 import type { LogEvent } from "./event.js";
 import type { EventLog } from "./log.js";
-import { DATA_KEY_BYTES } from "./seal.js";
 
 /** Erased members remembered, so that a late event does not bring a key back. Far more than are erased in flight. */
 const MAX_FORGOTTEN_MEMBERS = 10_000;
@@ -28,13 +26,18 @@ export interface MemberKeys {
   close(): Promise<void>;
 }
 
-/** Follows `filter` of stream KEYS. Resolves when caught up. */
-export async function openMemberKeys(
-  log: EventLog,
-  options: { filter: string; log: Log },
-): Promise<MemberKeys> {
-  const keys = new KeysInMemory(log, options.log);
-  const follower = log.follow({
+export interface MemberKeysOptions {
+  /** Filter of stream KEYS. */
+  filter: string;
+  log: Log;
+  /** Opens wrapped data keys. */
+  masterKey?: Uint8Array | undefined;
+}
+
+/** Resolves when caught up. Throws when the master key opens none of the keys that are there. */
+export async function openMemberKeys(eventLog: EventLog, options: MemberKeysOptions): Promise<MemberKeys> {
+  const keys = new KeysInMemory(eventLog, options);
+  const follower = eventLog.follow({
     stream: STREAMS.keys,
     filter: options.filter,
     afterSequence: 0,
@@ -43,7 +46,9 @@ export async function openMemberKeys(
   });
   keys.onClose = () => follower.stop();
   await follower.caughtUp();
-  return keys;
+  if (keys.unopened === 0 || keys.size > 0) return keys;
+  await keys.close();
+  throw new Error(`the master key opens none of the ${keys.unopened} data keys of ${options.filter}`);
 }
 
 class KeysInMemory implements MemberKeys {
@@ -51,11 +56,14 @@ class KeysInMemory implements MemberKeys {
   readonly #log: Log;
   readonly #keys = new Map<string, Uint8Array>();
   readonly #forgotten = new Set<string>();
+  readonly #masterKey: Uint8Array | undefined;
+  unopened = 0;
   onClose: () => Promise<void> = async () => {};
 
-  constructor(eventLog: EventLog, log: Log) {
+  constructor(eventLog: EventLog, { log, masterKey }: MemberKeysOptions) {
     this.#eventLog = eventLog;
     this.#log = log;
+    this.#masterKey = masterKey;
   }
 
   get size(): number {
@@ -87,18 +95,15 @@ class KeysInMemory implements MemberKeys {
 
   take(events: readonly LogEvent[]): void {
     for (const { subject, sequence, body } of events) {
-      const message = decode(bus.DataKey, body);
-      const memberHex = message?.memberId.length === MEMBER_ID_BYTES ? toHex(message.memberId) : "";
-      if (message?.key.length !== DATA_KEY_BYTES || !memberHex || !subject.endsWith(`.${memberHex}`)) {
-        this.#log.error({ subject, sequence }, "not a data key; left out");
+      const read = readDataKey(subject, body, this.#masterKey);
+      if (!read.ok) {
+        if (read.code === "UNOPENED") this.unopened++;
+        this.#log.error({ subject, sequence, code: read.code }, "not a data key that opens; left out");
         continue;
       }
       // A member has one key for ever: the first one counts.
-      if (!this.#forgotten.has(memberHex) && !this.#keys.has(memberHex)) {
-        this.#keys.set(memberHex, Uint8Array.from(message.key));
-      }
-      // The decoded key is a view on the event's bytes: leave no second copy behind.
-      message.key.fill(0);
+      if (this.#forgotten.has(read.memberHex) || this.#keys.has(read.memberHex)) read.key.fill(0);
+      else this.#keys.set(read.memberHex, read.key);
     }
   }
 

@@ -78,6 +78,11 @@ export function instrumentAad(memberId: Uint8Array, gallery: string): Uint8Array
   return aadOf("palmgate-instrument", [memberId, Buffer.from(gallery)]);
 }
 
+/** @param subject of the event that holds the wrapped data key */
+export function dataKeyAad(subject: string): Uint8Array {
+  return aadOf("palmgate-data-key", [Buffer.from(subject, "utf8")]);
+}
+
 export interface TemplatePlace {
   memberId: Uint8Array;
   gallery: string;

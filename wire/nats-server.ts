@@ -2,7 +2,8 @@
 //
 // Invariants:
 // - it listens on the loopback address only, with a password made for this run;
-// - JetStream stores under `storeDir` with at-rest encryption on;
+// - JetStream stores under `storeDir` without its at-rest encryption, which would turn secure deletes into mere ones
+//   (ops/nats/nats-server.conf says more);
 // - stop() ends it gently, kill() as a power cut would; both resolve when the process is gone.
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -85,9 +86,7 @@ function localConfig({ port, password, storeDir, version: [major, minor] }: Loca
   return `listen: "127.0.0.1:${port}"
 authorization { user: palmgate, password: "${password}" }
 jetstream {
-  store_dir: "${storeDir}"
-  cipher: chachapoly
-  key: "${randomBytes(32).toString("hex")}"${sync}
+  store_dir: "${storeDir}"${sync}
 }
 `;
 }

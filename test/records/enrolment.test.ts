@@ -4,6 +4,7 @@ import {
   decodeMemberEvent,
   type EventLog,
   enrolMember,
+  newDataKey,
   openInstrument,
   openMemberKeys,
   openTemplate,
@@ -78,6 +79,21 @@ describe("enrolment", () => {
     const instrument = openInstrument(key, enrolment.memberId, place.gallery, event?.enrolled?.instrument);
     expect(instrument).toEqual(enrolment.instrument);
     await keys.close();
+  });
+
+  it("puts the data key into the log wrapped, where there is a master key", async () => {
+    const { enrolment, place, member, hex } = fresh();
+    const masterKey = newDataKey();
+    worker = await fakeWorker(rig.nc, { ...place, workerId: "w1" }, "APPLIED");
+    expect(await enrolMember({ ...deps(), masterKey }, enrolment)).toMatchObject({ ok: true });
+    const filter = partitionKeysFilter(place.gallery, 0);
+    const keys = await openMemberKeys(rig.eventLog, { filter, log, masterKey });
+    const event = decodeMemberEvent((await rig.eventLog.last("MEMBERS", member))?.body ?? new Uint8Array());
+    const template = event?.enrolled?.templates?.[0] ?? {};
+    const opened = openTemplate(keys.get(hex) ?? newDataKey(), enrolment.memberId, place.gallery, template);
+    expect(opened).toEqual(enrolment.templates[0]?.signature);
+    await keys.close();
+    await expect(openMemberKeys(rig.eventLog, { filter, log })).rejects.toThrow(/opens none/);
   });
 
   it("lets nothing of signature or instrument into the log in the clear", async () => {

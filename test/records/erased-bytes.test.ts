@@ -1,4 +1,6 @@
-// The promise of erasure, looked at from below: what lies in nats-server's files.
+// The promise of erasure, looked at from below: what lies in nats-server's files. Before each erasure the bytes are
+// found there: under the server's own at-rest encryption they would not be, and these tests would fail, as they
+// should, because that encryption turns secure deletes into mere ones.
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -7,7 +9,6 @@ import { bus, decode } from "../../wire/codec.js";
 import { toHex } from "../../wire/partition.js";
 import { keySubject, memberSubject } from "../../wire/subjects.js";
 import { enrolmentOf } from "./support/members.js";
-import { startPlainNats } from "./support/plain-nats.js";
 import { log, openRig, type Rig } from "./support/rig.js";
 import { fakeWorker } from "./support/worker.js";
 
@@ -17,6 +18,10 @@ function filesWith(dir: string, bytes: Uint8Array): string[] {
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name))
     .filter((file) => readFileSync(file).includes(Buffer.from(bytes)));
+}
+
+async function reconnected({ nc }: Rig): Promise<void> {
+  for await (const status of nc.status()) if (status.type === "reconnect") return;
 }
 
 /** Enrols members and gives, for each, the secret bytes as the log holds them. */
@@ -49,7 +54,7 @@ describe("bytes on the disk of nats-server", () => {
     ["in the middle and at the end of a block that is being written", false],
     ["of blocks that a restarted server has closed", true],
   ])("are gone after an erasure: %s", async (_where, restartBefore) => {
-    const rig = await openRig(startPlainNats());
+    const rig = await openRig();
     try {
       const store = join(rig.dir, "nats");
       const { enrolled, leave } = await enrolSome(rig, 6);
@@ -57,9 +62,7 @@ describe("bytes on the disk of nats-server", () => {
       for (const { secrets } of enrolled) {
         for (const secret of secrets) expect(filesWith(store, secret)).toHaveLength(1);
       }
-      const back = (async () => {
-        for await (const status of rig.nc.status()) if (status.type === "reconnect") return;
-      })();
+      const back = reconnected(rig);
       await rig.server.restart();
       await back;
       // Events after the restart go into the block that the server writes to now.
@@ -84,7 +87,7 @@ describe("bytes on the disk of nats-server", () => {
   });
 
   it("are gone at once, although the server is killed right after the erasure", async () => {
-    const rig = await openRig(startPlainNats());
+    const rig = await openRig();
     try {
       const store = join(rig.dir, "nats");
       const { enrolled, leave } = await enrolSome(rig, 3);
@@ -96,6 +99,13 @@ describe("bytes on the disk of nats-server", () => {
       await rig.server.kill();
       for (const secret of erased.secrets) expect(filesWith(store, secret)).toEqual([]);
       for (const secret of kept.secrets) expect(filesWith(store, secret)).toHaveLength(1);
+      const back = reconnected(rig);
+      await rig.server.restart();
+      await back;
+      const keyOf = async ({ memberId }: { memberId: Uint8Array }) =>
+        (await rig.eventLog.all("KEYS", keySubject("g", 0, toHex(memberId)))).length;
+      await expect.poll(() => keyOf(kept.enrolment).catch(() => "starting"), { timeout: 10_000 }).toBe(1);
+      expect(await keyOf(erased.enrolment)).toBe(0);
       leave();
     } finally {
       await rig.close();
@@ -103,7 +113,7 @@ describe("bytes on the disk of nats-server", () => {
   });
 
   it("would still be there after a mere delete, which is why erasure does more", async () => {
-    const rig = await openRig(startPlainNats());
+    const rig = await openRig();
     try {
       const { jetstreamManager } = await import("@nats-io/jetstream");
       const manager = await jetstreamManager(rig.nc);

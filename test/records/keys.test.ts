@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type MemberKeys, newDataKey, openMemberKeys } from "../../records/index.js";
+import { dataKeyEvent, readDataKey } from "../../records/data-key.js";
+import { type MemberKeys, newDataKey, openMemberKeys, parseMasterKey } from "../../records/index.js";
 import { bus, encode } from "../../wire/codec.js";
 import { toHex } from "../../wire/partition.js";
 import { keySubject, partitionKeysFilter } from "../../wire/subjects.js";
@@ -93,6 +94,31 @@ describe("member keys", () => {
     expect([keys.size, keys.get(toHex(memberId))]).toEqual([1, undefined]);
     expect(keys.get(good.hex)).toBeDefined();
     await keys.close();
+  });
+
+  it("wraps keys under a master key, and tells a wrong one from erased members", async () => {
+    const name = freshGallery();
+    const masterKey = parseMasterKey(`${"0a".repeat(32)}\n`);
+    const filter = partitionKeysFilter(name, 0);
+    const put = async (memberId = Uint8Array.from(randomBytes(16)), key = newDataKey()) => {
+      const subject = keySubject(name, 0, toHex(memberId));
+      const body = dataKeyEvent(subject, memberId, key, masterKey);
+      expect(Buffer.from(body).includes(Buffer.from(key))).toBe(false);
+      await rig.eventLog.append(subject, body);
+      return { hex: toHex(memberId), key, memberId, body };
+    };
+    const { hex, key, body } = await put();
+    const keys = await openMemberKeys(rig.eventLog, { filter, log, masterKey });
+    expect(toHex(keys.get(hex) ?? new Uint8Array())).toBe(toHex(key));
+    const other = Uint8Array.from(randomBytes(16));
+    expect(readDataKey(keySubject(name, 0, toHex(other)), body, masterKey)).toMatchObject({ ok: false });
+    await keys.close();
+    const wrong = newDataKey();
+    await expect(openMemberKeys(rig.eventLog, { filter, log, masterKey: wrong })).rejects.toThrow(
+      /opens none of the 1 data keys/,
+    );
+    await expect(openMemberKeys(rig.eventLog, { filter, log })).rejects.toThrow(/opens none/);
+    expect(() => parseMasterKey("0a0b")).toThrow(/64 hex digits/);
   });
 
   it("overwrites all keys when it closes", async () => {

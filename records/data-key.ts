@@ -1,0 +1,51 @@
+// A data key as an event of stream KEYS: in the clear, or wrapped under the site's master key.
+//
+// Why wrapped: nats-server's own at-rest encryption turns its secure delete into a mere delete (all versions up to
+// 2.14; see ops/nats/nats-server.conf), so the server runs without it, and the log's disk and backups must not hold a
+// key that opens anything.
+import { bus, decode, encode } from "../wire/codec.js";
+import { MEMBER_ID_BYTES } from "../wire/limits.js";
+import { toHex } from "../wire/partition.js";
+import { DATA_KEY_BYTES, dataKeyAad, open, seal } from "./seal.js";
+
+export type ReadKey =
+  | { ok: true; memberHex: string; key: Uint8Array }
+  /** MALFORMED: no data key, or of another member than the subject's. UNOPENED: wrapped under another master key. */
+  | { ok: false; code: "MALFORMED" | "UNOPENED" };
+
+/** The site's master key from its text. Throws when it is not 64 hex digits. */
+export function parseMasterKey(text: string): Uint8Array {
+  const hex = text.trim();
+  if (!/^[0-9a-fA-F]{64}$/.test(hex)) throw new Error("a master key is 32 bytes as 64 hex digits");
+  return Uint8Array.from(Buffer.from(hex, "hex"));
+}
+
+export function dataKeyEvent(
+  subject: string,
+  memberId: Uint8Array,
+  key: Uint8Array,
+  masterKey: Uint8Array | undefined,
+): Uint8Array {
+  if (masterKey === undefined) return encode(bus.DataKey, { memberId, key });
+  return encode(bus.DataKey, { memberId, wrapped: seal(masterKey, dataKeyAad(subject), key) });
+}
+
+/** The key is the caller's own copy; no other is left in `body`. */
+export function readDataKey(subject: string, body: Uint8Array, masterKey: Uint8Array | undefined): ReadKey {
+  const message = decode(bus.DataKey, body);
+  const memberHex = message?.memberId.length === MEMBER_ID_BYTES ? toHex(message.memberId) : "";
+  if (message === undefined || memberHex === "" || !subject.endsWith(`.${memberHex}`)) {
+    return { ok: false, code: "MALFORMED" };
+  }
+  if (message.wrapped) {
+    const opened = masterKey && open(masterKey, dataKeyAad(subject), message.wrapped);
+    return opened ? checked(memberHex, opened) : { ok: false, code: "UNOPENED" };
+  }
+  const read = checked(memberHex, Uint8Array.from(message.key));
+  message.key.fill(0);
+  return read;
+}
+
+function checked(memberHex: string, key: Uint8Array): ReadKey {
+  return key.length === DATA_KEY_BYTES ? { ok: true, memberHex, key } : { ok: false, code: "MALFORMED" };
+}
