@@ -2,9 +2,9 @@
 //
 // How: each of n synthetic palms is rendered and signed s times. The identities' means give one Gaussian (full
 // covariance), the samples' deviations from their own mean give another (pooled, full covariance). A drawn identity is
-// a draw from the first; each capture of it adds a draw from the second and is scaled to unit length. Mated captures
-// share the identity and nothing else. The means still carry 1/s of the captures' scatter, so drawn identities lie
-// slightly further apart than signed ones; `describe` puts signed and drawn similarities side by side.
+// a draw from the first; each capture of it adds a draw from the second, as strong as that of a signed sample picked
+// at random (some captures are much worse than others), and is scaled to unit length. Mated captures share the
+// identity and nothing else. `describe` puts signed and drawn similarities side by side.
 import { gaussian, unit } from "./seeded.js";
 
 /** Added to the diagonal, relative to its mean, so that a covariance of few samples can be factored. */
@@ -31,16 +31,25 @@ export function fitSignatures(identities: readonly (readonly Float32Array[])[]):
   );
   const between = fitGaussian(means, means.length - 1);
   const within = fitGaussian(deviations, deviations.length - identities.length);
+  const strengths = relativeLengths(deviations);
   return {
     dimension,
     identity: (random) => {
       const centre = draw(between, random);
       return () => {
         const noise = draw(within, random);
-        return unit(centre.map((each, i) => each + (noise[i] ?? 0)));
+        const strength = strengths[Math.floor(random() * strengths.length)] ?? 1;
+        return unit(centre.map((each, i) => each + strength * (noise[i] ?? 0)));
       };
     },
   };
+}
+
+/** Length of each row, relative to their root mean square. */
+function relativeLengths(rows: readonly Float64Array[]): number[] {
+  const squares = rows.map((row) => row.reduce((sum, each) => sum + each * each, 0));
+  const meanSquare = squares.reduce((sum, each) => sum + each, 0) / squares.length;
+  return squares.map((each) => Math.sqrt(each / meanSquare));
 }
 
 function meanOf(rows: readonly ArrayLike<number>[]): Float64Array {
