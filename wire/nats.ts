@@ -28,6 +28,8 @@ export async function connectNats({ url, name, log }: NatsOptions): Promise<Nats
     waitOnFirstConnect: true,
     pingInterval: PING_INTERVAL_MS,
     ignoreAuthErrorAbort: true,
+    // A stack trace for every request, in case it fails, costs more than the request.
+    noAsyncTraces: true,
   });
   void logStatus(connection, log);
   return connection;
