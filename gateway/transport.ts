@@ -8,6 +8,7 @@
 
 import uWS from "uWebSockets.js";
 import { readFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { UsageError } from "../wire/config.js";
 import { HEARTBEAT_INTERVAL_MS, MAX_EDGE_MESSAGE_BYTES } from "../wire/limits.js";
 import { Connection } from "./lane/connection.js";
@@ -116,12 +117,32 @@ export function serveLanes(app: App, deps: LaneDeps): () => void {
   };
 }
 
-/** Listens. Rejects when the port is taken. */
-export function listen(app: App, host: string, port: number): Promise<{ port: number; close(): void }> {
+/** Listens; port 0 picks a free one. Rejects when the port is taken. */
+export async function listen(
+  app: App,
+  host: string,
+  port: number,
+): Promise<{ port: number; close(): void }> {
+  // Port 0 is resolved here: uSockets sets SO_REUSEADDR only for a port that is named, and without it a gateway could
+  // not come back on its port for a minute (connections that it closed are in TIME_WAIT).
+  const wanted = port === 0 ? await freePort(host) : port;
   return new Promise((resolve, reject) => {
-    app.listen(host, port, LISTEN_EXCLUSIVELY, (socket) => {
-      if (socket === false) return reject(new UsageError(`port ${port} on ${host} is taken or not allowed`));
-      resolve({ port: uWS.us_socket_local_port(socket), close: () => uWS.us_listen_socket_close(socket) });
+    app.listen(host, wanted, LISTEN_EXCLUSIVELY, (socket) => {
+      if (socket === false) {
+        return reject(new UsageError(`port ${wanted} on ${host} is taken or not allowed`));
+      }
+      resolve({ port: wanted, close: () => uWS.us_listen_socket_close(socket) });
+    });
+  });
+}
+
+function freePort(host: string): Promise<number> {
+  const probe = createServer();
+  return new Promise((resolve, reject) => {
+    probe.once("error", reject);
+    probe.listen(0, host, () => {
+      const address = probe.address();
+      probe.close(() => resolve(typeof address === "object" && address ? address.port : 0));
     });
   });
 }

@@ -38,12 +38,15 @@ export interface HttpDeps {
   log: Log;
   metrics: Pick<GatewayMetrics, "apiRequest">;
   operatorToken: string;
+  /** How long a body may take to arrive; default BODY_TIMEOUT_MS. */
+  bodyTimeoutMs?: number;
 }
 
 /** Registers the routes, and an answer for every other path under /api. */
 export function registerRoutes(app: TemplatedApp, deps: HttpDeps, routes: readonly Route[]): void {
   const isOperator = tokenCheck(deps.operatorToken);
   const held = { bytes: 0 };
+  const { bodyTimeoutMs = BODY_TIMEOUT_MS } = deps;
   for (const route of routes) {
     const parameterCount = route.path.split("/:").length - 1;
     app[route.method](route.path, (response, request) => {
@@ -56,7 +59,7 @@ export function registerRoutes(app: TemplatedApp, deps: HttpDeps, routes: readon
       const parameters = Array.from({ length: parameterCount }, (_, index) => request.getParameter(index));
       const query = new URLSearchParams(request.getQuery());
       held.bytes += admission.reservedBytes;
-      readBody(response, exchange, admission.reservedBytes, (body) => {
+      readBody(response, exchange, { maxBytes: admission.reservedBytes, bodyTimeoutMs }, (body) => {
         const answered = run(route, { parameters, query, body }, deps);
         void answered.then((answer) => exchange.answer(answer));
         return answered;
@@ -136,7 +139,7 @@ function openExchange(response: HttpResponse, routePath: string, { metrics }: Ht
 function readBody(
   response: HttpResponse,
   exchange: Exchange,
-  maxBytes: number,
+  { maxBytes, bodyTimeoutMs }: { maxBytes: number; bodyTimeoutMs: number },
   onBody: (body: Buffer) => Promise<unknown>,
 ): Promise<void> {
   return new Promise((resolve) => {
@@ -147,9 +150,9 @@ function readBody(
       resolve();
     };
     const timer = setTimeout(() => {
-      exchange.refuseAndClose(refuse("BAD_REQUEST", `The body did not arrive within ${BODY_TIMEOUT_MS} ms.`));
+      exchange.refuseAndClose(refuse("BAD_REQUEST", `The body did not arrive within ${bodyTimeoutMs} ms.`));
       end();
-    }, BODY_TIMEOUT_MS);
+    }, bodyTimeoutMs);
     exchange.onGone(end);
     response.onData((chunk, isLast) => {
       if (exchange.isOver()) return;
