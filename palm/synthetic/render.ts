@@ -42,8 +42,11 @@ const SIDE_PX = 128;
 const PROFILE_REACH = 2.5;
 /** Distance of two points drawn on a curve, pixels. */
 const STEP_PX = 0.8;
+/** Side of a cell of the relief, pixels. */
+const CELL_PX = 4;
+const RELIEF_SIDE = SIDE_PX / CELL_PX;
 
-/** Renders one sample; a millisecond or so. */
+/** Renders one sample; a millisecond or two. */
 export function renderSample(identity: PalmIdentity, options: SampleOptions): GreyImage {
   const variation = options.variation ?? GUIDED_HAND;
   const random = seededRandom(identity.seed, options.seed, 0x5a3b1e);
@@ -57,15 +60,19 @@ export function renderSample(identity: PalmIdentity, options: SampleOptions): Gr
   const slope = variation.gradient * random.next();
   const [slopeX, slopeY] = [slope * Math.cos(tilt), slope * Math.sin(tilt)];
   const relief = drawMounds(identity, place);
-  const pixels = new Uint8Array(SIDE_PX * SIDE_PX);
-  for (let at = 0; at < pixels.length; at++) {
-    const x = (at % SIDE_PX) / SIDE_PX - 0.5;
-    const y = Math.floor(at / SIDE_PX) / SIDE_PX - 0.5;
-    const light = 1 + slopeX * x + slopeY * y + (relief[at] as number);
-    const grey = skin * light * (1 - (depths[at] as number)) + variation.noise * random.normal();
-    pixels[at] = Math.max(0, Math.min(255, Math.round(grey)));
+  // Rounds and clamps by itself.
+  const pixels = new Uint8ClampedArray(SIDE_PX * SIDE_PX);
+  for (let y = 0; y < SIDE_PX; y++) {
+    const row = 1 + slopeY * (y / SIDE_PX - 0.5);
+    const cells = Math.floor(y / CELL_PX) * RELIEF_SIDE;
+    for (let x = 0; x < SIDE_PX; x++) {
+      const at = y * SIDE_PX + x;
+      const height = relief[cells + Math.floor(x / CELL_PX)] as number;
+      const light = row + slopeX * (x / SIDE_PX - 0.5) + height;
+      pixels[at] = skin * light * (1 - (depths[at] as number)) + variation.noise * random.normal();
+    }
   }
-  return { width: SIDE_PX, height: SIDE_PX, pixels };
+  return { width: SIDE_PX, height: SIDE_PX, pixels: new Uint8Array(pixels.buffer) };
 }
 
 type Place = (point: Point) => Point;
@@ -90,7 +97,9 @@ function drawCrease(depths: Float32Array, crease: Crease, place: Place, fade: nu
   for (let step = 0; step <= steps; step++) {
     const t = step / steps;
     const taper = Math.sqrt(Math.min(1, 6 * t, 6 * (1 - t)));
-    const [p, q, r, s] = [(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t ** 3];
+    const u = 1 - t;
+    // Products, for a third power is a slow call.
+    const [p, q, r, s] = [u * u * u, 3 * t * u * u, 3 * t * t * u, t * t * t];
     const x = p * a.x + q * b.x + r * c.x + s * d.x;
     const y = p * a.y + q * b.y + r * c.y + s * d.y;
     stamp(depths, x, y, SIDE_PX * crease.width * (0.5 + 0.5 * taper), crease.depth * fade * taper);
@@ -106,37 +115,49 @@ function stamp(depths: Float32Array, x: number, y: number, widthPx: number, dept
   const toY = Math.min(SIDE_PX - 1, Math.floor(y + reach));
   const fromX = Math.max(0, Math.ceil(x - reach));
   const toX = Math.min(SIDE_PX - 1, Math.floor(x + reach));
-  const falloff = -1 / (2 * widthPx * widthPx);
+  const perWidth = BELL_STEPS / widthPx;
+  // A round Gaussian is the product of its profiles: one value for each row and column, not for each pixel.
+  for (let px = fromX; px <= toX; px++) PROFILE[px] = bell(px - x, perWidth);
   for (let py = fromY; py <= toY; py++) {
+    const row = py * SIDE_PX;
+    const depthHere = depth * bell(py - y, perWidth);
     for (let px = fromX; px <= toX; px++) {
-      const value = depth * Math.exp(falloff * ((px - x) ** 2 + (py - y) ** 2));
-      const at = py * SIDE_PX + px;
-      if (value > (depths[at] as number)) depths[at] = value;
+      const value = depthHere * (PROFILE[px] as number);
+      if (value > (depths[row + px] as number)) depths[row + px] = value;
     }
   }
 }
 
-/** Soft relief of the palm, computed on a coarse grid: it has no detail. */
+/** Steps of BELL for one standard deviation. */
+const BELL_STEPS = 256;
+const BELL = Float64Array.from({ length: PROFILE_REACH * BELL_STEPS + 2 }, (_, i) =>
+  Math.exp(-((i / BELL_STEPS) ** 2) / 2),
+);
+
+/** Gaussian from a table: exact to a fifth of a grey value, and many times faster than Math.exp. */
+const bell = (distancePx: number, perWidth: number) =>
+  BELL[Math.round(Math.abs(distancePx * perWidth))] as number;
+
+/** Scratch of stamp(): nothing is kept in it from one call to the next. */
+const PROFILE = new Float64Array(SIDE_PX);
+
+/** Soft relief of the palm, computed on a coarse grid: it has no detail. [RELIEF_SIDE * RELIEF_SIDE] */
 function drawMounds({ mounds }: PalmIdentity, place: Place): Float32Array {
-  const relief = new Float32Array(SIDE_PX * SIDE_PX);
-  const placed = mounds.map(({ centre, radius, height }) => ({
-    ...place(centre),
-    radius: radius * SIDE_PX,
-    height,
-  }));
-  for (let y = 0; y < SIDE_PX; y += CELL_PX) {
-    for (let x = 0; x < SIDE_PX; x += CELL_PX) {
-      let value = 0;
-      for (const mound of placed) {
-        value +=
-          mound.height * Math.exp(-((x - mound.x) ** 2 + (y - mound.y) ** 2) / (2 * mound.radius ** 2));
-      }
-      for (let i = 0; i < CELL_PX * CELL_PX; i++) {
-        relief[(y + Math.floor(i / CELL_PX)) * SIDE_PX + x + (i % CELL_PX)] = value;
-      }
+  const relief = new Float32Array(RELIEF_SIDE * RELIEF_SIDE);
+  for (const { centre, radius, height } of mounds) {
+    const middle = place(centre);
+    const across = bellCurve(middle.x, radius * SIDE_PX);
+    const down = bellCurve(middle.y, radius * SIDE_PX);
+    for (let at = 0; at < relief.length; at++) {
+      const bell = (across[at % RELIEF_SIDE] as number) * (down[Math.floor(at / RELIEF_SIDE)] as number);
+      relief[at] = (relief[at] as number) + height * bell;
     }
   }
   return relief;
 }
 
-const CELL_PX = 4;
+/** A Gaussian at the cells of the relief, 1 at the middle. */
+const bellCurve = (middlePx: number, radiusPx: number) =>
+  Float64Array.from({ length: RELIEF_SIDE }, (_, cell) =>
+    Math.exp(-((cell * CELL_PX - middlePx) ** 2) / (2 * radiusPx ** 2)),
+  );
