@@ -7,6 +7,13 @@ export {
   loadCalibration,
   thresholdFor,
 } from "./calibration.js";
+export {
+  COMPETITIVE_CODE_SIDE,
+  type CompetitiveCode,
+  competitiveCode,
+  competitiveDistance,
+  MAX_SHIFT_CELLS,
+} from "./competitive-code.js";
 export { type DecodeResult, decodeImage, type Encoding } from "./decode-image.js";
 export type { GreyImage } from "./image.js";
 export { type ModelInfo, modelInfo } from "./model-file.js";
