@@ -82,7 +82,7 @@ async function run(stack: Stack, config: DemoConfig, guests: Person[], stop: Abo
   ]);
   // Real palms stand at the lanes when there are any; synthetic members then only fill the gallery.
   const regulars = enrolled.length > 0 ? members.slice(0, enrolled.length) : members;
-  const ends = config.forMs === undefined ? stop : AbortSignal.any([stop, AbortSignal.timeout(config.forMs)]);
+  const ends = stopsAfter(config.forMs, stop);
 
   say(
     `\n  ${members.length} members enrolled. Live page: ${stack.gatewayUrl}/   metrics: ${stack.gatewayOpsUrl()}/metrics`,
@@ -139,6 +139,18 @@ function sentence(s: Summary): string {
   const times =
     s.p50Ms === null ? "" : `; hand to light p50 ${s.p50Ms} ms, p95 ${s.p95Ms} ms, p99 ${s.p99Ms} ms`;
   return `${s.presentations} presentations: ${s.granted} granted, ${s.refused} refused, ${s.noMatch} not known, ${s.tryAgain} to try again, ${s.undecided} undecided; ${s.wrong} wrong, ${s.missed} missed${times}`;
+}
+
+/** Fires after that long, or with `stop`. (Node 20 can lose AbortSignal.any over a timeout to the garbage collector.) */
+function stopsAfter(forMs: number | undefined, stop: AbortSignal): AbortSignal {
+  if (forMs === undefined) return stop;
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(), forMs);
+  stop.addEventListener("abort", () => {
+    clearTimeout(timer);
+    controller.abort();
+  });
+  return controller.signal;
 }
 
 /** Fires at the first Ctrl-C or SIGTERM; a second one ends at once, as usual. */
