@@ -15,7 +15,7 @@ import type { ApiDeps } from "./api.js";
 import { type EnrolCapture, type EnrolOrder, parseEnrolRequest } from "./enrol-request.js";
 import { openTurnstile } from "./turnstile.js";
 
-const MAX_RUNNING_ENROLMENTS = 4;
+const MAX_RUNNING_ENROLMENTS = 8;
 const MAX_WAITING_ENROLMENTS = 64;
 const DUPLICATE_SEARCH_DEADLINE_MS = 1000;
 /** How long this gateway's own view may take to show what the log and a matcher have. */

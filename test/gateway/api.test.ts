@@ -210,13 +210,13 @@ describe("enrolment over the API", () => {
     signing = new Promise((resolve) => {
       go = resolve;
     });
-    const many = Array.from({ length: 75 }, (_, index) => enrol(order(100 + index)));
+    const many = Array.from({ length: 80 }, (_, index) => enrol(order(100 + index)));
     const firstAnswer = await Promise.race(many);
     expect(firstAnswer).toMatchObject(refusal("BUSY"));
     go();
     const statuses = (await Promise.all(many)).map(({ status }) => status);
-    expect(statuses.filter((status) => status === 201)).toHaveLength(4 + 64);
-    expect(statuses.filter((status) => status === 503)).toHaveLength(75 - 68);
+    expect(statuses.filter((status) => status === 201)).toHaveLength(8 + 64);
+    expect(statuses.filter((status) => status === 503)).toHaveLength(80 - 72);
   });
 });
 
