@@ -7,40 +7,48 @@
 //
 // Invariants: a smaller rate never gives a smaller similarity; thresholdFor and fmrAt are each other's inverse.
 import { readFile } from "node:fs/promises";
+import { z } from "zod";
 
-export interface CalibrationPoint {
+const pointSchema = z.object({
   /** 0..1 */
-  fmr: number;
+  fmr: z.number().positive().max(1),
   /** Dot product of unit vectors, -1..1. */
-  similarity: number;
-}
+  similarity: z.number().min(-1).max(1),
+});
 
-export interface Calibration {
+const calibrationSchema = z.object({
   /** Model it was made for. */
-  modelId: string;
+  modelId: z.string().min(1),
   /** From what, by which command. */
-  source: string;
-  identities: number;
+  source: z.string(),
+  identities: z.number().int().positive(),
   /** Non-mated pairs counted. */
-  pairs: number;
+  pairs: z.number().int().positive(),
   /** Lowest rate that was counted; below it rates are extrapolated. */
-  countedDownTo: number;
+  countedDownTo: z.number().positive().max(1),
   /** How much wider than counted the distribution was taken, about its mean, for people are not synthetic. */
-  widening: number;
+  widening: z.number().min(1),
   /** Falling fmr, rising similarity; at least two. */
-  points: CalibrationPoint[];
-}
+  points: z.array(pointSchema).min(2),
+});
+
+export type CalibrationPoint = z.infer<typeof pointSchema>;
+export type Calibration = z.infer<typeof calibrationSchema>;
 
 /**
  * Reads and checks a calibration.
  * @throws Error that says what is wrong with the file
  */
 export async function loadCalibration(path: string): Promise<Calibration> {
-  const parsed: unknown = JSON.parse(await readFile(path, "utf8"));
-  const problem = problemOf(parsed);
-  if (problem)
+  const text = await readFile(path, "utf8");
+  try {
+    const calibration = calibrationSchema.parse(JSON.parse(text));
+    checkOrder(calibration.points);
+    return calibration;
+  } catch (error) {
+    const problem = error instanceof z.ZodError ? z.prettifyError(error) : (error as Error).message;
     throw new Error(`${path} is no calibration: ${problem}. Make it with 'node dist/bench/calibrate.js'.`);
-  return parsed as Calibration;
+  }
 }
 
 /**
@@ -80,18 +88,12 @@ function decadeAbove(points: readonly CalibrationPoint[]): number {
   return Math.max(0, at);
 }
 
-function problemOf(value: unknown): string | undefined {
-  if (typeof value !== "object" || value === null) return "not an object";
-  const { modelId, points } = value as Partial<Calibration>;
-  if (typeof modelId !== "string") return "no modelId";
-  if (!Array.isArray(points) || points.length < 2) return "fewer than two points";
+/** @throws Error naming the point that breaks the order */
+function checkOrder(points: readonly CalibrationPoint[]): void {
   for (const [index, point] of points.entries()) {
     const before = points[index - 1];
-    const isRate = point?.fmr > 0 && point.fmr <= 1 && Math.abs(point.similarity) <= 1;
-    if (!isRate) return `point ${index} is no rate with its similarity`;
     if (before && !(point.fmr < before.fmr && point.similarity > before.similarity)) {
-      return `point ${index} does not go on from the one before (fmr falls, similarity rises)`;
+      throw new Error(`point ${index} does not go on from the one before (fmr falls, similarity rises)`);
     }
   }
-  return undefined;
 }

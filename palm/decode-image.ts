@@ -12,6 +12,15 @@ export type DecodeResult =
 export const MAX_SIDE_PX = 1024;
 export const MIN_SIDE_PX = 16;
 const SHARP_FORMAT = { JPEG: "jpeg", PNG: "png" } as const;
+/** First bytes of a file: only these two decoders ever see bytes from outside, whatever else the library can read. */
+const SIGNATURE_BYTES = {
+  JPEG: [0xff, 0xd8, 0xff],
+  PNG: [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a],
+} as const;
+
+// The library's cache must not keep a palm, and its own threads cost more than they give on images this small.
+sharp.cache(false);
+sharp.concurrency(1);
 
 /**
  * Decodes one region of interest. A JPEG or PNG must have exactly the declared size: its header is checked before
@@ -51,6 +60,9 @@ async function decodeCompressed(
   height: number,
   bytes: Uint8Array,
 ): Promise<DecodeResult> {
+  if (!SIGNATURE_BYTES[encoding].every((byte, at) => bytes[at] === byte)) {
+    return { ok: false, code: "BAD_IMAGE", detail: `the bytes are no ${encoding} file` };
+  }
   try {
     const decoder = sharp(bytes, {
       failOn: "warning",

@@ -3,7 +3,7 @@
 // In the spirit of ISO/IEC 29794-1: a score of 0..100 that predicts matching, and the reason of the worst component.
 // Components: exposure (mean grey and clipped share), contrast (standard deviation), sharpness (variance of the
 // Laplacian relative to the variance of grey: Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", 2000).
-import type { GreyImage } from "./image.js";
+import { type GreyImage, resizeSquare } from "./image.js";
 
 export type QualityReason = "OK" | "TOO_DARK" | "TOO_BRIGHT" | "BLURRED" | "LOW_CONTRAST";
 
@@ -27,8 +27,20 @@ const CONTRAST = { full: 7, none: 1.5 };
 /** Variance of the Laplacian over the variance of grey. */
 const SHARPNESS = { full: 0.02, none: 0.002 };
 
+/** Sharpness is measured at the scale at which palms are compared: a larger image is brought down to it first. */
+const REFERENCE_SIDE_PX = 128;
+
 /** @param roi at least 3 x 3 pixels */
 export function assessQuality(roi: GreyImage): Quality {
+  if (Math.max(roi.width, roi.height) <= REFERENCE_SIDE_PX) return assess(roi);
+  const pixels = new Uint8Array(REFERENCE_SIDE_PX * REFERENCE_SIDE_PX);
+  resizeSquare(roi, REFERENCE_SIDE_PX, pixels);
+  const quality = assess({ width: REFERENCE_SIDE_PX, height: REFERENCE_SIDE_PX, pixels });
+  pixels.fill(0);
+  return quality;
+}
+
+function assess(roi: GreyImage): Quality {
   const { mean, deviation, clipped, laplacian } = measure(roi);
   const variance = deviation * deviation;
   const components: [QualityReason, number][] = [

@@ -2,6 +2,8 @@
 //
 // Invariants:
 // - run() blocks the thread: in a service only signer threads hold one of these;
+// - one image at a time: the runtime starts a run later than it is asked to, and there is one input tensor, so that a
+//   second image must wait or both callers would get the signature of the second;
 // - the input tensor is made once, and zeroed after every run, whatever happened: no palm stays in memory;
 // - what comes out is finite and of unit length, or nothing does.
 import * as ort from "onnxruntime-node";
@@ -32,7 +34,7 @@ export async function openSignatureModel(path: string): Promise<SignatureModel> 
   });
   const input = new Uint8Array(inputSize * inputSize);
   const tensor = new ort.Tensor("uint8", input, [1, 1, inputSize, inputSize]);
-  const sign = async (roi: GreyImage): Promise<Float32Array | undefined> => {
+  const signNow = async (roi: GreyImage): Promise<Float32Array | undefined> => {
     try {
       resizeSquare(roi, inputSize, input);
       const { signature } = await session.run({ roi: tensor });
@@ -40,6 +42,12 @@ export async function openSignatureModel(path: string): Promise<SignatureModel> 
     } finally {
       input.fill(0);
     }
+  };
+  let last: Promise<unknown> = Promise.resolve();
+  const sign = (roi: GreyImage) => {
+    const turn = last.then(() => signNow(roi));
+    last = turn.catch(() => undefined);
+    return turn;
   };
   await sign({ width: inputSize, height: inputSize, pixels: new Uint8Array(inputSize * inputSize) });
   return { ...info, sign, close: () => session.release() };

@@ -4,7 +4,8 @@
 // - the caller's pixels are transferred, never copied; once handed over they are zeroed by the thread that got them,
 //   or here when no thread ever did;
 // - the queue is bounded: sign() answers POOL_FULL at once instead of waiting behind it;
-// - every sign() is answered once; a thread that dies answers its job with SIGNER_FAILED and is replaced.
+// - every sign() is answered once; a thread that dies answers its job with SIGNER_FAILED and is replaced;
+// - close() leaves no thread behind, not even one that was still starting.
 import { Worker } from "node:worker_threads";
 import type { Encoding } from "./decode-image.js";
 import type { Quality } from "./quality.js";
@@ -62,7 +63,9 @@ export class SignerPool {
   readonly #signers = new Set<Signer>();
   readonly #queue: Pending[] = [];
   #closed = false;
+  #closing: Promise<void> | undefined;
   readonly #replacements = new Set<NodeJS.Timeout>();
+  readonly #starting = new Set<Promise<void>>();
   #onIdle: (() => void) | undefined;
 
   private constructor(options: SignerPoolOptions) {
@@ -102,9 +105,15 @@ export class SignerPool {
   }
 
   /** Takes nothing new, finishes what was taken, ends the threads. */
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     this.#closed = true;
     for (const timer of this.#replacements) clearTimeout(timer);
+    await Promise.allSettled(this.#starting);
     if (this.#signers.size === 0) this.#refuseQueue("no signer thread is left");
     if (this.#queue.length > 0 || this.stats().busy > 0) {
       await new Promise<void>((resolve) => {
@@ -125,12 +134,28 @@ export class SignerPool {
 
   #give(signer: Signer, pending: Pending): void {
     pending.queueMs = performance.now() - pending.queuedAtMs;
-    signer.busyWith = pending;
     const { encoding, width, height, pixels } = pending.job;
-    signer.worker.postMessage({ kind: "sign", encoding, width, height, pixels } satisfies ToSigner, [pixels]);
+    try {
+      signer.worker.postMessage({ kind: "sign", encoding, width, height, pixels } satisfies ToSigner, [
+        pixels,
+      ]);
+      signer.busyWith = pending;
+    } catch (error) {
+      // Transferred elsewhere already, or shared with others (a slice of Node's buffer pool): the thread never saw it.
+      pending.resolve({ ok: false, code: "BAD_IMAGE", detail: (error as Error).message });
+      this.#next(signer);
+    }
   }
 
-  async #start(): Promise<void> {
+  #start(): Promise<void> {
+    const started = this.#startThread();
+    this.#starting.add(started);
+    const forget = () => this.#starting.delete(started);
+    started.then(forget, forget);
+    return started;
+  }
+
+  async #startThread(): Promise<void> {
     const worker = new Worker(threadFile("signer-thread", import.meta.url), {
       workerData: { modelPath: this.#options.modelPath },
     });
