@@ -2,8 +2,8 @@
 //
 //   node dist/bench/calibrate.js [--identities N] [--out FILE]
 //
-// Every pair of one sample each is counted once. `widening` stretches the distribution about its mean: set so that the
-// spread of real non-mated pairs (docs/accuracy says how it was compared) is not above the one stated here.
+// Every pair of one sample each is counted once. Nothing is fitted to real palms; docs/accuracy/README.md shows the rates
+// counted on real ones beside these.
 import { writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
@@ -25,12 +25,6 @@ const SETTINGS = {
     value: "N",
     help: "synthetic palms",
     schema: z.coerce.number().int().min(100).max(100_000).default(12_000),
-  },
-  widening: {
-    option: "widening",
-    value: "FACTOR",
-    help: "stretch of the distribution about its mean",
-    schema: z.coerce.number().min(1).max(2).default(1.15),
   },
   model: {
     option: "model",
@@ -64,7 +58,7 @@ export async function run(argv: string[]): Promise<number> {
     );
     return 0;
   }
-  const { identities, widening, model: modelPath, out } = readSettings(SETTINGS, argv);
+  const { identities, model: modelPath, out } = readSettings(SETTINGS, argv);
   const model = await openSignatureModel(modelPath);
   const signatures: Float32Array[] = [];
   for (let i = 0; i < identities; i++) {
@@ -78,12 +72,11 @@ export async function run(argv: string[]): Promise<number> {
   const pairs = (identities * (identities - 1)) / 2;
   const calibration: Calibration = {
     modelId: model.modelId,
-    source: `synthetic palms only: node dist/bench/calibrate.js --identities ${identities} --widening ${widening}`,
+    source: `synthetic palms only: node dist/bench/calibrate.js --identities ${identities}`,
     identities,
     pairs,
     countedDownTo: RULE_OF_THREE / pairs,
-    widening,
-    points: pointsOf(histogram, pairs, widening),
+    points: pointsOf(histogram, pairs),
   };
   await writeFile(out, `${JSON.stringify(calibration, null, 2)}\n`);
   await model.close();
@@ -109,11 +102,8 @@ function countPairs(signatures: readonly Float32Array[]): Float64Array {
 
 const similarityOf = (bin: number) => (2 * bin) / BINS - 1;
 
-/** Similarities at half-decade rates, down to the lowest that was counted, stretched about the mean. */
-function pointsOf(histogram: Float64Array, pairs: number, widening: number): CalibrationPoint[] {
-  let sum = 0;
-  for (const [bin, count] of histogram.entries()) sum += count * similarityOf(bin + 0.5);
-  const mean = sum / pairs;
+/** Similarities at half-decade rates, down to the lowest that was counted. */
+function pointsOf(histogram: Float64Array, pairs: number): CalibrationPoint[] {
   const points: CalibrationPoint[] = [];
   let bin = BINS;
   let above = histogram[bin] as number;
@@ -121,7 +111,7 @@ function pointsOf(histogram: Float64Array, pairs: number, widening: number): Cal
   for (let step = lowest; step >= POINTS_PER_DECADE; step--) {
     const fmr = 10 ** (-step / POINTS_PER_DECADE);
     while (above + (histogram[bin - 1] as number) <= fmr * pairs) above += histogram[--bin] as number;
-    const similarity = mean + widening * (similarityOf(bin) - mean);
+    const similarity = similarityOf(bin);
     points.push({ fmr: Number(fmr.toPrecision(4)), similarity: Number(similarity.toFixed(4)) });
   }
   return points.reverse();
