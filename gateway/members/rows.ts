@@ -7,6 +7,7 @@
 import type { LogEvent, ViewTable, ViewTables } from "../../records/index.js";
 import { bus, decode, edge, encode } from "../../wire/codec.js";
 import { toHex } from "../../wire/partition.js";
+import { isEnd } from "../payments/settle.js";
 
 export const TABLES = {
   /** member hex -> MemberEvent with an Enrolled body as it holds now */
@@ -110,18 +111,11 @@ export function applyPayment({ body, sequence }: LogEvent, tables: ViewTables): 
   if (!tables.table(TABLES.erased).get(memberHex)) {
     tables.table(TABLES.history).put(historyKey(memberHex, event.atUnixMs, "payment", sequence), body);
   }
-  if (END_STEPS.has(event.step)) {
+  if (isEnd(event.step)) {
     tables.table(TABLES.openPayments).remove(presentationHex);
     tables.table(TABLES.granted).remove(presentationHex);
   } else tables.table(TABLES.openPayments).put(presentationHex, body);
 }
-
-const END_STEPS: ReadonlySet<bus.PaymentStep> = new Set([
-  bus.PaymentStep.CAPTURED,
-  bus.PaymentStep.DECLINED,
-  bus.PaymentStep.VOIDED,
-  bus.PaymentStep.REFUNDED,
-]);
 
 /** A row of `members` or `erased`. */
 export function readRow(bytes: Uint8Array | undefined): bus.MemberEvent | undefined {

@@ -16,8 +16,6 @@ const SWEEP_INTERVAL_MS = 5000;
 export interface Settler {
   /** Tries soon; `afterMs` from now when it is not waiting already. */
   add(presentationHex: string, afterMs: number): void;
-  /** The payment is at its end, told from outside. */
-  drop(presentationHex: string): void;
   waiting(): number;
   /** Ends all timers and waits for the attempts under way. */
   close(): Promise<void>;
@@ -99,9 +97,6 @@ export function openSettler({ settle, unfinished, log }: SettlerOptions): Settle
 
   return {
     add,
-    drop: (presentationHex) => {
-      if (!tasks.get(presentationHex)?.running) tasks.delete(presentationHex);
-    },
     waiting: () => tasks.size,
     close: async () => {
       closed = true;

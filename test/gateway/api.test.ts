@@ -8,9 +8,10 @@ import { type ApiGatewayDeps, registerApi } from "../../gateway/api/api.js";
 import { type MemberDirectory, openMembers } from "../../gateway/members/members.js";
 import type { Closable, ScatterResult } from "../../gateway/seams.js";
 import { listen, openApp } from "../../gateway/transport.js";
-import { verifyReceipt } from "../../records/index.js";
+import { erased, verifyReceipt } from "../../records/index.js";
 import { bus, edge, encode } from "../../wire/codec.js";
 import { API_ERRORS, type ApiCode } from "../../wire/errors.js";
+import { keySubject, memberSubject, STREAMS } from "../../wire/subjects.js";
 import { eventually, GALLERY, openServices, type Services } from "./members.support.js";
 
 const TOKEN = "operator-secret";
@@ -21,6 +22,7 @@ const CARD = { processor: "sandbox", token: "tok_approve", brand: "visa", last4:
 
 let services: Services;
 let members: MemberDirectory;
+let deps: ApiGatewayDeps;
 let api: Closable;
 let app: ReturnType<typeof openApp>;
 let port: number;
@@ -32,7 +34,7 @@ beforeAll(async () => {
   services = await openServices();
   members = await openMembers(services.deps);
   app = openApp(undefined);
-  const deps: ApiGatewayDeps = {
+  deps = {
     ...services.deps,
     members,
     modelId: "m",
@@ -308,6 +310,27 @@ describe("erasure over the API", () => {
     expect(await call("DELETE", `/api/members/${id}`)).toMatchObject(refusal("ERASURE_PENDING"));
     services.holder.status = bus.AppliedStatus.APPLIED;
     expect(await call("DELETE", `/api/members/${id}`)).toMatchObject({ status: 200 });
+  });
+});
+
+describe("an erasure that a crash interrupted", () => {
+  it("is finished by the next gateway that starts, without being asked", async () => {
+    const id = await enrolled();
+    const { gallery, partition } = members.place(id) ?? { gallery: "", partition: 0 };
+    const place = { memberId: Buffer.from(id, "hex"), gallery, partition };
+    // All that was done before the crash: the intent is in the log.
+    await services.deps.eventLog.append(
+      memberSubject(gallery, partition, id),
+      erased(place, { requestedBy: "operator", keySequences: [], memberSequences: [] }),
+      { messageId: `erase:${gallery}.${id}` },
+    );
+    const key = () => services.deps.eventLog.last(STREAMS.keys, keySubject(gallery, partition, id));
+    expect(await key()).toBeDefined();
+    const next = openApp(undefined);
+    const nextApi = registerApi(next, deps);
+    await eventually(key, (found) => found === undefined);
+    await nextApi.close();
+    next.close();
   });
 });
 
