@@ -1,6 +1,7 @@
 // The bare stages of one decision, one after another in this thread, with nothing between them: what a decision would
 // cost if Palmgate were free. The same functions that the processes run, on the same frames and the same gallery.
 import { decide } from "../gateway/policy/policy.js";
+import { CANDIDATES_PER_PARTITION } from "../gateway/search/scatter.js";
 import { HNSW_EF_SEARCH, openHnswIndex } from "../matcher/index/hnsw-index.js";
 import { searchMembers } from "../matcher/index/merge.js";
 import type { SignatureIndex } from "../matcher/index/signature-index.js";
@@ -8,9 +9,6 @@ import { assessQuality, type GreyImage, type SignatureModel } from "../palm/inde
 import { decode, edge, encode } from "../wire/codec.js";
 import { MAX_FRAMES_PER_PRESENTATION } from "../wire/limits.js";
 import { fromHex, partitionOf } from "../wire/partition.js";
-
-/** As the gateway asks each partition. */
-const CANDIDATES_PER_PARTITION = 4;
 
 export const BARE_STAGES = ["decode", "sign", "search", "decide", "encode"] as const;
 export type BareStage = (typeof BARE_STAGES)[number];

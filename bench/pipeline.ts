@@ -50,6 +50,12 @@ const SETTINGS = {
     schema: count(2, 8),
   },
   decisions: { option: "decisions", value: "N", help: "decisions per round", schema: count(400, 100_000) },
+  warmUp: {
+    option: "warm-up",
+    value: "N",
+    help: "decisions before the first round: until the JIT has settled",
+    schema: count(4000, 100_000),
+  },
   rounds: { option: "rounds", value: "N", help: "rounds; the ratio is their median", schema: count(5, 100) },
   json: { option: "json", help: "print one JSON object", schema: z.boolean().default(false), flag: true },
 } as const satisfies Settings;
@@ -125,7 +131,7 @@ async function bench(config: Config, stack: Stack, lanes: readonly string[], nat
   });
   const cpu = () => mapValues(pids(), (each) => each.reduce((sum, pid) => sum + processCpuMs(pid), 0));
   progress("warming up");
-  await load.run(config.decisions);
+  await load.run(config.warmUp);
   await runBare(frames, model, gallery, rules);
 
   const rounds: Round[] = [];
@@ -191,7 +197,7 @@ async function sameGallery(
   const gallery = bareGallery(model.dimension, partitions);
   for (const { person, enrolment } of members) {
     const signatures: Float32Array[] = [];
-    for (const capture of await person.enrolment()) signatures.push(await signOf(model, capture));
+    for (const capture of await person.enrolment(0)) signatures.push(await signOf(model, capture));
     addMember(gallery, enrolment.memberId, signatures);
   }
   return gallery;

@@ -104,7 +104,7 @@ function openFront(config: GatewayConfig, { backend, book, metrics, log, closers
   if (transport !== "uws-native") log.warn("uWebSockets.js runs its slow JavaScript fallback: see README");
   const recorder = new Recorder(services.eventLog, log, config.maxUnrecordedEvents);
   closers.push(async () => {
-    const events = await recorder.flush();
+    const events = await recorder.close();
     if (events > 0) log.error({ events }, "the event log took no events to the end: these are lost");
   });
   const shared = { passages: new Passages(), spentIds: new SpentIds(), recorder, metrics, log };

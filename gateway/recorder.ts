@@ -1,13 +1,15 @@
 // Brings decisions and passages into the event log, off the hot path.
 //
 // Invariants:
-// - add() never waits; an event leaves the queue only when the log has stored it;
+// - add() never waits; an event leaves the queue only when the log has stored it. Events of GATHER_MS go together: one
+//   write to the socket for all of them costs a fraction of one each;
 // - every event carries a message id, so an append repeated after a lost answer is stored once;
 // - the queue is bounded: while it is full the gateway takes no new presentation, so nothing is ever dropped.
 import type { EventLog } from "../records/index.js";
 import type { Log } from "../wire/log.js";
 
-const MAX_APPENDS_IN_FLIGHT = 8;
+const MAX_APPENDS_IN_FLIGHT = 64;
+const GATHER_MS = 20;
 const RETRY_MS = 250;
 const FLUSH_DEADLINE_MS = 5000;
 
@@ -23,9 +25,11 @@ export class Recorder {
   readonly #maxEvents: number;
   #waiting: RecordEvent[] = [];
   #inFlight = 0;
-  #retryTimer: NodeJS.Timeout | undefined;
+  /** Set while nothing is to be appended yet: events gather, or the log has refused and is left alone for a while. */
+  #pause: NodeJS.Timeout | undefined;
   #onEmpty: (() => void) | undefined;
   #failing = false;
+  #closed = false;
 
   constructor(eventLog: Pick<EventLog, "append">, log: Log, maxEvents: number) {
     this.#eventLog = eventLog;
@@ -45,7 +49,7 @@ export class Recorder {
 
   add(event: RecordEvent): void {
     this.#waiting.push(event);
-    this.#pump();
+    this.#pause ??= this.#pumpIn(GATHER_MS);
   }
 
   /** Waits until everything is in the log, bounded. @returns events that are not */
@@ -60,12 +64,19 @@ export class Recorder {
       });
       this.#onEmpty = undefined;
     }
-    clearTimeout(this.#retryTimer);
     return this.unrecorded;
   }
 
+  /** Flushes and stops for good. @returns events that the log has not taken */
+  async close(): Promise<number> {
+    const left = await this.flush();
+    clearTimeout(this.#pause);
+    this.#closed = true;
+    return left;
+  }
+
   #pump(): void {
-    while (this.#retryTimer === undefined && this.#inFlight < MAX_APPENDS_IN_FLIGHT) {
+    while (this.#pause === undefined && this.#inFlight < MAX_APPENDS_IN_FLIGHT) {
       const event = this.#waiting.shift();
       if (event === undefined) break;
       this.#inFlight += 1;
@@ -78,6 +89,7 @@ export class Recorder {
     const { subject, body, messageId } = event;
     const appended = await this.#eventLog.append(subject, body, { messageId });
     this.#inFlight -= 1;
+    if (this.#closed) return;
     if (appended.ok) {
       if (this.#failing) this.#log.info({ unrecorded: this.unrecorded }, "the event log takes events again");
       this.#failing = false;
@@ -86,11 +98,16 @@ export class Recorder {
         this.#log.warn({ code: appended.code }, "the event log takes no events; they wait here");
       this.#failing = true;
       this.#waiting.unshift(event);
-      this.#retryTimer ??= setTimeout(() => {
-        this.#retryTimer = undefined;
-        this.#pump();
-      }, RETRY_MS);
+      clearTimeout(this.#pause);
+      this.#pause = this.#pumpIn(RETRY_MS);
     }
     this.#pump();
+  }
+
+  #pumpIn(pauseMs: number): NodeJS.Timeout {
+    return setTimeout(() => {
+      this.#pause = undefined;
+      this.#pump();
+    }, pauseMs);
   }
 }

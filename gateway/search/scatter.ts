@@ -17,8 +17,8 @@ import { mergeCandidates } from "./merge.js";
 
 /** Well above a healthy partition's answer, well below the budget of a frame. */
 const SECOND_ASK_MS = 60;
-/** Members asked of each partition: enough to see a second candidate beside the best. */
-const CANDIDATES_PER_PARTITION = 4;
+/** Members asked of each partition: the best, a rival of it, and one in reserve for a member that was just erased. */
+export const CANDIDATES_PER_PARTITION = 3;
 const NO_RESPONDERS_STATUS = 503;
 
 export interface ScatterRequest {

@@ -106,7 +106,11 @@ export async function startFront(limits: { maxPresentations?: number; maxEvents?
   const { port } = await listen(app, "127.0.0.1", 0);
   return {
     script,
-    recorded,
+    /** What the event log has, once it has everything. */
+    recorded: async () => {
+      await recorder.flush();
+      return recorded;
+    },
     metrics,
     liveFeed,
     lanes,

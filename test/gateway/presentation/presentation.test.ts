@@ -47,8 +47,8 @@ afterEach(() => {
   front.close();
 });
 
-const decisions = () =>
-  front.recorded
+const decisions = async () =>
+  (await front.recorded())
     .filter(({ subject }) => subject.startsWith("decisions."))
     .map(({ body }) => decode(bus.DecisionEvent, body));
 
@@ -78,11 +78,13 @@ describe("a presentation that ends in MATCH", () => {
     const id = newId();
     client.send({ frame: frameOf(id) });
     await client.next("decision");
-    expect(front.recorded).toMatchObject([
+    expect(await front.recorded()).toMatchObject([
       { subject: "decisions.north.gate-1", messageId: id.toString("hex") },
     ]);
-    expect(decisions()).toMatchObject([{ outcome: Outcome.MATCH, granted: true, frames: 1, purpose: 1 }]);
-    expect(Buffer.from(decisions()[0]?.memberId ?? []).toString("hex")).toBe(ALICE);
+    expect(await decisions()).toMatchObject([
+      { outcome: Outcome.MATCH, granted: true, frames: 1, purpose: 1 },
+    ]);
+    expect(Buffer.from((await decisions())[0]?.memberId ?? []).toString("hex")).toBe(ALICE);
     const shown = JSON.stringify(front.liveFeed.recent());
     expect(shown).toContain('"pairwiseId":"pairwise-north"');
     expect(shown).not.toContain(ALICE);
@@ -248,7 +250,7 @@ describe("frames that are refused", () => {
     expect(await client.nextError()).toBe("BAD_IMAGE");
     await client.settled();
     expect(front.presentations.active).toBe(0);
-    expect(decisions()).toEqual([]);
+    expect(await decisions()).toEqual([]);
   });
 
   it("end their presentation when the error says so: no decision follows, the id is spent", async () => {
@@ -260,7 +262,7 @@ describe("frames that are refused", () => {
     expect(await client.nextError()).toBe("BAD_PRESENTATION");
     client.send({ frame: frameOf(id, { sequence: 6 }) });
     expect(await client.nextError()).toBe("PRESENTATION_CLOSED");
-    expect(decisions()).toEqual([]);
+    expect(await decisions()).toEqual([]);
   });
 
   it("come too late: PRESENTATION_CLOSED, and the credit comes back", async () => {
@@ -290,7 +292,7 @@ describe("frames that are refused", () => {
     await till.next("guide");
     till.send({ frame: frameOf(id, { sequence: 1, charge: { ...charge, amountMinor: 999 } }) });
     expect(await till.nextError()).toBe("CHARGE_INVALID");
-    expect(decisions()).toEqual([]);
+    expect(await decisions()).toEqual([]);
   });
 });
 
@@ -414,7 +416,7 @@ describe("a lane that goes away", () => {
     const again = await front.welcome("gate-1");
     again.send({ frame: frameOf(id) });
     expect(await again.next("decision")).toMatchObject({ granted: true });
-    expect(decisions()).toHaveLength(1);
+    expect(await decisions()).toHaveLength(1);
   });
 
   it("in the middle of a payment: recorded as not granted; asked again on a new link it is decided again", async () => {
@@ -430,7 +432,7 @@ describe("a lane that goes away", () => {
     const ended = front.presentations.stop();
     act.open(approved);
     await ended;
-    expect(decisions()).toMatchObject([{ granted: false, reason: Reason.PAYMENT_UNKNOWN }]);
+    expect(await decisions()).toMatchObject([{ granted: false, reason: Reason.PAYMENT_UNKNOWN }]);
   });
 
   it("and comes back with the same payment is answered again; on the same link it is not", async () => {
@@ -444,7 +446,7 @@ describe("a lane that goes away", () => {
     again.send({ frame: frameOf(id, { charge }) });
     expect(await again.next("decision")).toMatchObject({ granted: true });
     const hex = id.toString("hex");
-    expect(front.recorded.map(({ messageId }) => messageId)).toEqual([hex, `${hex}-2`]);
+    expect((await front.recorded()).map(({ messageId }) => messageId)).toEqual([hex, `${hex}-2`]);
   });
 });
 
@@ -468,7 +470,7 @@ describe("reports of passages", () => {
     await client.settled();
     client.send({ gateReport: report });
     expect(await client.nextError()).toBe("TOKEN_INVALID");
-    const passages = front.recorded.filter(({ subject }) => subject === "passages.north.gate-1");
+    const passages = (await front.recorded()).filter(({ subject }) => subject === "passages.north.gate-1");
     expect(passages.map(({ body }) => decode(bus.PassageEvent, body)?.passage)).toEqual([
       edge.Passage.OPENED,
     ]);
@@ -485,6 +487,6 @@ describe("a bug behind the lane", () => {
     front.script.act = async () => ({ granted: true, reason: Reason.WELCOME_MEMBER });
     client.send({ frame: frameOf(newId()) });
     expect(await client.next("decision")).toMatchObject({ granted: true });
-    expect(decisions()).toHaveLength(1);
+    expect(await decisions()).toHaveLength(1);
   });
 });

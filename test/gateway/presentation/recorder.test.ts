@@ -44,6 +44,14 @@ describe("recorder", () => {
     );
   });
 
+  it("ends with events that the log never took, and says how many", { timeout: 20_000 }, async () => {
+    const log = memoryLog();
+    log.state.down = true;
+    const recorder = new Recorder(log, openLog("test"), 100);
+    for (let n = 0; n < 3; n++) recorder.add(event(n));
+    expect(await recorder.close()).toBe(3);
+  });
+
   it("says that it is full, counting those under way", async () => {
     const log = memoryLog();
     log.state.down = true;
