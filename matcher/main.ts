@@ -8,7 +8,7 @@ import { openLog } from "../wire/log.js";
 import { connectNats } from "../wire/nats.js";
 import { openOpsServer } from "../wire/ops-server.js";
 import { type MatcherConfig, readMatcherConfig, SETTINGS } from "./config.js";
-import { type Membership, openMembership } from "./membership.js";
+import { Membership } from "./membership.js";
 import { openMatcherMetrics } from "./metrics.js";
 import { refKey } from "./plan.js";
 import { openPartitionThreads } from "./threads.js";
@@ -44,7 +44,7 @@ export async function startMatcher(config: MatcherConfig): Promise<Matcher> {
     onChanged: () => membership?.changed(),
     onDied: die,
   });
-  membership = await openMembership({ nc, workerId, threads, log });
+  membership = await Membership.open({ nc, workerId, threads, log });
   const ops = await openOpsServer({
     host: config.opsHost,
     port: config.opsPort,
@@ -80,11 +80,12 @@ export async function main(argv: string[]): Promise<number> {
     return 0;
   }
   const matcher = await startMatcher(readMatcherConfig(argv));
-  process.stdout.write(`${JSON.stringify({ ready: true, opsPort: matcher.opsPort })}\n`);
+  // Before the ready line: whoever reads it may ask us to end at once.
   const asked = new Promise<void>((resolve) => {
     process.once("SIGTERM", resolve);
     process.once("SIGINT", resolve);
   });
+  process.stdout.write(`${JSON.stringify({ ready: true, opsPort: matcher.opsPort })}\n`);
   try {
     await Promise.race([asked, matcher.failed]);
   } catch {

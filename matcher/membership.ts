@@ -10,19 +10,13 @@ import type { bus } from "../wire/codec.js";
 import { type Gallery, watchGalleries } from "../wire/galleries.js";
 import { WORKER_HEARTBEAT_INTERVAL_MS } from "../wire/limits.js";
 import type { Log } from "../wire/log.js";
-import { openAnnouncer, watchWorkers } from "../wire/workers.js";
+import { type Announcer, openAnnouncer, watchWorkers } from "../wire/workers.js";
+import { type OneAtATime, oneAtATime } from "./one-at-a-time.js";
 import { planFor, refKey } from "./plan.js";
 import type { PartitionThreads } from "./threads.js";
 
 /** How long a leaving worker waits for those that take over. */
 const LEAVE_DEADLINE_MS = 5000;
-
-export interface Membership {
-  /** To be called when a partition of ours became ready or was closed. */
-  changed(): void;
-  /** Says farewell and waits until nothing is held here that nobody else serves, at most 5 s. */
-  leave(): Promise<void>;
-}
 
 export interface MembershipOptions {
   nc: NatsConnection;
@@ -31,112 +25,111 @@ export interface MembershipOptions {
   log: Log;
 }
 
-export async function openMembership(options: MembershipOptions): Promise<Membership> {
-  const { nc, workerId, threads, log } = options;
-  const startedUnixMs = Date.now();
-  const announcer = openAnnouncer(nc, log);
-  let galleries: Gallery[] = [];
-  let workers: bus.IWorkerState[] = [];
-  let leaving = false;
-  let onNothingHeld = () => {};
+export class Membership {
+  readonly #options: MembershipOptions;
+  readonly #announcer: Announcer;
+  readonly #startedUnixMs = Date.now();
+  readonly #heartbeat: OneAtATime;
+  readonly #stops: (() => void)[] = [];
+  #galleries: Gallery[] = [];
+  #workers: bus.IWorkerState[] = [];
+  #leaving = false;
+  #onNothingHeld = () => {};
 
-  const stateNow = (): bus.IWorkerState => ({
-    workerId,
-    startedUnixMs,
-    partitions: threads.held().map(({ gallery, partition, ready, templates, members, appliedSequence }) => ({
-      gallery,
-      partition,
-      ready,
-      templates,
-      members,
-      appliedSequence,
-    })),
-  });
-  const heartbeat = oneAtATime(async () => {
-    if (!leaving) await announcer.say(stateNow());
-  });
+  private constructor(options: MembershipOptions) {
+    this.#options = options;
+    this.#announcer = openAnnouncer(options.nc, options.log);
+    this.#heartbeat = oneAtATime(async () => {
+      if (!this.#leaving) await this.#announcer.say(this.#state());
+    });
+  }
 
-  const replan = () => {
+  static async open(options: MembershipOptions): Promise<Membership> {
+    const membership = new Membership(options);
+    await membership.#join();
+    return membership;
+  }
+
+  /** To be called when a partition of ours became ready or was closed. */
+  changed(): void {
+    this.#heartbeat.call();
+    this.#replan();
+  }
+
+  /** Says farewell and waits until nothing is held here that nobody else serves, at most 5 s. */
+  async leave(): Promise<void> {
+    const { workerId, threads, log } = this.#options;
+    this.#leaving = true;
+    await this.#heartbeat.idle();
+    await this.#announcer.leave(workerId);
+    await new Promise<void>((resolve) => {
+      const deadline = setTimeout(() => {
+        log.warn({ held: threads.held().length }, "leaving although nobody took over");
+        resolve();
+      }, LEAVE_DEADLINE_MS);
+      this.#onNothingHeld = () => {
+        clearTimeout(deadline);
+        resolve();
+      };
+      this.#replan();
+    });
+    for (const stop of this.#stops) stop();
+  }
+
+  async #join(): Promise<void> {
+    const { nc, log } = this.#options;
+    // Others first: a worker that does not know them yet would take everything.
+    const workers = await watchWorkers(
+      nc,
+      (states) => {
+        this.#workers = states;
+        this.#replan();
+      },
+      log,
+    );
+    const galleries = await watchGalleries(
+      nc,
+      (all) => {
+        this.#galleries = all;
+        this.changed();
+      },
+      log,
+    );
+    const timer = setInterval(() => this.changed(), WORKER_HEARTBEAT_INTERVAL_MS);
+    this.#stops.push(workers.stop, galleries.stop, () => clearInterval(timer));
+  }
+
+  #state(): bus.IWorkerState {
+    const partitions = this.#options.threads
+      .held()
+      .map(({ gallery, partition, ready, templates, members, appliedSequence }) => ({
+        gallery,
+        partition,
+        ready,
+        templates,
+        members,
+        appliedSequence,
+      }));
+    return { workerId: this.#options.workerId, startedUnixMs: this.#startedUnixMs, partitions };
+  }
+
+  #replan(): void {
+    const { workerId, threads, log } = this.#options;
     const held = threads.held();
-    const plan = planFor({ self: workerId, leaving, galleries, workers, held });
+    const plan = planFor({
+      self: workerId,
+      leaving: this.#leaving,
+      galleries: this.#galleries,
+      workers: this.#workers,
+      held,
+    });
     for (const { gallery, partition } of plan.open) {
-      const facts = galleries.find(({ name }) => name === gallery);
+      const facts = this.#galleries.find(({ name }) => name === gallery);
       if (facts) threads.open(facts, partition);
     }
     for (const ref of plan.close) {
-      if (held.some((each) => refKey(each) === refKey(ref) && !each.closing)) {
-        log.info({ partition: refKey(ref) }, "letting go: its holders are ready");
-      }
-      threads.close(ref);
+      if (threads.close(ref)) log.info({ partition: refKey(ref) }, "letting go: its holders are ready");
     }
-    if (threads.held().length === 0) onNothingHeld();
-  };
-
-  // Others first: a worker that does not know them yet would take everything.
-  const workersWatch = await watchWorkers(
-    nc,
-    (states) => {
-      workers = states;
-      replan();
-    },
-    log,
-  );
-  const galleriesWatch = await watchGalleries(
-    nc,
-    (all) => {
-      galleries = all;
-      replan();
-      heartbeat();
-    },
-    log,
-  );
-  heartbeat();
-  const timer = setInterval(() => {
-    replan();
-    heartbeat();
-  }, WORKER_HEARTBEAT_INTERVAL_MS);
-
-  return {
-    changed() {
-      heartbeat();
-      replan();
-    },
-    async leave() {
-      leaving = true;
-      await heartbeat.idle();
-      await announcer.leave(workerId);
-      await new Promise<void>((resolve) => {
-        const deadline = setTimeout(() => {
-          log.warn({ held: threads.held().length }, "leaving although nobody took over");
-          resolve();
-        }, LEAVE_DEADLINE_MS);
-        onNothingHeld = () => {
-          clearTimeout(deadline);
-          resolve();
-        };
-        replan();
-      });
-      clearInterval(timer);
-      workersWatch.stop();
-      galleriesWatch.stop();
-    },
-  };
-}
-
-/** Runs `act` now, or once more after the run under way: never twice at a time, and the last call is never lost. */
-function oneAtATime(act: () => Promise<void>): (() => void) & { idle(): Promise<void> } {
-  let running: Promise<void> | undefined;
-  let again = false;
-  const loop = async () => {
-    do {
-      again = false;
-      await act();
-    } while (again);
-    running = undefined;
-  };
-  const call = () => {
-    if (running) again = true;
-    else running = loop();
-  };
-  return Object.assign(call, { idle: async () => await running });
+    if (held.length === 0) this.#onNothingHeld();
+  }
 }

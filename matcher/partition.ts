@@ -3,7 +3,7 @@
 // Invariants:
 // - the index is a cache of the view: it is built from the view at start and moved on only after the view has flushed;
 //   `appliedSequence` moves last, so that what it promises is both durable and searchable;
-// - an event changes a member's templates in the index in one synchronous step;
+// - a member is searchable with all its templates or with none (roster.ts); a batch that comes again changes nothing;
 // - while the disk refuses writes, the follower keeps its place and tries again, and searches go on.
 import { mkdirSync } from "node:fs";
 import {
@@ -200,7 +200,7 @@ export class Partition implements Searchable, AppliedSource {
     this.#setStoreFull(false);
     const slices = new Slices();
     for (const change of changes.values()) {
-      await this.#changeIndex(change);
+      await this.#changeIndex(change, slices);
       await slices.breathe();
     }
     this.#eventsApplied += events.length;
@@ -208,12 +208,13 @@ export class Partition implements Searchable, AppliedSource {
     this.#options.onChanged();
   }
 
-  async #changeIndex(change: Change): Promise<void> {
+  async #changeIndex(change: Change, slices: Slices): Promise<void> {
     if (change.kind === "erased") {
-      this.#roster.remove(change.member);
+      await this.#roster.remove(change.member, slices);
       this.#keys.forget(change.member);
     }
     if (change.kind === "enrolled") {
+      await this.#roster.remove(change.member, slices);
       const dataKey = await keyOf(this.#keys, this.#scope, change.member);
       if (dataKey !== undefined) this.#enter(change.member, change.memberId, change.templates, dataKey);
     }
@@ -226,7 +227,7 @@ export class Partition implements Searchable, AppliedSource {
     dataKey: Uint8Array,
   ): void {
     const signatures = openTemplates(dataKey, memberId, templates, this.#scope, this.#options.onSkipped);
-    this.#roster.set(member, signatures);
+    this.#roster.add(member, signatures);
     for (const signature of signatures) signature.fill(0);
   }
 

@@ -1,11 +1,14 @@
 // Who is in a partition's index: members on one side, index labels on the other.
 //
 // Invariants:
-// - a member's templates go in together and out together, in one synchronous call: no search sees half a member;
-// - a label is used once and never again, so that an old label can never name a new member;
-// - setting a member twice leaves it as if set once (a batch of events may come again after a failure).
+// - a member's templates go in together and are hidden together, each in one synchronous call: no search sees half a
+//   member;
+// - a hidden member counts as present (`has`) until the last of its slots is zeroed: zeroing one costs milliseconds, so
+//   it is done in steps between which the thread answers searches;
+// - a label is used once and never again, so that an old label can never name a new member.
 import { type MemberCandidate, searchMembers } from "./index/merge.js";
 import type { SignatureIndex } from "./index/signature-index.js";
+import type { Slices } from "./slices.js";
 
 export class Roster {
   readonly #index: SignatureIndex;
@@ -27,8 +30,8 @@ export class Roster {
   }
 
   /** @param signatures unit vectors of the index's dimension; none of them is kept outside the index */
-  set(member: string, signatures: readonly Float32Array[]): void {
-    this.remove(member);
+  add(member: string, signatures: readonly Float32Array[]): void {
+    if (this.has(member)) throw new Error("this member is in the roster already");
     if (signatures.length === 0) return;
     const labels: number[] = [];
     this.#labelsOf.set(member, labels);
@@ -41,11 +44,13 @@ export class Roster {
     this.#templatesPerMember = Math.max(this.#templatesPerMember, labels.length);
   }
 
-  /** Zeroes and forgets all that the member has in the index. */
-  remove(member: string): void {
-    for (const label of this.#labelsOf.get(member) ?? []) {
+  /** Hides the member at once, then zeroes and forgets all that it has in the index. */
+  async remove(member: string, slices: Slices): Promise<void> {
+    const labels = this.#labelsOf.get(member) ?? [];
+    for (const label of labels) this.#memberOf.delete(label);
+    for (const label of labels) {
       this.#index.erase(label);
-      this.#memberOf.delete(label);
+      await slices.breathe();
     }
     this.#labelsOf.delete(member);
   }

@@ -26,7 +26,8 @@ export interface HeldHere extends PartitionReport {
 
 export interface PartitionThreads {
   open(gallery: Gallery, partition: number): void;
-  close(ref: PartitionRef): void;
+  /** @returns false when it is being closed already, or is not here */
+  close(ref: PartitionRef): boolean;
   /** Everything open here, as last reported. */
   held(): HeldHere[];
   /** Lets go of everything and ends the threads. */
@@ -55,8 +56,8 @@ export function openPartitionThreads(options: PartitionThreadsOptions): Partitio
     for (const each of report.partitions) {
       const known = owned.get(refKey(each));
       if (known === undefined) continue;
-      changed ||= known.ready !== each.ready;
-      owned.set(refKey(each), { ...known, ...each });
+      changed ||= known.ready !== each.ready && !known.closing;
+      owned.set(refKey(each), { ...known, ...each, ready: each.ready && !known.closing });
     }
     options.onReport(report);
     if (changed) options.onChanged();
@@ -90,10 +91,11 @@ export function openPartitionThreads(options: PartitionThreadsOptions): Partitio
     },
     close(ref) {
       const known = owned.get(refKey(ref));
-      if (known === undefined || known.closing) return;
+      if (known === undefined || known.closing) return false;
       known.closing = true;
       known.ready = false;
       order(known.thread, { type: "close", ref });
+      return true;
     },
     held: () => [...owned.values()].map(({ thread: _, ...held }) => held),
     async stop() {

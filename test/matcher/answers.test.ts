@@ -14,7 +14,7 @@ const memberHex = (n: number) => n.toString(16).padStart(32, "0");
 const signatures = Array.from({ length: 20 }, () => randomUnit(random, D));
 const roster = new Roster(openExactIndex(D));
 for (const [i, signature] of signatures.entries())
-  roster.set(memberHex(i), [signature, randomUnit(random, D)]);
+  roster.add(memberHex(i), [signature, randomUnit(random, D)]);
 const target: Searchable = {
   partition: 3,
   modelId: "model-1",
