@@ -18,8 +18,10 @@ import {
 import { type NatsConnection, nanos } from "@nats-io/transport-node";
 import type { Log } from "../wire/log.js";
 import { Backoff } from "./backoff.js";
+import { CatchUp } from "./catch-up.js";
 import type { LogEvent } from "./event.js";
-import { onLinkLost } from "./link.js";
+import { Gate } from "./gate.js";
+import { watchLink } from "./link.js";
 import { messageIdOf } from "./message-id.js";
 
 export interface FollowOptions {
@@ -80,6 +82,7 @@ class StreamFollower implements Follower {
   /** Events of the present consumer that came, as the server counts its deliveries. */
   #delivered = 0;
   #linkLosses = 0;
+  #link: Gate;
   #messages: ConsumerMessages | undefined;
 
   constructor(nc: NatsConnection, manager: JetStreamManager, options: FollowOptions) {
@@ -88,6 +91,8 @@ class StreamFollower implements Follower {
     this.#options = options;
     this.#maxBatchEvents = options.maxBatchEvents ?? DEFAULT_BATCH_EVENTS;
     this.#position = options.afterSequence;
+    this.#link = new Gate();
+    this.#link.open();
     this.#ended = this.#run();
   }
 
@@ -105,6 +110,7 @@ class StreamFollower implements Follower {
 
   async stop(): Promise<void> {
     this.#stopping.abort();
+    this.#link.open();
     this.#messages?.stop();
     await this.#ended;
     this.#catchUp.abandon();
@@ -115,11 +121,15 @@ class StreamFollower implements Follower {
   }
 
   async #run(): Promise<void> {
-    const endWatch = onLinkLost(this.#nc, () => {
-      this.#linkLosses++;
-      this.#messages?.stop();
-    });
     const backoff = new Backoff(this.#stopping.signal, RETRY);
+    const endWatch = watchLink(this.#nc, {
+      lost: () => {
+        this.#linkLosses++;
+        if (!this.#stopped) this.#link = new Gate();
+        this.#messages?.stop();
+      },
+      back: () => this.#link.open(),
+    });
     while (!this.#stopped) {
       const before = this.#position;
       try {
@@ -131,6 +141,8 @@ class StreamFollower implements Follower {
       await this.#pump;
       if (this.#position > before) backoff.reset();
       if (!this.#stopped) await backoff.wait();
+      // What is asked while there is no link is never answered.
+      await this.#link.opened;
     }
     endWatch();
   }
@@ -244,33 +256,5 @@ class StreamFollower implements Follower {
     if (this.lag() > 0 && this.#position < (this.#catchUp.target ?? Number.POSITIVE_INFINITY)) return;
     this.#catchUp.finish();
     this.#options.onCaughtUp?.();
-  }
-}
-
-/** The one-way switch from "catching up" to "caught up". */
-class CatchUp {
-  /** The filter's last sequence at start; undefined until the log has told. */
-  target: number | undefined;
-  isDone = false;
-  readonly done: Promise<void>;
-  #resolve: () => void = () => {};
-  #reject: (error: Error) => void = () => {};
-
-  constructor() {
-    this.done = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
-    // Whoever waits hears it; if nobody does, it is no error.
-    this.done.catch(() => {});
-  }
-
-  finish(): void {
-    this.isDone = true;
-    this.#resolve();
-  }
-
-  abandon(): void {
-    if (!this.isDone) this.#reject(new Error("the follower was stopped before it had caught up"));
   }
 }

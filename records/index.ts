@@ -15,7 +15,6 @@ export { type EventLog, openEventLog } from "./log.js";
 export {
   consentChanged,
   decodeMemberEvent,
-  enrolled,
   erased,
   instrumentAdded,
   type MemberPlace,

@@ -1,11 +1,16 @@
-// Tells whoever asks when a NATS connection loses its link. One watcher for a connection, however many ask: a
-// connection's own status stream cannot be let go of before the connection ends.
+// Tells whoever asks when a NATS connection loses its link and when it has one again. One watcher for a connection,
+// however many ask: a connection's own status stream cannot be let go of before the connection ends.
 import type { NatsConnection } from "@nats-io/transport-node";
 
-const listenersOf = new WeakMap<NatsConnection, Set<() => void>>();
+export interface LinkListener {
+  lost(): void;
+  back(): void;
+}
 
-/** Calls `listener` at every loss of the link. @returns the function that ends it */
-export function onLinkLost(nc: NatsConnection, listener: () => void): () => void {
+const listenersOf = new WeakMap<NatsConnection, Set<LinkListener>>();
+
+/** @returns the function that ends it */
+export function watchLink(nc: NatsConnection, listener: LinkListener): () => void {
   let listeners = listenersOf.get(nc);
   if (listeners === undefined) {
     listeners = new Set();
@@ -16,8 +21,9 @@ export function onLinkLost(nc: NatsConnection, listener: () => void): () => void
   return () => own.delete(listener);
 }
 
-async function watch(nc: NatsConnection, listeners: Set<() => void>): Promise<void> {
+async function watch(nc: NatsConnection, listeners: Set<LinkListener>): Promise<void> {
   for await (const status of nc.status()) {
-    if (status.type === "disconnect") for (const listener of listeners) listener();
+    if (status.type === "disconnect") for (const listener of listeners) listener.lost();
+    if (status.type === "reconnect") for (const listener of listeners) listener.back();
   }
 }
