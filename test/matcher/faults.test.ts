@@ -21,7 +21,7 @@ describe("a matcher that is killed", () => {
     cluster = await startCluster(2, 1);
     const random = seeded(41);
     const acknowledged: Person[] = [];
-    for (let round = 0; round < 3; round++) {
+    for (let round = 0; round < 2; round++) {
       const victim = await cluster.startProcess("only");
       await cluster.allServed(1);
       const target = acknowledged.length + 10;
