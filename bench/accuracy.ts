@@ -1,0 +1,171 @@
+// `palmgate bench accuracy`: how often palms are mistaken and missed, on a folder of images, for the signature and for
+// the baselines named. First session against the others; the rates are defined in rates.ts.
+//
+// Invariants: every method compares the same images; a method sees nothing but pixels; the signature comes first.
+import { performance } from "node:perf_hooks";
+import { fileURLToPath } from "node:url";
+import { z } from "zod";
+import {
+  COMPETITIVE_CODE_SIDE,
+  competitiveCode,
+  competitiveDistance,
+  type GreyImage,
+  openSignatureModel,
+} from "../palm/index.js";
+import { helpText, readSettings, type Settings, UsageError, type Values } from "../wire/config.js";
+import { type PalmFile, type PalmFolder, readPalm, readPalmFolder } from "./accuracy-data.js";
+import { type AccuracyReport, accuracyTable } from "./accuracy-table.js";
+import { measureRates } from "./rate-intervals.js";
+import { countPairs, type SimilarityTable } from "./rates.js";
+
+const BASELINES = ["competitive-code"] as const;
+const PROGRESS_INTERVAL_MS = 2000;
+
+const root = new URL(import.meta.url.endsWith(".ts") ? "../" : "../../", import.meta.url);
+
+const SETTINGS = {
+  data: {
+    option: "data",
+    value: "DIR",
+    help: "palms: DIR/<palm>/<session>_<anything>.png (or .jpg, .bmp)",
+    schema: z.string({ error: "is needed: a folder with one folder per palm" }).min(1),
+  },
+  baseline: {
+    option: "baseline",
+    value: "NAME,NAME",
+    help: `also measured: ${BASELINES.join(", ")}`,
+    schema: z
+      .string()
+      .default("")
+      .transform((text) => text.split(",").filter((name) => name !== ""))
+      .pipe(z.array(z.enum(BASELINES, { error: `must be of ${BASELINES.join(", ")}` }))),
+  },
+  model: {
+    option: "model",
+    value: "FILE",
+    help: "signature model",
+    schema: z.string().default(fileURLToPath(new URL("model/signature.onnx", root))),
+  },
+  json: { option: "json", help: "one JSON object on stdout", flag: true, schema: z.boolean().default(false) },
+} satisfies Settings;
+
+/** One way to compare palms. */
+interface Method<Template> {
+  name: string;
+  /** Numbers in a template. */
+  dimension: number;
+  /** @returns undefined for an image without structure */
+  template(roi: GreyImage): Promise<Template | undefined>;
+  /** Larger is more alike. */
+  similarity(a: Template, b: Template): number;
+}
+
+export async function run(argv: string[]): Promise<number> {
+  if (argv.includes("--help")) {
+    process.stdout.write(
+      helpText(
+        "palmgate bench accuracy --data DIR [options]",
+        "Error rates on a folder of palm images: the first session of each palm is the gallery, all later ones probe it.",
+        SETTINGS,
+      ),
+    );
+    return 0;
+  }
+  const settings = readSettings(SETTINGS, argv);
+  const report = await measureFolder(settings);
+  process.stdout.write(settings.json ? `${JSON.stringify(report)}\n` : accuracyTable(report));
+  return 0;
+}
+
+async function measureFolder({ data, baseline, model }: Values<typeof SETTINGS>): Promise<AccuracyReport> {
+  const folder = await readPalmFolder(data);
+  const { palms, gallery, probes } = folder;
+  say(`${palms} palms, ${gallery.length} templates, ${probes.length} probes`);
+  const signature = await openSignatureModel(model).catch((error: Error) => {
+    throw new UsageError(`--model: ${error.message}. Give a signature model (.onnx).`);
+  });
+  const results: AccuracyReport["results"] = [];
+  try {
+    results.push(
+      await measureMethod(folder, {
+        name: "signature",
+        dimension: signature.dimension,
+        template: (roi) => signature.sign(roi),
+        similarity: dot,
+      }),
+    );
+  } finally {
+    await signature.close();
+  }
+  if (baseline.includes("competitive-code")) results.push(await measureMethod(folder, COMPETITIVE_CODE));
+  const { mated, nonMated } = countPairs(ownersOf(folder));
+  return { data, palms, matedPairs: mated, nonMatedPairs: nonMated, results };
+}
+
+const COMPETITIVE_CODE: Method<Uint32Array> = {
+  name: "competitive-code",
+  dimension: COMPETITIVE_CODE_SIDE ** 2,
+  template: async (roi) => competitiveCode(roi),
+  similarity: (a, b) => 1 - competitiveDistance(a, b),
+};
+
+async function measureMethod<T>(folder: PalmFolder, method: Method<T>) {
+  const { name, dimension } = method;
+  const gallery = await templatesOf(folder.gallery, method, "templates");
+  const probes = await templatesOf(folder.probes, method, "probes");
+  const similarities = new Float32Array(gallery.length * probes.length);
+  const tick = progress(`${name}: probes compared`, probes.length);
+  for (const [row, probe] of probes.entries()) {
+    for (const [column, template] of gallery.entries()) {
+      similarities[row * gallery.length + column] = method.similarity(probe, template);
+    }
+    tick();
+  }
+  say(`${name}: rates and intervals`);
+  const table: SimilarityTable = { ...ownersOf(folder), similarities };
+  return { name, dimension, ...measureRates(table) };
+}
+
+const ownersOf = ({ palms, probes, gallery }: PalmFolder) => ({
+  palms,
+  probePalms: probes.map(({ palm }) => palm),
+  galleryPalms: gallery.map(({ palm }) => palm),
+});
+
+async function templatesOf<T>(files: readonly PalmFile[], method: Method<T>, what: string): Promise<T[]> {
+  const templates: T[] = [];
+  const tick = progress(`${method.name}: ${what}`, files.length);
+  for (const file of files) {
+    const roi = await readPalm(file);
+    const template = await method.template(roi);
+    roi.pixels.fill(0);
+    if (template === undefined) {
+      throw new UsageError(
+        `${file.file}: all of one grey, there is no palm in it. Replace or remove this image.`,
+      );
+    }
+    templates.push(template);
+    tick();
+  }
+  return templates;
+}
+
+/** Says how far a loop has come, now and then and at its end. */
+function progress(what: string, total: number): () => void {
+  let [done, saidMs] = [0, performance.now()];
+  return () => {
+    done++;
+    const nowMs = performance.now();
+    if (done < total && nowMs - saidMs < PROGRESS_INTERVAL_MS) return;
+    saidMs = nowMs;
+    say(`${what} ${done} of ${total}`);
+  };
+}
+
+const say = (text: string) => process.stderr.write(`bench accuracy: ${text}\n`);
+
+function dot(a: Float32Array, b: Float32Array): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += (a[i] as number) * (b[i] as number);
+  return sum;
+}
