@@ -59,6 +59,7 @@ export async function openBackend(
   const services: ServiceDeps = {
     nats,
     eventLog,
+    masterKey: config.masterKey,
     log,
     dataDir: config.dataDir,
     site: () => book.site,

@@ -2,6 +2,7 @@
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
+import { MASTER_KEY_SETTING } from "../records/index.js";
 import { type Settings, UsageError, type Values } from "../wire/config.js";
 
 /** Frames that a signer thread signs well within a presentation's deadline, three to a presentation. */
@@ -106,6 +107,7 @@ export const GATEWAY_SETTINGS = {
     help: "PEM private key of the certificate",
     schema: file.optional(),
   },
+  masterKey: MASTER_KEY_SETTING,
   operatorToken: {
     option: "operator-token",
     value: "SECRET",

@@ -136,6 +136,8 @@ export interface GatewayStatus {
 export interface ServiceDeps {
   nats: NatsConnection;
   eventLog: EventLog;
+  /** Wraps the members' data keys in the log. */
+  masterKey: Uint8Array;
   log: Log;
   /** A folder of this gateway's own, made already. */
   dataDir: string;

@@ -118,11 +118,7 @@ export function serveLanes(app: App, deps: LaneDeps): () => void {
 }
 
 /** Listens; port 0 picks a free one. Rejects when the port is taken. */
-export async function listen(
-  app: App,
-  host: string,
-  port: number,
-): Promise<{ port: number; close(): void }> {
+export async function listen(app: App, host: string, port: number): Promise<{ port: number; close(): void }> {
   // Port 0 is resolved here: uSockets sets SO_REUSEADDR only for a port that is named, and without it a gateway could
   // not come back on its port for a minute (connections that it closed are in TIME_WAIT).
   const wanted = port === 0 ? await freePort(host) : port;

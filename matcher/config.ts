@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { availableParallelism, hostname } from "node:os";
 import { resolve } from "node:path";
 import { z } from "zod";
+import { MASTER_KEY_SETTING } from "../records/index.js";
 import { readSettings, type Settings, type Values } from "../wire/config.js";
 import { DEVICE_ID_PATTERN } from "../wire/limits.js";
 import { ENGINES } from "./index/engines.js";
@@ -25,6 +26,7 @@ export const SETTINGS = {
     help: "this worker's own directory: one view per partition",
     schema: z.string().min(1).default("data/matcher"),
   },
+  masterKey: MASTER_KEY_SETTING,
   workerId: {
     option: "worker-id",
     value: "ID",
@@ -71,6 +73,7 @@ export const SETTINGS = {
 export interface MatcherConfig {
   natsUrl: string;
   dataDir: string;
+  masterKey: Uint8Array;
   workerId: string;
   threads: number;
   index: (typeof ENGINES)[number];

@@ -27,7 +27,7 @@ const NOT_READY_SHOWN = 10;
 export async function startMatcher(config: MatcherConfig): Promise<Matcher> {
   // Signatures travel as little-endian numbers and are used where they lie.
   if (endianness() !== "LE") throw new Error("palmgate matcher needs a little-endian machine");
-  const { natsUrl, dataDir, workerId, index, mapSizeBytes } = config;
+  const { natsUrl, masterKey, dataDir, workerId, index, mapSizeBytes } = config;
   const log = openLog("matcher", { worker: workerId });
   const nc = await connectNats({ url: natsUrl, name: `matcher ${workerId}`, log });
   let membership: Membership | undefined;
@@ -39,7 +39,7 @@ export async function startMatcher(config: MatcherConfig): Promise<Matcher> {
   const metrics = openMatcherMetrics(() => threads.held());
   const threads = openPartitionThreads({
     count: config.threads,
-    settings: { natsUrl, workerId, dataDir, engine: index, mapSizeBytes },
+    settings: { natsUrl, masterKey, workerId, dataDir, engine: index, mapSizeBytes },
     onReport: metrics.add,
     onChanged: () => membership?.changed(),
     onDied: die,

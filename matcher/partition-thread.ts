@@ -53,7 +53,7 @@ class PartitionThread {
   }
 
   #open(gallery: Gallery, partition: number): void {
-    const { name: thread, workerId, dataDir, engine, mapSizeBytes } = this.#settings;
+    const { name: thread, masterKey, workerId, dataDir, engine, mapSizeBytes } = this.#settings;
     const ref = { gallery: gallery.name, partition };
     const dir = join(dataDir, gallery.name, String(partition));
     let known = "";
@@ -63,7 +63,7 @@ class PartitionThread {
       waiting: this.#waiting,
       tally: this.#tally,
       log: openLog("matcher", { worker: workerId, thread, partition: refKey(ref) }),
-      partition: { gallery, partition, engine, dir, mapSizeBytes, eventLog: this.#eventLog },
+      partition: { gallery, partition, engine, dir, mapSizeBytes, masterKey, eventLog: this.#eventLog },
       onChanged: () => {
         const { ready, storeFull } = held.report();
         if (known === `${ready} ${storeFull}`) return;

@@ -48,6 +48,7 @@ export interface PartitionOptions {
   /** This partition's own directory. */
   dir: string;
   mapSizeBytes: number | undefined;
+  masterKey: Uint8Array;
   eventLog: EventLog;
   log: Log;
   onSkipped(reason: SkipReason): void;
@@ -89,12 +90,16 @@ export class Partition implements Searchable, AppliedSource {
 
   /** Opens view and keys, builds the index and starts to follow the log; `onChanged` tells when it has caught up. */
   static async open(options: PartitionOptions): Promise<Partition> {
-    const { gallery, partition, dir, mapSizeBytes, eventLog, log } = options;
+    const { gallery, partition, dir, mapSizeBytes, masterKey, eventLog, log } = options;
     mkdirSync(dir, { recursive: true });
     const view = openView({ path: dir, ...(mapSizeBytes === undefined ? {} : { mapSizeBytes }) });
     let keys: MemberKeys | undefined;
     try {
-      keys = await openMemberKeys(eventLog, { filter: partitionKeysFilter(gallery.name, partition), log });
+      keys = await openMemberKeys(eventLog, {
+        filter: partitionKeysFilter(gallery.name, partition),
+        log,
+        masterKey,
+      });
       const opened = new Partition(options, view, keys);
       await opened.#rebuild();
       opened.#follow();

@@ -9,6 +9,7 @@ import type { SearchStatusName } from "./search-request.js";
 export interface ThreadSettings {
   name: string;
   natsUrl: string;
+  masterKey: Uint8Array;
   workerId: string;
   dataDir: string;
   engine: Engine;

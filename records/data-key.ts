@@ -3,7 +3,9 @@
 // Why wrapped: nats-server's own at-rest encryption turns its secure delete into a mere delete (all versions up to
 // 2.14; see ops/nats/nats-server.conf), so the server runs without it, and the log's disk and backups must not hold a
 // key that opens anything.
+import { z } from "zod";
 import { bus, decode, encode } from "../wire/codec.js";
+import type { Setting } from "../wire/config.js";
 import { MEMBER_ID_BYTES } from "../wire/limits.js";
 import { toHex } from "../wire/partition.js";
 import { DATA_KEY_BYTES, dataKeyAad, open, seal } from "./seal.js";
@@ -12,6 +14,17 @@ export type ReadKey =
   | { ok: true; memberHex: string; key: Uint8Array }
   /** MALFORMED: no data key, or of another member than the subject's. UNOPENED: wrapped under another master key. */
   | { ok: false; code: "MALFORMED" | "UNOPENED" };
+
+/** The setting that every process with members' keys takes. Its value is for the environment, not the command line. */
+export const MASTER_KEY_SETTING = {
+  option: "master-key",
+  value: "HEX",
+  help: "wraps every member's data key in the log; the same for all gateways and matchers of a site",
+  schema: z
+    .string({ error: "is needed: 64 hex digits, made once with 'openssl rand -hex 32' and kept safe" })
+    .regex(/^\s*[0-9a-fA-F]{64}\s*$/, "must be 64 hex digits, made once with 'openssl rand -hex 32'")
+    .transform(parseMasterKey),
+} as const satisfies Setting;
 
 /** The site's master key from its text. Throws when it is not 64 hex digits. */
 export function parseMasterKey(text: string): Uint8Array {

@@ -51,6 +51,7 @@ export interface Stack {
 
 export const GALLERY = "members";
 /** Target FPIR of the demo's and the tests' policy: one stranger in a thousand presentations. */
+const MASTER_KEY_BYTES = 32;
 const TARGET_FPIR = 1e-3;
 
 /** Starts everything and resolves when every process listens (partitions may still be catching up: see waitReady). */
@@ -73,7 +74,11 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   try {
     onProgress("starting nats-server");
     nats = await startLocalNats(join(dir, "nats"));
-    const env = { PALMGATE_NATS_URL: nats.url, PALMGATE_OPERATOR_TOKEN: operatorToken };
+    const env = {
+      PALMGATE_NATS_URL: nats.url,
+      PALMGATE_OPERATOR_TOKEN: operatorToken,
+      PALMGATE_MASTER_KEY: randomBytes(MASTER_KEY_BYTES).toString("hex"),
+    };
     const startGateway = (port: number) =>
       startChild({
         name: "gateway",

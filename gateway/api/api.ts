@@ -31,7 +31,7 @@ export interface ApiDeps extends ApiGatewayDeps {
 export function registerApi(app: TemplatedApp, gateway: ApiGatewayDeps): Closable {
   const deps: ApiDeps = {
     ...gateway,
-    records: { nc: gateway.nats, eventLog: gateway.eventLog, log: gateway.log },
+    records: { nc: gateway.nats, eventLog: gateway.eventLog, log: gateway.log, masterKey: gateway.masterKey },
     receiptKey: openReceiptKey(gateway.receiptKeyFile),
   };
   const enrol = enrolHandler(deps);

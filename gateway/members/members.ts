@@ -60,13 +60,18 @@ export interface MemberDirectory extends Members {
   onGranted(listener: (presentationHex: string) => void): () => void;
 }
 
-export interface MembersDeps extends Pick<ServiceDeps, "eventLog" | "log" | "dataDir"> {}
+export interface MembersDeps extends Pick<ServiceDeps, "eventLog" | "log" | "dataDir" | "masterKey"> {}
 
 /** Opens the view and starts to follow the log; see ready(). */
-export async function openMembers({ eventLog, log, dataDir }: MembersDeps): Promise<MemberDirectory> {
-  const keys = await openMemberKeys(eventLog, { filter: "keys.>", log });
+export async function openMembers({
+  eventLog,
+  log,
+  dataDir,
+  masterKey,
+}: MembersDeps): Promise<MemberDirectory> {
+  const keys = await openMemberKeys(eventLog, { filter: "keys.>", log, masterKey });
   const view = openView({ path: `${dataDir}/members-view` });
-  return new FollowedMembers({ eventLog, log, dataDir }, view, keys);
+  return new FollowedMembers({ eventLog, log, dataDir, masterKey }, view, keys);
 }
 
 class FollowedMembers implements MemberDirectory {

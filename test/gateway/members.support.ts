@@ -8,7 +8,7 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import { type GatewayMetrics, openMetrics } from "../../gateway/metrics.js";
 import type { ServiceDeps } from "../../gateway/seams.js";
 import { parseSiteFile } from "../../gateway/sites.js";
-import { enrolMember, openEventLog } from "../../records/index.js";
+import { enrolMember, newDataKey, openEventLog } from "../../records/index.js";
 import { bus, decode, edge, encode } from "../../wire/codec.js";
 import { openLog } from "../../wire/log.js";
 import { connectNats } from "../../wire/nats.js";
@@ -59,7 +59,15 @@ export async function openServices(): Promise<Services> {
   const metrics = openMetrics();
   const newDataDir = () => mkdtempSync(join(dir, "gateway-"));
   return {
-    deps: { nats: connection, eventLog, log, dataDir: newDataDir(), site: () => site.site, metrics },
+    deps: {
+      nats: connection,
+      eventLog,
+      masterKey: newDataKey(),
+      log,
+      dataDir: newDataDir(),
+      site: () => site.site,
+      metrics,
+    },
     nats,
     connection,
     holder,
@@ -88,7 +96,7 @@ export async function enrolSomebody(
 ): Promise<string> {
   const memberId = new Uint8Array(randomBytes(16));
   const outcome = await enrolMember(
-    { nc: deps.nats, eventLog: deps.eventLog, log: deps.log },
+    { nc: deps.nats, eventLog: deps.eventLog, log: deps.log, masterKey: deps.masterKey },
     {
       gallery: GALLERY,
       partition: partitionOf(memberId, PARTITIONS),

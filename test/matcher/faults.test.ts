@@ -51,6 +51,7 @@ describe("a matcher whose disk is full", () => {
   const start = (mapSizeBytes: number | undefined): Promise<Matcher> =>
     startMatcher({
       natsUrl: cluster.nats.url,
+      masterKey: cluster.masterKey,
       dataDir: cluster.dataDir("full"),
       workerId: "full",
       threads: 1,

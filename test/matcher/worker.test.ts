@@ -16,6 +16,7 @@ let matcher: Matcher;
 const start = () =>
   startMatcher({
     natsUrl: cluster.nats.url,
+    masterKey: cluster.masterKey,
     dataDir: cluster.dataDir("one"),
     workerId: "one",
     threads: 2,

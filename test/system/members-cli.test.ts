@@ -21,7 +21,7 @@ let files: string[];
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), "palmgate-cli-"));
   site = await openSite();
-  const images = await syntheticPerson(PALM).enrolment();
+  const images = await syntheticPerson(PALM).enrolment(0);
   files = await Promise.all(
     images.map(async ({ width, height, pixels }, index) => {
       const file = join(dir, `${index}.png`);

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { type Child, startChild } from "../../../cli/stack/child.js";
-import { type EventLog, enrolMember, eraseMember, openEventLog } from "../../../records/index.js";
+import { type EventLog, enrolMember, eraseMember, newDataKey, openEventLog } from "../../../records/index.js";
 import { bus, decode, encode } from "../../../wire/codec.js";
 import { type Gallery, openGallery } from "../../../wire/galleries.js";
 import { openLog } from "../../../wire/log.js";
@@ -34,6 +34,8 @@ export interface Cluster {
   nc: NatsConnection;
   eventLog: EventLog;
   gallery: Gallery;
+  /** Of the site: wraps the data keys. */
+  masterKey: Uint8Array;
   dir: string;
   workers: Watched<bus.WorkerState[]>;
   dataDir(workerId: string): string;
@@ -64,6 +66,7 @@ export async function startCluster(partitions: number, replicas: number): Promis
   const workers = watched<bus.WorkerState[]>();
   const watch = await watchWorkers(nc, workers.push, log);
   const children: Child[] = [];
+  const masterKey = newDataKey();
   const dataDir = (workerId: string) => join(dir, workerId);
 
   const search: Cluster["search"] = async (partition, probe, fields = {}) => {
@@ -86,6 +89,7 @@ export async function startCluster(partitions: number, replicas: number): Promis
     nc,
     eventLog,
     gallery,
+    masterKey,
     dir,
     workers,
     dataDir,
@@ -96,7 +100,7 @@ export async function startCluster(partitions: number, replicas: number): Promis
         args: ["matcher", "--worker-id", workerId, "--ops-port", "0", "--data-dir", dataDir(workerId)].concat(
           ["--threads", String(threads)],
         ),
-        env: { PALMGATE_NATS_URL: nats.url },
+        env: { PALMGATE_NATS_URL: nats.url, PALMGATE_MASTER_KEY: toHex(masterKey) },
         logFile: join(dir, `${workerId}.log`),
       });
       children.push(child);
@@ -113,7 +117,7 @@ export async function startCluster(partitions: number, replicas: number): Promis
       const id = new Uint8Array(randomBytes(16));
       const partition = partitionOf(id, partitions);
       const outcome = await enrolMember(
-        { nc, eventLog, log, appliedWaitMs: APPLIED_WAIT_MS },
+        { nc, eventLog, log, masterKey, appliedWaitMs: APPLIED_WAIT_MS },
         {
           gallery: gallery.name,
           partition,
@@ -127,7 +131,7 @@ export async function startCluster(partitions: number, replicas: number): Promis
     },
     async erase({ id, partition }, holders) {
       const outcome = await eraseMember(
-        { nc, eventLog, log, appliedWaitMs: APPLIED_WAIT_MS },
+        { nc, eventLog, log, masterKey, appliedWaitMs: APPLIED_WAIT_MS },
         { gallery: gallery.name, partition, memberId: id, requestedBy: "operator", holders },
       );
       if (!outcome.ok) throw new Error(`not erased: ${outcome.code} ${outcome.detail}`);
