@@ -1,0 +1,116 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { assessQuality, type GreyImage, QUALITY_FLOOR } from "../../palm/index.js";
+import { drawn, palm } from "./support.js";
+
+const SIDE = 128;
+const PALM = palm(7);
+
+/** The palm under another light: grey * gain + lift. */
+const lit = (gain: number, lift: number, image = PALM) =>
+  drawn(image.width, image.height, (x, y) =>
+    Math.max(0, Math.min(255, Math.round((image.pixels[y * image.width + x] ?? 0) * gain + lift))),
+  );
+
+/** Mean over a square of 2 * radius + 1 pixels. */
+function blurred(image: GreyImage, radius: number): GreyImage {
+  const { width, height, pixels } = image;
+  return drawn(width, height, (x, y) => {
+    let sum = 0;
+    let count = 0;
+    for (let row = Math.max(0, y - radius); row <= Math.min(height - 1, y + radius); row++) {
+      for (let column = Math.max(0, x - radius); column <= Math.min(width - 1, x + radius); column++) {
+        sum += pixels[row * width + column] ?? 0;
+        count += 1;
+      }
+    }
+    return Math.round(sum / count);
+  });
+}
+
+/** As the palm's own sensor noise: 4 grey values or so, here of a fixed pattern. */
+const noisy = (image: GreyImage) =>
+  drawn(image.width, image.height, (x, y) => {
+    const at = y * image.width + x;
+    return (image.pixels[at] ?? 0) + (((Math.imul(at + 1, 2654435761) >>> 16) % 15) - 7);
+  });
+
+/** Every pixel becomes a square of `times` x `times` pixels of a smooth larger image. */
+const enlarged = (image: GreyImage, times: number) =>
+  blurred(
+    drawn(
+      image.width * times,
+      image.height * times,
+      (x, y) => image.pixels[Math.floor(y / times) * image.width + Math.floor(x / times)] ?? 0,
+    ),
+    1,
+  );
+
+describe("quality of a region of interest", () => {
+  it("is OK for a palm in good light", () => {
+    const { score, reason } = assessQuality(PALM);
+    expect(reason).toBe("OK");
+    expect(score).toBeGreaterThanOrEqual(80);
+  });
+
+  it.each([
+    ["TOO_DARK", lit(0.12, 0)],
+    ["TOO_DARK", drawn(SIDE, SIDE, () => 0)],
+    ["TOO_BRIGHT", lit(0.3, 215)],
+    ["TOO_BRIGHT", lit(3, 0)],
+    ["TOO_BRIGHT", drawn(SIDE, SIDE, () => 255)],
+    ["LOW_CONTRAST", lit(0.08, 120)],
+    ["LOW_CONTRAST", drawn(SIDE, SIDE, () => 128)],
+    ["BLURRED", blurred(PALM, 16)],
+    ["BLURRED", noisy(blurred(PALM, 16))],
+    ["BLURRED", drawn(SIDE, SIDE, (x) => 60 + x)],
+  ])("names %s as the reason (case %#)", (reason, image) => {
+    const quality = assessQuality(image);
+    expect(quality.reason).toBe(reason);
+    expect(quality.score).toBeLessThan(QUALITY_FLOOR);
+  });
+
+  it("never rises as the same palm gets more blurred", () => {
+    fc.assert(
+      fc.property(fc.nat(1000), (identity) => {
+        const image = palm(identity);
+        const scores = [0, 2, 4, 8, 16].map((radius) => assessQuality(blurred(image, radius)).score);
+        expect(scores).toEqual(scores.toSorted((a, b) => b - a));
+        expect(scores.at(-1)).toBeLessThan(QUALITY_FLOOR);
+      }),
+      { numRuns: 10 },
+    );
+  });
+
+  it("never rises as light fades, and never falls back to OK", () => {
+    const scores = [1, 0.6, 0.4, 0.3, 0.2, 0.1, 0.05, 0].map((gain) => assessQuality(lit(gain, 0)).score);
+    expect(scores).toEqual(scores.toSorted((a, b) => b - a));
+  });
+
+  it("is that of the palm, not of the camera's resolution", () => {
+    for (const times of [2, 4]) expect(assessQuality(enlarged(PALM, times)).reason).toBe("OK");
+    expect(assessQuality(enlarged(blurred(PALM, 16), 4)).reason).toBe("BLURRED");
+  });
+
+  it("is a whole number of 0 to 100 for any image, and OK exactly from the floor on", () => {
+    const anyImage = fc
+      .tuple(fc.integer({ min: 16, max: 40 }), fc.integer({ min: 16, max: 40 }), fc.nat(255), fc.nat(255))
+      .map(([width, height, base, swing]) =>
+        drawn(width, height, (x, y) => (base + ((x * 31 + y * 17) % (swing + 1))) % 256),
+      );
+    fc.assert(
+      fc.property(anyImage, (image) => {
+        const { score, reason } = assessQuality(image);
+        expect(Number.isInteger(score) && score >= 0 && score <= 100).toBe(true);
+        expect(reason === "OK").toBe(score >= QUALITY_FLOOR);
+      }),
+    );
+  });
+
+  it("leaves the image as it was", () => {
+    const image = palm(3);
+    const before = image.pixels.slice();
+    assessQuality(image);
+    expect(image.pixels).toEqual(before);
+  });
+});
