@@ -19,7 +19,7 @@ import type { PresentationDeps, PresentationLane } from "./deps.js";
 /** Kept free at the end of the deadline for encoding and sending the answer. */
 const ANSWER_RESERVE_MS = 20;
 /** How long all partitions together may take for one frame. */
-const SEARCH_DEADLINE_MS = 250;
+const SEARCH_DEADLINE_MS = 500;
 /** An act answers by its deadline. One that does not is a bug; the lane hears so after this. */
 const ACT_OVERRUN_MS = 250;
 
