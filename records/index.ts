@@ -43,4 +43,5 @@ export {
   type ViewTable,
   type ViewTables,
 } from "./view.js";
+export { openViewReader, type ViewReader, type ViewReaderOptions } from "./view-reader.js";
 export type { RangeOptions, TableEntry, WriteTable } from "./view-table.js";

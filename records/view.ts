@@ -10,7 +10,8 @@
 //
 // lmdb-js grows its map by itself (it never says MDB_MAP_FULL), so the quota is kept here, on the size of the file.
 // Its asynchronous transactions neither roll back a callback that throws nor say why a commit failed: hence the
-// synchronous ones, at the price of blocking the thread for one commit of a bounded batch.
+// synchronous ones, at the price of blocking the thread for one commit of a bounded batch: a thread that has other
+// things to do lets another one own the view, and reads it with openViewReader().
 import { type Database, open, type RootDatabase } from "lmdb";
 import type { LogEvent } from "./event.js";
 import { type ReadTable, tableOf, type WriteTable } from "./view-table.js";
@@ -46,8 +47,11 @@ export interface ViewOptions {
 }
 
 const MAX_TABLES = 32;
+/** The tables, and the sequences. */
+export const MAX_DATABASES = MAX_TABLES + 1;
 /** Holds the sequences; its name cannot be a table's. */
-const SEQUENCES = "\u0000sequences";
+export const SEQUENCES = "\u0000sequences";
+export const BYTES_IN_BYTES_OUT = { encoding: "binary", keyEncoding: "binary" } as const;
 /** Pages that any transaction rewrites on its way to the root, besides those of the data. */
 const PATH_PAGES = 16;
 const PAGE_OVERHEAD_BYTES = 64;
@@ -72,9 +76,8 @@ class LmdbView implements View {
     this.#root = open({
       path,
       noSubdir: false,
-      encoding: "binary",
-      keyEncoding: "binary",
-      maxDbs: MAX_TABLES + 1,
+      ...BYTES_IN_BYTES_OUT,
+      maxDbs: MAX_DATABASES,
       overlappingSync: false,
       noMemInit: false,
     });
@@ -82,8 +85,7 @@ class LmdbView implements View {
   }
 
   sequence(source: string): number {
-    const stored = this.#sequences.getBinary(Buffer.from(source, "utf8"));
-    return stored === undefined ? 0 : Number(stored.readBigUInt64BE());
+    return sequenceIn(this.#sequences, source);
   }
 
   async apply(
@@ -164,6 +166,12 @@ class LmdbView implements View {
   }
 
   #openDatabase(name: string): Bytes {
-    return this.#root.openDB<Buffer, Buffer>({ name, encoding: "binary", keyEncoding: "binary" });
+    return this.#root.openDB<Buffer, Buffer>({ name, ...BYTES_IN_BYTES_OUT });
   }
+}
+
+/** The sequence reached, as the view's own table of sequences has it. */
+export function sequenceIn(sequences: Bytes, source: string): number {
+  const stored = sequences.getBinary(Buffer.from(source, "utf8"));
+  return stored === undefined ? 0 : Number(stored.readBigUInt64BE());
 }
