@@ -1,8 +1,8 @@
 // Brings decisions and passages into the event log, off the hot path.
 //
 // Invariants:
-// - add() never waits; an event leaves the queue only when the log has stored it. Events of GATHER_MS go together: one
-//   write to the socket for all of them costs a fraction of one each;
+// - an event leaves the queue only when the log has stored it. Events of GATHER_MS go together: one write to the socket
+//   for all of them costs a fraction of one each; an urgent one goes at once and takes along those that wait;
 // - every event carries a message id, so an append repeated after a lost answer is stored once;
 // - the queue is bounded: while it is full the gateway takes no new presentation, so nothing is ever dropped.
 import type { EventLog } from "../records/index.js";
@@ -19,11 +19,15 @@ export interface RecordEvent {
   messageId: string;
 }
 
+interface Waiting extends RecordEvent {
+  stored(): void;
+}
+
 export class Recorder {
   readonly #eventLog: Pick<EventLog, "append">;
   readonly #log: Log;
   readonly #maxEvents: number;
-  #waiting: RecordEvent[] = [];
+  #waiting: Waiting[] = [];
   #inFlight = 0;
   /** Set while nothing is to be appended yet: events gather, or the log has refused and is left alone for a while. */
   #pause: NodeJS.Timeout | undefined;
@@ -47,9 +51,18 @@ export class Recorder {
     return this.unrecorded + reserved >= this.#maxEvents;
   }
 
-  add(event: RecordEvent): void {
-    this.#waiting.push(event);
-    this.#pause ??= this.#pumpIn(GATHER_MS);
+  /** Takes an event. Resolves when the log has stored it, however long that takes; never rejects. */
+  add(event: RecordEvent, { urgent = false } = {}): Promise<void> {
+    return new Promise((stored) => {
+      this.#waiting.push({ ...event, stored });
+      if (urgent && !this.#failing) {
+        clearTimeout(this.#pause);
+        this.#pause = undefined;
+        this.#pump();
+      } else {
+        this.#pause ??= this.#pumpIn(GATHER_MS);
+      }
+    });
   }
 
   /** Waits until everything is in the log, bounded. @returns events that are not */
@@ -85,7 +98,7 @@ export class Recorder {
     if (this.unrecorded === 0) this.#onEmpty?.();
   }
 
-  async #append(event: RecordEvent): Promise<void> {
+  async #append(event: Waiting): Promise<void> {
     const { subject, body, messageId } = event;
     const appended = await this.#eventLog.append(subject, body, { messageId });
     this.#inFlight -= 1;
@@ -93,6 +106,7 @@ export class Recorder {
     if (appended.ok) {
       if (this.#failing) this.#log.info({ unrecorded: this.unrecorded }, "the event log takes events again");
       this.#failing = false;
+      event.stored();
     } else {
       if (!this.#failing)
         this.#log.warn({ code: appended.code }, "the event log takes no events; they wait here");

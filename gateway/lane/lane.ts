@@ -92,7 +92,7 @@ export class Lane implements PresentationLane {
       this.#link.refuse("TOKEN_INVALID", aboutPresentation(presentationId));
       return;
     }
-    this.#deps.recorder.add({
+    void this.#deps.recorder.add({
       subject: passageSubject(this.device.site, this.device.id),
       body: encode(bus.PassageEvent, { atUnixMs: Date.now(), presentationId, passage }),
       messageId: `passage-${idHex}`,

@@ -9,6 +9,9 @@ import type { ActResult, Member } from "../seams.js";
 import type { PresentationDeps, PresentationLane } from "./deps.js";
 import { DECISION_KEYS, type ReasonName } from "./display.js";
 
+/** How long a paid answer waits for its place in the log. */
+const PAID_RECORD_MS = 100;
+
 export type Conclusion =
   | { outcome: "MATCH"; member: Member; result: ActResult }
   | { outcome: Exclude<OutcomeName, "MATCH">; reason: ReasonName };
@@ -33,20 +36,46 @@ export interface Concluded {
   conclusion: Conclusion;
 }
 
-/** answer -> record -> show. */
-export function answer(reached: Concluded, deps: PresentationDeps): void {
+/**
+ * answer -> record -> show. Where money was taken, the record comes first: the capture follows the recorded grant, and
+ * goods must not leave on one that a crash could lose. A log that is away delays that answer by PAID_RECORD_MS at most.
+ */
+export async function answer(reached: Concluded, deps: PresentationDeps): Promise<void> {
   const atUnixMs = Date.now();
-  const { lane, idHex } = reached;
+  const { lane, idHex, stages } = reached;
   const concluded = lane.open ? reached : { ...reached, conclusion: unheard(reached.conclusion) };
-  lane.answer(decisionMessage(concluded, atUnixMs, deps));
   const decisions = deps.spentIds.spend(lane.device.id, idHex, lane.linkNumber, true);
-  deps.recorder.add({
+  const event = () => ({
     subject: decisionSubject(lane.device.site, lane.device.id),
     body: encode(bus.DecisionEvent, decisionEvent(concluded, atUnixMs)),
     // A payment asked for again after a lost link is decided again under the same id: both decisions are recorded.
     messageId: decisions === 1 ? idHex : `${idHex}-${decisions}`,
   });
+  if (isPaid(concluded.conclusion)) {
+    const fromMs = performance.now();
+    await withinMs(deps.recorder.add(event(), { urgent: true }), PAID_RECORD_MS);
+    const waitedMs = performance.now() - fromMs;
+    stages.actMs += waitedMs;
+    stages.totalMs += waitedMs;
+    lane.answer(decisionMessage(concluded, atUnixMs, deps));
+  } else {
+    lane.answer(decisionMessage(concluded, atUnixMs, deps));
+    void deps.recorder.add(event());
+  }
   show(concluded, atUnixMs, deps);
+}
+
+const isPaid = (conclusion: Conclusion): boolean =>
+  conclusion.outcome === "MATCH" && conclusion.result.granted && conclusion.result.payment !== undefined;
+
+/** Waits for the promise, but not longer. */
+async function withinMs(promise: Promise<void>, limitMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const tooLate = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, limitMs);
+  });
+  await Promise.race([promise, tooLate]);
+  clearTimeout(timer);
 }
 
 /** A grant that nobody hears is none: the record says so, and a payment is not captured on it. */

@@ -214,11 +214,9 @@ export class Presentation {
       this.deps.spentIds.spend(lane.device.id, idHex, lane.linkNumber, false);
       return;
     }
-    try {
-      answer({ id, idHex, lane, stages, frames, conclusion }, this.deps);
-    } catch (error) {
-      this.#report(error);
-    }
+    answer({ id, idHex, lane, stages, frames, conclusion }, this.deps).catch((error: unknown) =>
+      this.#report(error),
+    );
   }
 
   #close(): void {
