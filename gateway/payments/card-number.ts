@@ -2,7 +2,8 @@
 //
 // A number is taken for a card number when it has 13 to 19 digits (ISO/IEC 7812-1), groups of digits divided by
 // spaces or dashes included, and its last digit is the right check digit (Luhn, ISO/IEC 7812-1 annex B).
-// A group of digits is never cut in two: inside a longer unbroken number there is no card number.
+// A group of digits is never cut in two: inside a longer unbroken number there is no card number. A UUID (RFC 9562) is
+// none either: one in three hundred would look like one, and merchants use them as references.
 
 const MIN_CARD_DIGITS = 13;
 const MAX_CARD_DIGITS = 19;
@@ -12,10 +13,13 @@ const MAX_NESTING_LEVELS = 16;
 /** Digits with at most three spaces or dashes between two of them. */
 const DIGIT_RUNS = /\d(?:[\s\p{Pd}]{0,3}\d)*/gu;
 
+const UUIDS =
+  /(?<![0-9a-z])[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}(?![0-9a-z])/giu;
+
 /** Whether a card number stands anywhere in the text, however it is grouped. */
 export function holdsCardNumber(text: string): boolean {
   // NFKC turns full-width digits and no-break spaces into the plain ones.
-  for (const [run] of text.normalize("NFKC").matchAll(DIGIT_RUNS)) {
+  for (const [run] of text.normalize("NFKC").replaceAll(UUIDS, "uuid").matchAll(DIGIT_RUNS)) {
     if (groupsHoldCardNumber(run.split(/[^\d]+/u))) return true;
   }
   return false;

@@ -36,6 +36,16 @@ describe("a card number", () => {
     },
   );
 
+  it("is not seen in a UUID, which merchants use as their reference", () => {
+    fc.assert(
+      fc.property(fc.uuid(), (uuid) => {
+        expect(holdsCardNumber(uuid)).toBe(false);
+      }),
+      { numRuns: 2000 },
+    );
+    expect(holdsCardNumber("42424242-4242-4242-8242-000000000000 4242424242424242")).toBe(true);
+  });
+
   it("is seen with any grouping, anywhere in a text", () => {
     const grouped = fc
       .tuple(cardNumber, fc.array(fc.constantFrom("", " ", "-", " - "), { minLength: 19, maxLength: 19 }))
