@@ -58,6 +58,7 @@ export async function openBackend(
 
   const services: ServiceDeps = {
     nats,
+    natsUrl: config.natsUrl,
     eventLog,
     masterKey: config.masterKey,
     log,

@@ -28,7 +28,7 @@ export interface Members {
   count(): number;
   /** Events known to the log and not yet applied here. */
   lag(): number;
-  /** Has caught up once since start. */
+  /** What follows the log runs, and has caught up once since it started. */
   ready(): boolean;
   close(): Promise<void>;
 }
@@ -135,6 +135,8 @@ export interface GatewayStatus {
 /** What members and payments are opened with: `openMembers(deps)`, `openPayments(deps & { members })`. */
 export interface ServiceDeps {
   nats: NatsConnection;
+  /** For threads, which connect by themselves. */
+  natsUrl: string;
   eventLog: EventLog;
   /** Wraps the members' data keys in the log. */
   masterKey: Uint8Array;

@@ -1,5 +1,6 @@
 // The durable record: event log (JetStream), local views (LMDB), sealed bytes, member keys, enrolment, erasure, receipts.
 export { type AppliedAnswer, type AppliedQuestion, askApplied } from "./applied.js";
+export { Backoff } from "./backoff.js";
 export { MASTER_KEY_SETTING, parseMasterKey } from "./data-key.js";
 export {
   type Enrolment,

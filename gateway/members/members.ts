@@ -2,38 +2,27 @@
 //
 // Invariants:
 // - get() is synchronous and reads memory or LMDB, never the network: it is on the hot path;
+// - nothing here waits for a disk: a thread of its own follows the log and writes the view;
 // - a member without a data key is nobody: from the Erased event on, and before the key has arrived here;
-// - at most MAX_CACHED_MEMBERS are kept ready in memory; one that changes is dropped from there before anybody reads
-//   the change;
-// - one writer: each stream is followed from where the view stopped, and applied in batches, because every batch
-//   costs this thread a flush to disk.
-import { setTimeout as wait } from "node:timers/promises";
-import {
-  type EventLog,
-  type Follower,
-  type LogEvent,
-  type MemberKeys,
-  openMemberKeys,
-  openView,
-  type View,
-  type ViewTables,
-} from "../../records/index.js";
+// - at most MAX_CACHED_MEMBERS are kept ready in memory; one that changes is dropped from there before anybody is told
+//   that the change is applied.
+import { setImmediate } from "node:timers/promises";
+import { type EventLog, type MemberKeys, openMemberKeys, type ViewTable } from "../../records/index.js";
 import { STREAMS } from "../../wire/subjects.js";
 import type { Members, ServiceDeps } from "../seams.js";
+import { type FollowedView, openFollowedView, type StartThread, startViewThread } from "./followed-view.js";
 import { type HistoryPage, readHistory } from "./history.js";
 import { KnownMember } from "./member.js";
-import { applyDecision, applyMemberEvent, applyPayment, readOpenPayments, readRow, TABLES } from "./rows.js";
+import { readOpenPayments, readRow, TABLES } from "./rows.js";
+import type { Source } from "./view-messages.js";
 
 const MAX_CACHED_MEMBERS = 10_000;
-/** A batch smaller than this waits a little for more. */
-const SMALL_BATCH_EVENTS = 64;
-/** Members are waited for (enrolment, erasure); decisions and payments are not. */
-const GATHER_MEMBERS_MS = 5;
-const GATHER_OTHERS_MS = 100;
+/** Tombstones looked at in one turn of the event loop. */
+const MAX_FORGOTTEN_AT_ONCE = 256;
 
 const HISTORY_SOURCES = [
-  { stream: STREAMS.decisions, filter: "decisions.>" },
-  { stream: STREAMS.payments, filter: "payments.>" },
+  { source: "decisions", filter: "decisions.>" },
+  { source: "payments", filter: "payments.>" },
 ] as const;
 
 export interface MemberDirectory extends Members {
@@ -60,104 +49,55 @@ export interface MemberDirectory extends Members {
   onGranted(listener: (presentationHex: string) => void): () => void;
 }
 
-export interface MembersDeps extends Pick<ServiceDeps, "eventLog" | "log" | "dataDir" | "masterKey"> {}
+export interface MembersDeps
+  extends Pick<ServiceDeps, "eventLog" | "log" | "dataDir" | "masterKey" | "natsUrl"> {
+  startThread?: StartThread;
+}
 
-/** Opens the view and starts to follow the log; see ready(). */
+/** Opens the view, whose thread starts to follow the log; see ready(). Throws when the view cannot be opened. */
 export async function openMembers({
   eventLog,
   log,
-  dataDir,
   masterKey,
+  dataDir,
+  natsUrl,
+  startThread = startViewThread,
 }: MembersDeps): Promise<MemberDirectory> {
   const keys = await openMemberKeys(eventLog, { filter: "keys.>", log, masterKey });
-  const view = openView({ path: `${dataDir}/members-view` });
-  return new FollowedMembers({ eventLog, log, dataDir, masterKey }, view, keys);
+  const settings = { natsUrl, path: `${dataDir}/members-view` };
+  try {
+    return new FollowedMembers(eventLog, keys, await openFollowedView({ settings, log, startThread }));
+  } catch (error) {
+    await keys.close();
+    throw error;
+  }
 }
 
 class FollowedMembers implements MemberDirectory {
   readonly #eventLog: EventLog;
-  readonly #view: View;
+  readonly #view: FollowedView;
   readonly #keys: MemberKeys;
-  readonly #followers: Record<"members" | "decisions" | "payments", Follower>;
   readonly #cache = new Map<string, KnownMember>();
   readonly #grantedListeners = new Set<(presentationHex: string) => void>();
   readonly #waiting = new Set<() => void>();
-  #ready = false;
-  #decisionsCaughtUp = false;
 
-  constructor({ eventLog, log }: MembersDeps, view: View, keys: MemberKeys) {
+  constructor(eventLog: EventLog, keys: MemberKeys, view: FollowedView) {
     this.#eventLog = eventLog;
-    this.#view = view;
     this.#keys = keys;
-    const follow = (
-      stream: string,
-      filter: string,
-      gatherMs: number,
-      applyOne: (event: LogEvent, tables: ViewTables) => string | undefined,
-      after: (changed: string[]) => void,
-      onCaughtUp = () => {},
-    ) =>
-      eventLog.follow({
-        stream,
-        filter,
-        afterSequence: view.sequence(stream),
-        log,
-        onCaughtUp,
-        onBatch: async (events) => {
-          if (events.length < SMALL_BATCH_EVENTS) await wait(gatherMs);
-          const changed: string[] = [];
-          const applied = await view.apply(stream, events, (event, tables) => {
-            const each = applyOne(event, tables);
-            if (each !== undefined) changed.push(each);
-          });
-          // The follower brings the same events again, later.
-          if (!applied.ok) throw new Error(`the gateway's view is full: ${applied.detail}`);
-          after(changed);
-          for (const look of [...this.#waiting]) look();
-        },
-      });
-    this.#followers = {
-      members: follow(
-        STREAMS.members,
-        "members.>",
-        GATHER_MEMBERS_MS,
-        applyMemberEvent,
-        (changed) => this.#onMembers(changed),
-        () => {
-          this.#ready = true;
-        },
-      ),
-      decisions: follow(
-        STREAMS.decisions,
-        "decisions.>",
-        GATHER_OTHERS_MS,
-        applyDecision,
-        (granted) => {
-          for (const presentationHex of granted) {
-            for (const listener of this.#grantedListeners) listener(presentationHex);
-          }
-        },
-        () => {
-          this.#decisionsCaughtUp = true;
-        },
-      ),
-      payments: follow(
-        STREAMS.payments,
-        "payments.>",
-        GATHER_OTHERS_MS,
-        (event, tables) => {
-          applyPayment(event, tables);
-          return undefined;
-        },
-        () => {},
-      ),
-    };
+    this.#view = view;
+    view.listen({
+      onApplied: (source, changed) => this.#onApplied(source, changed),
+      onTakenOver: () => void this.#onTakenOver(),
+      onReached: () => {
+        for (const look of [...this.#waiting]) look();
+      },
+    });
   }
 
   get(memberHex: string): KnownMember | undefined {
     const cached = this.#cache.get(memberHex);
     if (cached) return cached;
-    const row = readRow(this.#view.table(TABLES.members).get(memberHex));
+    const row = readRow(this.#table(TABLES.members).get(memberHex));
     const key = row && this.#keys.get(memberHex);
     if (!row || !key) return undefined;
     const member = new KnownMember(row, key);
@@ -168,8 +108,8 @@ class FollowedMembers implements MemberDirectory {
   }
 
   place(memberHex: string) {
-    const member = readRow(this.#view.table(TABLES.members).get(memberHex));
-    const row = member ?? readRow(this.#view.table(TABLES.erased).get(memberHex));
+    const member = readRow(this.#table(TABLES.members).get(memberHex));
+    const row = member ?? readRow(this.#table(TABLES.erased).get(memberHex));
     return row && { gallery: row.gallery, partition: row.partition, erased: member === undefined };
   }
 
@@ -187,30 +127,30 @@ class FollowedMembers implements MemberDirectory {
   }
 
   applied(sequence: number, deadlineMs: number): Promise<boolean> {
-    return this.#until(() => this.#view.sequence(STREAMS.members) >= sequence, deadlineMs);
+    return this.#until(() => this.#view.reached("members") >= sequence, deadlineMs);
   }
 
   async historyCaughtUp(deadlineMs: number): Promise<boolean> {
-    const waits = HISTORY_SOURCES.map(async ({ stream, filter }) => {
-      const last = await this.#eventLog.last(stream, filter);
-      return this.#until(() => this.#view.sequence(stream) >= (last?.sequence ?? 0), deadlineMs);
+    const waits = HISTORY_SOURCES.map(async ({ source, filter }) => {
+      const last = await this.#eventLog.last(STREAMS[source], filter);
+      return this.#until(() => this.#view.reached(source) >= (last?.sequence ?? 0), deadlineMs);
     });
     return (await Promise.all(waits)).every((caughtUp) => caughtUp);
   }
 
   history(memberHex: string, options: { limit: number; before?: string }): HistoryPage {
-    return readHistory(this.#view.table(TABLES.history), memberHex, options);
+    return readHistory(this.#table(TABLES.history), memberHex, options);
   }
 
   openPayments(limit: number) {
-    return readOpenPayments(this.#view.table(TABLES.openPayments), limit);
+    return readOpenPayments(this.#table(TABLES.openPayments), limit);
   }
 
   wasGranted = (presentationHex: string): boolean =>
-    this.#view.table(TABLES.granted).get(presentationHex) !== undefined;
+    this.#table(TABLES.granted).get(presentationHex) !== undefined;
 
   decisionsLag(): number {
-    return this.#decisionsCaughtUp ? this.#followers.decisions.lag() : Number.POSITIVE_INFINITY;
+    return this.#view.caughtUp("decisions") ? this.#view.lag("decisions") : Number.POSITIVE_INFINITY;
   }
 
   onGranted(listener: (presentationHex: string) => void): () => void {
@@ -219,28 +159,47 @@ class FollowedMembers implements MemberDirectory {
   }
 
   count(): number {
-    return this.#view.table(TABLES.members).count();
+    return this.#table(TABLES.members).count();
   }
 
   lag(): number {
-    return this.#followers.members.lag();
+    return this.#view.lag("members");
   }
 
   ready(): boolean {
-    return this.#ready;
+    return this.#view.caughtUp("members");
   }
 
   async close(): Promise<void> {
-    await Promise.all(Object.values(this.#followers).map((follower) => follower.stop()));
+    await this.#view.close();
     await this.#keys.close();
     this.#cache.clear();
-    await this.#view.close();
   }
 
-  #onMembers(changed: readonly string[]): void {
-    for (const memberHex of changed) {
-      this.#cache.delete(memberHex);
-      if (this.place(memberHex)?.erased) this.#keys.forget(memberHex);
+  #table(name: string): ViewTable {
+    return this.#view.reader.table(name);
+  }
+
+  #onApplied(source: Source, changed: readonly string[]): void {
+    if (source === "members") {
+      for (const memberHex of changed) {
+        this.#cache.delete(memberHex);
+        if (this.place(memberHex)?.erased) this.#keys.forget(memberHex);
+      }
+    }
+    if (source !== "decisions") return;
+    for (const presentationHex of changed) {
+      for (const listener of this.#grantedListeners) listener(presentationHex);
+    }
+  }
+
+  /** Makes up for what may never have been told. Presentations granted are found by the next sweep over payments. */
+  async #onTakenOver(): Promise<void> {
+    this.#cache.clear();
+    let looked = 0;
+    for (const { key: memberHex } of this.#table(TABLES.erased).range()) {
+      this.#keys.forget(memberHex);
+      if (++looked % MAX_FORGOTTEN_AT_ONCE === 0) await setImmediate();
     }
   }
 

@@ -61,6 +61,7 @@ export async function openServices(): Promise<Services> {
   return {
     deps: {
       nats: connection,
+      natsUrl: nats.url,
       eventLog,
       masterKey: newDataKey(),
       log,
