@@ -42,7 +42,12 @@ async function run(argv: string[]): Promise<number> {
   const tiles = Array.from({ length: palms * samples }, (_, i) => {
     const [row, column] = [Math.floor(i / samples), i % samples];
     const { width, height, pixels } = renderSample(synthesiseIdentity(row), { seed: column });
-    return { input: Buffer.from(pixels), raw: { width, height, channels: 1 as const }, left: at(column), top: at(row) };
+    return {
+      input: Buffer.from(pixels),
+      raw: { width, height, channels: 1 as const },
+      left: at(column),
+      top: at(row),
+    };
   });
   const sheet = { width: at(samples), height: at(palms), channels: 3 as const, background: BACKGROUND };
   await sharp({ create: sheet })

@@ -26,7 +26,6 @@ const calibrationSchema = z.object({
   pairs: z.number().int().positive(),
   /** Lowest rate that was counted; below it rates are extrapolated. */
   countedDownTo: z.number().positive().max(1),
-  /** How much wider than counted the distribution was taken, about its mean, for people are not synthetic. */
   /** Falling fmr, rising similarity; at least two. */
   points: z.array(pointSchema).min(2),
 });
