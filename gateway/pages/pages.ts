@@ -33,6 +33,7 @@ const FILES = [
   { path: "/", file: "live.html", type: "text/html; charset=utf-8" },
   { path: "/live/live.js", file: "live.js", type: "text/javascript; charset=utf-8" },
   { path: "/live/live.css", file: "live.css", type: "text/css; charset=utf-8" },
+  { path: "/live/decisions.css", file: "decisions.css", type: "text/css; charset=utf-8" },
   { path: "/live/texts.json", file: "texts.json", type: "application/json; charset=utf-8" },
   { path: "/live/icon.svg", file: "icon.svg", type: "image/svg+xml" },
 ] as const;

@@ -8,7 +8,11 @@ const presented = (
   truth: string | undefined,
   outcome: edge.Outcome | undefined,
   { pairwiseId = "", granted = false, roundTripMs = 10 } = {},
-): Presented => ({ truth, decision: outcome === undefined ? undefined : { outcome, granted, pairwiseId }, roundTripMs });
+): Presented => ({
+  truth,
+  decision: outcome === undefined ? undefined : { outcome, granted, pairwiseId },
+  roundTripMs,
+});
 
 describe("the demo's tally", () => {
   it("calls a person taken for another wrong, enrolled or stranger", () => {

@@ -1,6 +1,9 @@
 // The gateway's view of the members, on a real nats-server.
 import { createHmac, randomBytes } from "node:crypto";
+import { writeFileSync } from "node:fs";
+import type { Worker } from "node:worker_threads";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { startViewThread } from "../../gateway/members/followed-view.js";
 import { type MemberDirectory, openMembers } from "../../gateway/members/members.js";
 import { consentChanged, eraseMember } from "../../records/index.js";
 import { edge } from "../../wire/codec.js";
@@ -9,6 +12,7 @@ import { memberSubject, STREAMS } from "../../wire/subjects.js";
 import {
   CARD,
   enrolSomebody,
+  eventually,
   GALLERY,
   openServices,
   PARTITIONS,
@@ -163,5 +167,67 @@ describe("the members view", () => {
       expect(directory.count()).toBe(count);
     }
     await fresh.close();
+  });
+});
+
+describe("the members view's thread", () => {
+  it("is started again when it dies: not ready until then, and nothing of an erasure meanwhile is missed", async () => {
+    const threads: Worker[] = [];
+    const errors: unknown[] = [];
+    const directory = await openMembers({
+      ...services.deps,
+      dataDir: services.newDataDir(),
+      log: { ...services.deps.log, error: (fields: unknown) => errors.push(fields) },
+      startThread: (settings) => {
+        const thread = startViewThread(settings);
+        threads.push(thread);
+        return thread;
+      },
+    });
+    const kept = await enrolSomebody(services);
+    const erased = await enrolSomebody(services);
+    for (const id of [kept, erased]) expect(await directory.seen(id, 5000)).toMatchObject({ id });
+    await eventually(
+      () => directory.ready(),
+      (ready) => ready,
+    );
+    await threads[0]?.terminate();
+    expect([directory.ready(), directory.decisionsLag()]).toEqual([false, Number.POSITIVE_INFINITY]);
+    expect(errors).toHaveLength(1);
+    // It reads on meanwhile.
+    expect(directory.get(kept)).toMatchObject({ id: kept, instrument: CARD });
+    await erase(erased);
+    const later = await enrolSomebody(services);
+    expect(await directory.seen(later, 10_000)).toMatchObject({ id: later });
+    expect([directory.get(erased), directory.place(erased)?.erased]).toEqual([undefined, true]);
+    await eventually(
+      () => directory.ready(),
+      (ready) => ready,
+    );
+    expect(threads).toHaveLength(2);
+    await directory.close();
+    expect(errors).toHaveLength(1);
+  });
+
+  it("fails the start when the view cannot be opened, and says why", async () => {
+    const dataDir = services.newDataDir();
+    writeFileSync(`${dataDir}/members-view`, "no directory");
+    await expect(openMembers({ ...services.deps, dataDir })).rejects.toThrow("does not open");
+  });
+
+  it("ends with its directory, also while it waits for a log that is away", async () => {
+    let ended = false;
+    const directory = await openMembers({
+      ...services.deps,
+      dataDir: services.newDataDir(),
+      natsUrl: "nats://127.0.0.1:9",
+      startThread: (settings) =>
+        startViewThread(settings).on("exit", () => {
+          ended = true;
+        }),
+    });
+    expect(directory.ready()).toBe(false);
+    await directory.close();
+    expect(ended).toBe(true);
   });
 });

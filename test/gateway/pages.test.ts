@@ -71,19 +71,23 @@ async function nextOf(viewer: Viewer, kind: string): Promise<Record<string, unkn
 }
 
 describe("the page", () => {
-  it.each(["/", "/live/live.js", "/live/live.css", "/live/texts.json", "/live/icon.svg"])(
-    "serves %s with a policy that allows nothing from elsewhere and no inline code",
-    async (path) => {
-      const answer = await fetch(`http://127.0.0.1:${port}${path}`);
-      expect(answer.status).toBe(200);
-      const policy = answer.headers.get("content-security-policy") ?? "";
-      expect(policy).toContain("default-src 'none'");
-      expect(policy).not.toMatch(/unsafe|\*|http|data:/);
-      expect(answer.headers.get("x-content-type-options")).toBe("nosniff");
-      const text = await answer.text();
-      expect(text.replaceAll("http://www.w3.org/2000/svg", "")).not.toMatch(/https?:\/\//);
-    },
-  );
+  it.each([
+    "/",
+    "/live/live.js",
+    "/live/live.css",
+    "/live/decisions.css",
+    "/live/texts.json",
+    "/live/icon.svg",
+  ])("serves %s with a policy that allows nothing from elsewhere and no inline code", async (path) => {
+    const answer = await fetch(`http://127.0.0.1:${port}${path}`);
+    expect(answer.status).toBe(200);
+    const policy = answer.headers.get("content-security-policy") ?? "";
+    expect(policy).toContain("default-src 'none'");
+    expect(policy).not.toMatch(/unsafe|\*|http|data:/);
+    expect(answer.headers.get("x-content-type-options")).toBe("nosniff");
+    const text = await answer.text();
+    expect(text.replaceAll("http://www.w3.org/2000/svg", "")).not.toMatch(/https?:\/\//);
+  });
 
   it("has a text for every key that a lane can be told and for every reason", () => {
     const texts = JSON.parse(

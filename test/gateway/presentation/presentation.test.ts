@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { ActResult, ScatterResult } from "../../../gateway/seams.js";
+import type { ScatterResult } from "../../../gateway/seams.js";
 import { bus, decode, edge } from "../../../wire/codec.js";
 import { DECISION_VALID_MS, PRESENTATION_DEADLINE_MS } from "../../../wire/limits.js";
 import {
@@ -8,6 +8,7 @@ import {
   type Front,
   found,
   frameOf,
+  gate,
   newId,
   SIDE_PX,
   startFront,
@@ -15,26 +16,6 @@ import {
 
 const { Outcome, Reason } = edge;
 const charge = { amountMinor: 250, currency: "EUR", orderRef: "order-7" };
-
-/** Something a test lets go on when it wants. */
-function gate<T>() {
-  let open = (_: T) => {};
-  let entered = () => {};
-  const waiting = new Promise<T>((resolve) => {
-    open = resolve;
-  });
-  const reached = new Promise<void>((resolve) => {
-    entered = resolve;
-  });
-  return {
-    wait: () => {
-      entered();
-      return waiting;
-    },
-    reached,
-    open: (value: T) => open(value),
-  };
-}
 
 let front: Front;
 let client: Client;
@@ -293,200 +274,5 @@ describe("frames that are refused", () => {
     till.send({ frame: frameOf(id, { sequence: 1, charge: { ...charge, amountMinor: 999 } }) });
     expect(await till.nextError()).toBe("CHARGE_INVALID");
     expect(await decisions()).toEqual([]);
-  });
-});
-
-describe("one lane, one palm", () => {
-  it("a new presentation takes the place of one that still looks for more frames", async () => {
-    front.script.search = async () => found();
-    const [first, second] = [newId(), newId()];
-    client.send({ frame: frameOf(first) });
-    await client.next("guide");
-    front.script.search = async () => found([ALICE, 0.9]);
-    client.send({ frame: frameOf(second) });
-    const old = await client.next("decision");
-    expect(old).toMatchObject({ outcome: Outcome.UNDECIDED, reason: Reason.DEADLINE_PASSED });
-    expect(Buffer.from(old.presentationId ?? [])).toEqual(first);
-    expect(await client.next("decision")).toMatchObject({ granted: true });
-  });
-
-  it("but not of one whose payment is being taken: BUSY, come again", async () => {
-    const act = gate<ActResult>();
-    front.script.act = act.wait;
-    const till = await front.welcome("till-1");
-    till.send({ frame: frameOf(newId(), { charge }) });
-    await act.reached;
-    till.send({ frame: frameOf(newId(), { charge }) });
-    const error = await till.next("error");
-    expect(error).toMatchObject({ code: edge.ErrorCode.BUSY, fatal: false });
-    expect(error.retryAfterMs).toBeGreaterThan(0);
-    const payment = { brand: "visa", last4: "4242", amountMinor: 250, currency: "EUR" };
-    act.open({ granted: true, reason: Reason.PAYMENT_APPROVED, payment });
-    expect(await till.next("decision")).toMatchObject({ granted: true, payment });
-  });
-
-  it("hands the charge to the act, and a deadline inside the presentation's", async () => {
-    let asked: Parameters<Front["script"]["act"]>[1] | undefined;
-    front.script.act = async (_, request) => {
-      asked = request;
-      return { granted: true, reason: Reason.PAYMENT_APPROVED };
-    };
-    const till = await front.welcome("till-1");
-    till.send({ frame: frameOf(newId(), { charge }) });
-    await till.next("decision");
-    expect(asked).toMatchObject({ site: "north", deviceId: "till-1", charge });
-    expect(asked?.deadlineAtMs).toBeLessThan(performance.now() + PRESENTATION_DEADLINE_MS);
-  });
-});
-
-describe("limits", () => {
-  it("refuses presentations beyond the limit at once, and takes them again when one has ended", async () => {
-    const search = gate<ScatterResult>();
-    front.script.search = search.wait;
-    const [other, till] = [await front.welcome("gate-2"), await front.welcome("till-1")];
-    client.send({ frame: frameOf(newId()) });
-    other.send({ frame: frameOf(newId()) });
-    await Promise.all([client.settled(), other.settled()]);
-    till.send({ frame: frameOf(newId(), { charge }) });
-    expect(await till.nextError()).toBe("BUSY");
-    search.open(found([ALICE, 0.9]));
-    await Promise.all([client.next("decision"), other.next("decision")]);
-    till.send({ frame: frameOf(newId(), { charge }) });
-    expect(await till.next("decision")).toMatchObject({ granted: true });
-  });
-
-  it("grants fewer credits while frames queue up, but never none", async () => {
-    front.script.queued = 6;
-    client.send({ frame: frameOf(newId()) });
-    expect(await client.next("decision")).toMatchObject({ creditLimit: 4 });
-    for (let more = 0; more < 3; more++) {
-      client.send({ frame: frameOf(newId()) });
-      await client.next("decision");
-    }
-    expect(client.credit).toBe(5);
-    front.script.queued = 0;
-    await client.settled();
-    await client.next("credit");
-    expect(client.credit).toBe(8);
-  });
-
-  it("takes no new presentation while signers are behind by a full queue", async () => {
-    front.script.queued = 8;
-    client.send({ frame: frameOf(newId()) });
-    expect(await client.nextError()).toBe("BUSY");
-  });
-
-  it("lets those under way finish at the end, and takes no new ones", async () => {
-    const search = gate<ScatterResult>();
-    front.script.search = search.wait;
-    client.send({ frame: frameOf(newId()) });
-    await client.settled();
-    const stopped = front.presentations.stop();
-    const other = await front.welcome("gate-2");
-    other.send({ frame: frameOf(newId()) });
-    expect(await other.nextError()).toBe("BUSY");
-    front.lanes.dismiss("idle");
-    expect(await other.nextError()).toBe("SHUTTING_DOWN");
-    search.open(found([ALICE, 0.9]));
-    expect(await client.next("decision")).toMatchObject({ granted: true });
-    await stopped;
-    front.lanes.dismiss("all");
-    expect(await client.nextError()).toBe("SHUTTING_DOWN");
-    expect(await client.closed()).toBe(1001);
-  });
-});
-
-describe("a lane that goes away", () => {
-  const gone = async (lane: Client) => {
-    const before = front.lanes.count;
-    lane.terminate();
-    while (front.lanes.count === before) await new Promise((resolve) => setImmediate(resolve));
-  };
-
-  it("in the middle of a search leaves nothing behind and makes no decision", async () => {
-    const search = gate<ScatterResult>();
-    front.script.search = search.wait;
-    const id = newId();
-    client.send({ frame: frameOf(id) });
-    await client.settled();
-    await gone(client);
-    expect(front.presentations.active).toBe(0);
-    search.open(found([ALICE, 0.9]));
-    front.script.search = async () => found([ALICE, 0.9]);
-    const again = await front.welcome("gate-1");
-    again.send({ frame: frameOf(id) });
-    expect(await again.next("decision")).toMatchObject({ granted: true });
-    expect(await decisions()).toHaveLength(1);
-  });
-
-  it("in the middle of a payment: recorded as not granted; asked again on a new link it is decided again", async () => {
-    const act = gate<ActResult>();
-    front.script.act = act.wait;
-    const payment = { brand: "visa", last4: "4242", amountMinor: 250, currency: "EUR" };
-    const approved = { granted: true, reason: Reason.PAYMENT_APPROVED, payment } as const;
-    const till = await front.welcome("till-1");
-    const id = newId();
-    till.send({ frame: frameOf(id, { charge }) });
-    await act.reached;
-    await gone(till);
-    const ended = front.presentations.stop();
-    act.open(approved);
-    await ended;
-    expect(await decisions()).toMatchObject([{ granted: false, reason: Reason.PAYMENT_UNKNOWN }]);
-  });
-
-  it("and comes back with the same payment is answered again; on the same link it is not", async () => {
-    const till = await front.welcome("till-1");
-    const id = newId();
-    till.send({ frame: frameOf(id, { charge }) });
-    expect(await till.next("decision")).toMatchObject({ granted: true });
-    till.send({ frame: frameOf(id, { charge }) });
-    expect(await till.nextError()).toBe("PRESENTATION_CLOSED");
-    const again = await front.welcome("till-1");
-    again.send({ frame: frameOf(id, { charge }) });
-    expect(await again.next("decision")).toMatchObject({ granted: true });
-    const hex = id.toString("hex");
-    expect((await front.recorded()).map(({ messageId }) => messageId)).toEqual([hex, `${hex}-2`]);
-  });
-});
-
-describe("reports of passages", () => {
-  it("are recorded once; a replayed, foreign or invented token is refused", async () => {
-    const id = newId();
-    client.send({ frame: frameOf(id) });
-    const { passageToken } = await client.next("decision");
-    const report = {
-      presentationId: id,
-      passageToken: passageToken ?? newId(),
-      passage: edge.Passage.OPENED,
-      atUnixMs: Date.now(),
-    };
-    const other = await front.welcome("gate-2");
-    other.send({ gateReport: report });
-    expect(await other.nextError()).toBe("TOKEN_INVALID");
-    client.send({ gateReport: { ...report, passageToken: newId() } });
-    expect(await client.nextError()).toBe("TOKEN_INVALID");
-    client.send({ gateReport: report });
-    await client.settled();
-    client.send({ gateReport: report });
-    expect(await client.nextError()).toBe("TOKEN_INVALID");
-    const passages = (await front.recorded()).filter(({ subject }) => subject === "passages.north.gate-1");
-    expect(passages.map(({ body }) => decode(bus.PassageEvent, body)?.passage)).toEqual([
-      edge.Passage.OPENED,
-    ]);
-  });
-});
-
-describe("a bug behind the lane", () => {
-  it("lets nobody in: INTERNAL, and the lane goes on", async () => {
-    front.script.act = async () => {
-      throw new Error("a bug");
-    };
-    client.send({ frame: frameOf(newId()) });
-    expect(await client.nextError()).toBe("INTERNAL");
-    front.script.act = async () => ({ granted: true, reason: Reason.WELCOME_MEMBER });
-    client.send({ frame: frameOf(newId()) });
-    expect(await client.next("decision")).toMatchObject({ granted: true });
-    expect(await decisions()).toHaveLength(1);
   });
 });
