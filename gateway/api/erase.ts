@@ -2,20 +2,32 @@
 //
 // Invariants:
 // - a receipt is given only for an erasure that is whole: key destroyed, every holder confirmed (records.eraseMember);
-// - asked again, it goes on where it stopped; asked after the end, it gives a receipt again;
+// - what is begun goes on by itself (pending-erasures.ts); asked again, it goes on now; asked after the end, it gives a
+//   receipt again, at once while that is at hand;
 // - erasures that a crash interrupted are found in the log at start and ended, with growing pauses until they are.
 import { setTimeout as wait } from "node:timers/promises";
-import { eraseMember, LogUnavailableError, resumeErasures, signReceipt } from "../../records/index.js";
+import {
+  type ErasureOutcome,
+  eraseMember,
+  LogUnavailableError,
+  resumeErasures,
+  signReceipt,
+} from "../../records/index.js";
 import type { bus } from "../../wire/codec.js";
 import { type Answer, done, refuse } from "./answer.js";
 import type { ApiDeps } from "./api.js";
 import { findPlace, isMemberId, notAnId } from "./members.js";
+import { type Erasure, openPendingErasures } from "./pending-erasures.js";
 import { openTurnstile } from "./turnstile.js";
 
 const MAX_RUNNING_ERASURES = 4;
 const MAX_WAITING_ERASURES = 64;
 const FIRST_RESUME_PAUSE_MS = 1000;
 const MAX_RESUME_PAUSE_MS = 60_000;
+const FIRST_RETRY_PAUSE_MS = 1000;
+const MAX_RETRY_PAUSE_MS = 30_000;
+/** Matchers that heard of an erasure long ago answer at once, or not yet. */
+const RETRY_WAIT_MS = 3000;
 
 export interface Eraser {
   erase(memberHex: string): Promise<Answer>;
@@ -26,38 +38,49 @@ export function eraseHandler(deps: ApiDeps): Eraser {
   const turnstile = openTurnstile(MAX_RUNNING_ERASURES, MAX_WAITING_ERASURES);
   const closing = new AbortController();
   const resumed = resume(deps, closing.signal);
+  const erasures = openPendingErasures({
+    attempt: (memberHex, asked) => attempt(deps, memberHex, asked),
+    log: deps.log,
+    firstPauseMs: FIRST_RETRY_PAUSE_MS,
+    maxPauseMs: MAX_RETRY_PAUSE_MS,
+  });
   return {
     erase: async (memberHex) => {
       if (!isMemberId(memberHex)) return notAnId();
+      const receipt = erasures.receipt(memberHex);
+      if (receipt) return done(receipt);
       if (!(await turnstile.enter())) return refuse("BUSY", "Too many erasures are waiting.");
       try {
-        return await erase(deps, memberHex);
-      } catch (error) {
-        if (error instanceof LogUnavailableError) {
-          return refuse("LOG_UNAVAILABLE", "The event log did not answer.");
-        }
-        throw error;
+        const erasure = await erasures.erase(memberHex);
+        return erasure.ok ? done(erasure.receipt) : refuse(erasure.code, erasure.detail);
       } finally {
         turnstile.leave();
       }
     },
     close: async () => {
       closing.abort();
-      await resumed;
+      await Promise.all([resumed, erasures.close()]);
     },
   };
 }
 
-async function erase(deps: ApiDeps, memberHex: string): Promise<Answer> {
-  const place = await findPlace(deps, memberHex);
-  if (!place) return refuse("NOT_FOUND", "There is no such member.");
-  const outcome = await eraseMember(deps.records, {
-    ...place,
-    requestedBy: "operator",
-    holders: holdersOf(deps.workers(), place.gallery, place.partition),
-  });
-  if (!outcome.ok) return refuse(outcome.code, outcome.detail);
-  return done(signReceipt(deps.receiptKey.privateKey, outcome.erasure));
+async function attempt(deps: ApiDeps, memberHex: string, asked: boolean): Promise<Erasure> {
+  const outcome = await eraseOnce(deps, memberHex, asked);
+  if (!outcome.ok) return outcome;
+  return { ok: true, receipt: signReceipt(deps.receiptKey.privateKey, outcome.erasure) };
+}
+
+async function eraseOnce(deps: ApiDeps, memberHex: string, asked: boolean): Promise<ErasureOutcome> {
+  try {
+    const place = await findPlace(deps, memberHex);
+    if (!place) return { ok: false, code: "NOT_FOUND", detail: "There is no such member." };
+    const records = asked ? deps.records : { ...deps.records, appliedWaitMs: RETRY_WAIT_MS };
+    const holders = holdersOf(deps.workers(), place.gallery, place.partition);
+    return await eraseMember(records, { ...place, requestedBy: "operator", holders });
+  } catch (error) {
+    if (!(error instanceof LogUnavailableError)) throw error;
+    return { ok: false, code: "LOG_UNAVAILABLE", detail: "The event log did not answer." };
+  }
 }
 
 /** Workers that hold the partition now, caught up or not: each may have the member in its store. */
