@@ -194,9 +194,10 @@ class StreamFollower implements Follower {
     if (this.#stopped || linkLosses !== this.#linkLosses) return false;
     if (received === this.#maxBatchEvents) return true;
     const info = await consumer.info();
+    // What the server counts as delivered and never came was lost on the way: nobody has caught up by that.
+    if (info.delivered.consumer_seq !== this.#delivered) return false;
     this.#notePending(info.num_pending);
-    // What the server counts as delivered and never came was lost on the way.
-    return info.delivered.consumer_seq === this.#delivered;
+    return true;
   }
 
   #accept(message: JsMsg): boolean {

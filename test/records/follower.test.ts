@@ -354,4 +354,33 @@ describe("follower through server restarts", () => {
       await rig.close();
     }
   });
+
+  it("is not caught up by events that the server has sent and that never came", async () => {
+    const rig = await openRig();
+    const link = await openLossyLink(rig.server.url);
+    const nc = await connectNats({ url: link.url, name: "follower", log });
+    try {
+      const all = await append(rig.eventLog, "members.u.0.x", 3);
+      const eventLog = await openEventLog(nc);
+      // Every event delivered to the first consumer is lost: its reply subject names that consumer.
+      let first: string | undefined;
+      let lost = 0;
+      link.swallows = (chunk) => {
+        const consumer = /\$JS\.ACK\.MEMBERS\.(\w+)\./.exec(chunk.toString("latin1"))?.[1];
+        first ??= consumer;
+        if (consumer === undefined || consumer !== first) return false;
+        lost++;
+        return true;
+      };
+      const { follower, events } = followAll(eventLog, { filter: "members.u.0.*" });
+      await follower.caughtUp();
+      expect(lost).toBeGreaterThan(0);
+      expect(sequencesOf(events)).toEqual(all);
+      await follower.stop();
+    } finally {
+      await nc.close();
+      await link.close();
+      await rig.close();
+    }
+  });
 });

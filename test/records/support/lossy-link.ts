@@ -6,6 +6,8 @@ export interface LossyLink {
   url: string;
   /** While true, what the server sends is lost; it is sent in whole protocol messages when little is sent. */
   swallowing: boolean;
+  /** When it says so, this piece of what the server sends is lost. */
+  swallows: (chunk: Buffer) => boolean;
   cut(): void;
   close(): Promise<void>;
 }
@@ -22,8 +24,8 @@ export async function openLossyLink(serverUrl: string): Promise<LossyLink> {
       socket.on("error", () => socket.destroy());
     }
     client.pipe(upstream);
-    upstream.on("data", (chunk) => {
-      if (!link.swallowing) client.write(chunk);
+    upstream.on("data", (chunk: Buffer) => {
+      if (!link.swallowing && !link.swallows(chunk)) client.write(chunk);
     });
     upstream.on("close", () => client.destroy());
     client.on("close", () => upstream.destroy());
@@ -37,6 +39,7 @@ export async function openLossyLink(serverUrl: string): Promise<LossyLink> {
   const link: LossyLink = {
     url: url.href.replace(/\/$/, ""),
     swallowing: false,
+    swallows: () => false,
     cut: () => {
       for (const socket of sockets) socket.destroy();
     },
