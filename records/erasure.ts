@@ -93,6 +93,8 @@ export async function destroyMember(eventLog: EventLog, request: ErasureRequest)
   const memberHex = toHex(memberId);
   try {
     const intent = await declareIntent(eventLog, request);
+    // Without a member there may still be a key: that of an enrolment that was refused in the middle.
+    if (!intent.ok && intent.code !== "NOT_FOUND") return intent;
     const key = await eventLog.secureDelete(STREAMS.keys, keySubject(gallery, partition, memberHex));
     if (!key.ok) return key;
     if (!intent.ok) return intent;

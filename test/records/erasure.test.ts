@@ -164,6 +164,19 @@ describe("erasure", () => {
     }
   });
 
+  it("destroys nothing while the log does not take the intent, and everything once it does", async () => {
+    const { enrolment, key, member } = await enrolled();
+    const refusing: EventLog = {
+      ...crashing(Number.POSITIVE_INFINITY),
+      append: async () => ({ ok: false, code: "STORE_FULL", detail: "no room" }),
+    };
+    expect(await eraseMember(deps(refusing), request(enrolment))).toMatchObject({ ok: false });
+    expect(await rig.eventLog.last("KEYS", key)).toBeDefined();
+    expect(await kindsLeft(member)).toEqual(["enrolled"]);
+    const outcome = await eraseMember(deps(), request(enrolment));
+    expect(outcome.ok && outcome.erasure.keySequences).toHaveLength(1);
+  });
+
   it("finds and finishes by itself what a crash left half done, and nothing else", async () => {
     const whole = await enrolled();
     const done = await enrolled();
