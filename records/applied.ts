@@ -51,6 +51,7 @@ export function askApplied(nc: NatsConnection, question: AppliedQuestion): Promi
     const refuse = (code: Extract<AppliedAnswer, { ok: false }>["code"]) =>
       settle({ ok: false, code, workers: [...applied] });
     const ask = () => {
+      if (nc.isClosed()) return refuse("NO_HOLDER");
       const leftMs = Math.max(0, Math.floor(endsAtMs - performance.now() - ANSWER_MARGIN_MS));
       const request = { streamSequence: sequence, waitMs: leftMs, erasedMemberId: erasedMemberId ?? null };
       nc.publish(subject, encode(bus.AppliedRequest, request), { reply: inbox.getSubject() });

@@ -88,6 +88,16 @@ describe("asking holders whether they have applied", () => {
     expect(await asked).toEqual({ ok: true, workers: ["late"] });
   });
 
+  it("ends at once when the connection is closed while it waits for a holder", async () => {
+    const nc = await rig.connect();
+    const asked = timed(askApplied(nc, { ...question, waitMs: 5000, holders: "first" }));
+    await nc.flush();
+    await nc.close();
+    const [answer, tookMs] = await asked;
+    expect(answer).toMatchObject({ ok: false, code: "NO_HOLDER" });
+    expect(tookMs).toBeLessThan(5000);
+  });
+
   it("ignores what is not a reply", async () => {
     const stranger = rig.nc.subscribe("applied.g.1", {
       callback: (_error, message) => {
