@@ -4,7 +4,6 @@
 // - a partition belongs to one thread from open() until that thread says that it is closed;
 // - a new partition goes to the thread with the fewest;
 // - a thread that dies is a bug: `onDied` is called once, and the process must end.
-import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import type { Gallery } from "../wire/galleries.js";
 import { threadFile } from "../wire/thread.js";
@@ -50,6 +49,11 @@ interface Owned extends HeldHere {
 export function openPartitionThreads(options: PartitionThreadsOptions): PartitionThreads {
   const owned = new Map<string, Owned>();
   let stopping = false;
+  let died = false;
+  const onDied = (error: Error) => {
+    if (!died) options.onDied(error);
+    died = true;
+  };
 
   const take = (report: ThreadReport) => {
     let changed = false;
@@ -71,11 +75,14 @@ export function openPartitionThreads(options: PartitionThreadsOptions): Partitio
       owned.delete(refKey(message.ref));
       options.onChanged();
     });
-    thread.on("error", options.onDied);
-    thread.on("exit", (code) => {
-      if (!stopping) options.onDied(new Error(`a partition thread ended by itself (${code})`));
+    thread.on("error", onDied);
+    const gone = new Promise<void>((resolve) => {
+      thread.on("exit", (code) => {
+        if (!stopping) onDied(new Error(`a partition thread ended by itself (${code})`));
+        resolve();
+      });
     });
-    return thread;
+    return { thread, gone };
   });
   const order = (thread: Worker, message: ToThread) => thread.postMessage(message);
   const load = (thread: Worker) => [...owned.values()].filter((each) => each.thread === thread).length;
@@ -83,8 +90,9 @@ export function openPartitionThreads(options: PartitionThreadsOptions): Partitio
   return {
     open(gallery, partition) {
       const ref = { gallery: gallery.name, partition };
-      const [thread] = [...threads].sort((a, b) => load(a) - load(b));
-      if (thread === undefined || owned.has(refKey(ref))) return;
+      const [least] = [...threads].sort((a, b) => load(a.thread) - load(b.thread));
+      if (least === undefined || owned.has(refKey(ref))) return;
+      const { thread } = least;
       const none = { ready: false, templates: 0, members: 0, appliedSequence: 0, lag: 0, storeFull: false };
       owned.set(refKey(ref), { ...ref, ...none, closing: false, thread });
       order(thread, { type: "open", gallery, partition });
@@ -101,8 +109,7 @@ export function openPartitionThreads(options: PartitionThreadsOptions): Partitio
     async stop() {
       stopping = true;
       await Promise.all(
-        threads.map(async (thread) => {
-          const gone = once(thread, "exit");
+        threads.map(async ({ thread, gone }) => {
           order(thread, { type: "stop" });
           const hard = setTimeout(() => void thread.terminate(), STOP_DEADLINE_MS);
           await gone;
