@@ -5,6 +5,7 @@
 // - one image at a time: the runtime starts a run later than it is asked to, and there is one input tensor, so that a
 //   second image must wait or both callers would get the signature of the second;
 // - the input tensor is made once, and zeroed after every run, whatever happened: no palm stays in memory;
+// - the runtime's own output is zeroed too: the one signature is the caller's;
 // - what comes out is finite and of unit length, or nothing does.
 import * as ort from "onnxruntime-node";
 import { type GreyImage, resizeSquare } from "./image.js";
@@ -13,7 +14,7 @@ import { type ModelInfo, modelInfo } from "./model-file.js";
 export interface SignatureModel extends ModelInfo {
   /**
    * Signs one region of interest of any size (resampled to inputSize).
-   * @returns unit vector of `dimension` numbers; undefined for an image without structure (all one grey)
+   * @returns unit vector of `dimension` numbers, the caller's own; undefined for an image without structure (all one grey)
    */
   sign(roi: GreyImage): Promise<Float32Array | undefined>;
   close(): Promise<void>;
@@ -57,8 +58,10 @@ function checked(data: unknown, dimension: number): Float32Array | undefined {
   if (!(data instanceof Float32Array) || data.length !== dimension) {
     throw new Error(`the model's output 'signature' is not ${dimension} float32 numbers`);
   }
+  const signature = data.slice();
+  data.fill(0);
   let squares = 0;
-  for (const value of data) squares += value * value;
+  for (const value of signature) squares += value * value;
   // Also false for NaN.
-  return Math.abs(Math.sqrt(squares) - 1) <= UNIT_TOLERANCE ? data : undefined;
+  return Math.abs(Math.sqrt(squares) - 1) <= UNIT_TOLERANCE ? signature : undefined;
 }

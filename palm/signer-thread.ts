@@ -40,7 +40,7 @@ async function sign(model: SignatureModel, job: ToSigner & { kind: "sign" }): Pr
       return { kind: "signed", signature: NOT_SIGNED, quality, signMs: performance.now() - startedAtMs };
     const signature = await model.sign(decoded.image);
     const signMs = performance.now() - startedAtMs;
-    if (signature) return { kind: "signed", signature: signature.slice(), quality, signMs };
+    if (signature) return { kind: "signed", signature, quality, signMs };
     return { kind: "signed", signature: NOT_SIGNED, quality: { score: 0, reason: "LOW_CONTRAST" }, signMs };
   } finally {
     if (decoded.ok) decoded.image.pixels.fill(0);

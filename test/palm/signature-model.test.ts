@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import * as ort from "onnxruntime-node";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
 import {
   type GreyImage,
   loadCalibration,
@@ -69,6 +70,20 @@ describe("the signature of a palm", () => {
   it("leaves nothing of a palm behind for the next image", async () => {
     await signed(palm(FIRST));
     expect(await model.sign(drawn(128, 128, () => 128))).toBeUndefined();
+  });
+
+  it("stays nowhere but with the caller: the runtime's own output is zeroed", async () => {
+    const session = await ort.InferenceSession.create(MODEL);
+    const run = vi.spyOn(Object.getPrototypeOf(session), "run");
+    onTestFinished(async () => {
+      run.mockRestore();
+      await session.release();
+    });
+    const signature = await signed(palm(FIRST));
+    expect(run.mock.settledResults).toEqual([
+      { type: "fulfilled", value: { signature: expect.objectContaining({ data: new Float32Array(384) }) } },
+    ]);
+    expect(dot(signature, signature)).toBeCloseTo(1, 4);
   });
 
   it("leaves the caller's pixels to the caller", async () => {
