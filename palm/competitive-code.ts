@@ -24,7 +24,7 @@ const ORIENTATIONS = PLANE_BITS.length;
 /** The image is brought to this side, and one pixel of each 2 x 2 cell is coded. */
 const IMAGE_SIDE_PX = 64;
 const STEP_PX = IMAGE_SIDE_PX / SIDE;
-// The filters' scale is the signature's (model/make_gabor.py), in pixels of the 64 x 64 image.
+// In pixels of the 64 x 64 image; more than twice as coarse as the signature's filters (model/make_gabor.py).
 const GABOR_RADIUS_PX = 12;
 const GABOR_SIDE_PX = 2 * GABOR_RADIUS_PX + 1;
 const GABOR_SIGMA_PX = 4;
