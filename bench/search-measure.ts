@@ -3,6 +3,7 @@
 // Agreement is counted per probe, against our own exact engine: the first member, and the set of members at or above
 // the threshold among the candidates a gateway asks for. CPU is this process's, over loops that do nothing else.
 import hnswlib from "hnswlib-node";
+import { CANDIDATES_PER_PARTITION } from "../gateway/search/scatter.js";
 import { openExactIndex } from "../matcher/index/exact-index.js";
 import { openHnswIndex } from "../matcher/index/hnsw-index.js";
 import { type MemberCandidate, searchMembers } from "../matcher/index/merge.js";
@@ -38,8 +39,6 @@ export interface SearchResult {
   cpuMsPerQuery: { hnsw: number; exact: number; bruteForceNative: number };
 }
 
-/** Candidates a gateway asks of a partition. */
-const CANDIDATES = 8;
 /** Probes timed with hnswlib's own brute force: enough for a mean. */
 const NATIVE_PROBES = 200;
 
@@ -61,14 +60,14 @@ export function measure(gallery: Gallery, tuning: Tuning, onProgress: (text: str
   const buildMs = cpuMs(() => fill(hnsw, gallery));
   fill(exact, gallery);
   const search = (index: SignatureIndex) => (probe: Probe) =>
-    searchMembers(index, probe.signature, CANDIDATES, perMember, (label) => owners[label]);
+    searchMembers(index, probe.signature, CANDIDATES_PER_PARTITION, perMember, (label) => owners[label]);
 
   onProgress(`searching: ${gallery.probes.length} probes, hnsw`);
   const approximate = timed(gallery.probes, search(hnsw));
   onProgress(`searching: ${gallery.probes.length} probes, exact`);
   const truth = timed(gallery.probes, search(exact));
   onProgress("searching: hnswlib's brute force");
-  const native = nativeCpuMs(gallery, dimension, CANDIDATES * perMember);
+  const native = nativeCpuMs(gallery, dimension, CANDIDATES_PER_PARTITION * perMember);
 
   const agreement = (of: (probe: Probe) => boolean) => agree(gallery, of, approximate.answers, truth.answers);
   return {
