@@ -313,31 +313,6 @@ describe("erasure over the API", () => {
   });
 });
 
-describe("an erasure that is pending", () => {
-  it("goes on by itself until it is whole; then its receipt needs no matcher any more", async () => {
-    const id = await enrolled();
-    services.holder.status = bus.AppliedStatus.NOT_YET;
-    expect(await call("DELETE", `/api/members/${id}`)).toMatchObject(refusal("ERASURE_PENDING"));
-    // Nobody asks; the gateway does, in vain at first.
-    await answered(bus.AppliedStatus.NOT_YET);
-    services.holder.status = bus.AppliedStatus.APPLIED;
-    await answered(bus.AppliedStatus.APPLIED);
-    services.holder.status = bus.AppliedStatus.NOT_YET;
-    const { status, body } = await call("DELETE", `/api/members/${id}`);
-    expect([status, body.memberId, body.workers]).toEqual([200, id, ["m1"]]);
-    expect(await call("DELETE", `/api/members/${id}`)).toMatchObject({ status: 200, body });
-    services.holder.status = bus.AppliedStatus.APPLIED;
-  });
-
-  /** The holder has answered so, once from now on. */
-  const answered = (wanted: bus.AppliedStatus) =>
-    new Promise<void>((resolve) => {
-      services.holder.asked = (status) => {
-        if (status === wanted) resolve();
-      };
-    });
-});
-
 describe("an erasure that a crash interrupted", () => {
   it("is finished by the next gateway that starts, without being asked", async () => {
     const id = await enrolled();

@@ -26,8 +26,8 @@ export interface Services {
   deps: ServiceDeps;
   nats: LocalNats;
   connection: NatsConnection;
-  /** Answers of the holder; change it to see a store that is full, or nobody at all. `asked`: after every answer. */
-  holder: { status: bus.AppliedStatus; asked?: (status: bus.AppliedStatus) => void };
+  /** Answers of the holder; change it to see a store that is full, or nobody at all. */
+  holder: { status: bus.AppliedStatus };
   /** A folder for another gateway. */
   newDataDir(): string;
   metrics: GatewayMetrics;
@@ -40,13 +40,12 @@ export async function openServices(): Promise<Services> {
   const nats = await startLocalNats(join(dir, "nats"));
   const connection = await connectNats({ url: nats.url, name: "test", log });
   const eventLog = await openEventLog(connection);
-  const holder: Services["holder"] = { status: bus.AppliedStatus.APPLIED };
+  const holder = { status: bus.AppliedStatus.APPLIED };
   connection.subscribe("applied.>", {
     callback: (_error, message) => {
       const asked = decode(bus.AppliedRequest, message.data);
       const reply = { workerId: "m1", status: holder.status, appliedSequence: asked?.streamSequence ?? 0 };
       message.respond(encode(bus.AppliedReply, reply));
-      holder.asked?.(holder.status);
     },
   });
   const site = parseSiteFile(

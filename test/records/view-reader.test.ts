@@ -8,12 +8,6 @@ import { openViewReader, type ViewReader } from "../../records/index.js";
 import { tempDir } from "./support/rig.js";
 import type { Order } from "./support/view-writer.js";
 
-/** Node 20 gives a thread no loader of its own by option: it registers one, and then loads the .ts file. */
-const WRITER = `import("tsx/esm/api").then(({ register }) => {
-  register();
-  return import(${JSON.stringify(new URL("support/view-writer.ts", import.meta.url).href)});
-});`;
-
 describe("a reader of another thread's view", () => {
   let dir: string;
   let path: string;
@@ -21,7 +15,7 @@ describe("a reader of another thread's view", () => {
   let reader: ViewReader;
 
   async function openWriter(): Promise<void> {
-    writer = new Worker(WRITER, { eval: true, workerData: path });
+    writer = new Worker(new URL("support/view-writer-thread.js", import.meta.url), { workerData: path });
     expect(await said()).toBe("open");
   }
   beforeEach(async () => {

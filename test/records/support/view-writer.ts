@@ -1,5 +1,5 @@
 // A thread that owns a view: applies a batch per message {from, to}, one table entry per event, and says what it has
-// reached. A transaction open in here when `pause` is set waits for that long before it commits.
+// reached. With `pauseMs`, the transaction stays open for that long before it commits.
 import { parentPort, workerData } from "node:worker_threads";
 import { type LogEvent, openView } from "../../../records/index.js";
 
