@@ -2,7 +2,8 @@
 //
 // Invariants:
 // - APPLIED is said only when the view has flushed that sequence and the index has it too;
-// - with an erased member named, APPLIED also means that no template of that member is left in the index;
+// - with an erased member named, APPLIED also means that no template of that member is left in the index and no key in
+//   memory: a worker that started between the erasure's event and the end of the key has loaded it once more;
 // - every question is answered once, at the latest when its time is up; waiting questions of a thread are bounded;
 //   bytes that are no question get NOT_YET.
 import { bus, decode, encode } from "../wire/codec.js";
@@ -18,6 +19,8 @@ export interface AppliedSource {
   /** The disk refuses writes now. */
   readonly storeFull: boolean;
   holds(member: string): boolean;
+  /** Overwrites the member's data key, should it be in memory still. */
+  forgetKey(member: string): void;
 }
 
 /** Shared by all partitions of a thread. */
@@ -77,7 +80,9 @@ export class AppliedDesk {
 
   #statusOf(sequence: number, erasedMember: string | undefined): StatusName {
     if (this.#source.appliedSequence < sequence) return this.#source.storeFull ? "STORE_FULL" : "NOT_YET";
-    if (erasedMember !== undefined && this.#source.holds(erasedMember)) return "STILL_PRESENT";
+    if (erasedMember === undefined) return "APPLIED";
+    if (this.#source.holds(erasedMember)) return "STILL_PRESENT";
+    this.#source.forgetKey(erasedMember);
     return "APPLIED";
   }
 

@@ -148,6 +148,10 @@ export class Partition implements Searchable, AppliedSource {
     return this.#roster.has(member);
   }
 
+  forgetKey(member: string): void {
+    this.#keys.forget(member);
+  }
+
   search(probe: Float32Array, k: number): MemberCandidate[] {
     return this.#roster.search(probe, k);
   }

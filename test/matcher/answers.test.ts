@@ -88,7 +88,9 @@ describe("an applied request", () => {
     appliedSequence = 10;
     storeFull = false;
     present = new Set<string>();
+    forgotten: string[] = [];
     holds = (member: string) => this.present.has(member);
+    forgetKey = (member: string) => this.forgotten.push(member);
   }
   const setUp = () => {
     const source = new Source();
@@ -147,14 +149,17 @@ describe("an applied request", () => {
     expect(answers).toEqual(["STORE_FULL", "STORE_FULL", "APPLIED"]);
   });
 
-  it("confirms an erasure only when nothing of the member is left", () => {
+  it("confirms an erasure only when nothing of the member is left, its key neither", () => {
     const { source, answers, put } = setUp();
     const erased = fromHex(memberHex(7));
     source.present.add(memberHex(7));
     put(10, 0, erased);
+    put(11, 0, erased);
+    expect(source.forgotten).toEqual([]);
     source.present.clear();
     put(10, 0, erased);
-    expect(answers).toEqual(["STILL_PRESENT", "APPLIED"]);
+    expect(answers).toEqual(["STILL_PRESENT", "NOT_YET", "APPLIED"]);
+    expect(source.forgotten).toEqual([memberHex(7)]);
   });
 
   it("does not wait when too many wait already", () => {
