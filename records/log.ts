@@ -28,7 +28,6 @@ const MAX_SUBJECT_MESSAGES = 10_000;
 
 // JetStream's own error numbers that mean "no room".
 const NO_ROOM = new Set([10002, 10023, 10028, 10047, 10077]);
-const WRONG_LAST_MESSAGE_ID = 10070;
 /** Delete of a message that is not there: another process was faster. */
 const DELETE_NOT_FOUND = new Set([10037, 10043, 10057]);
 
@@ -178,7 +177,6 @@ function toEvent(message: StoredMsg): LogEvent {
 function appendCode(error: unknown): "CONFLICT" | "STORE_FULL" | "LOG_UNAVAILABLE" {
   if (!(error instanceof JetStreamApiError)) return "LOG_UNAVAILABLE";
   if (error.code === JetStreamApiCodes.StreamWrongLastSequence) return "CONFLICT";
-  if (error.code === WRONG_LAST_MESSAGE_ID) return "CONFLICT";
   return NO_ROOM.has(error.code) ? "STORE_FULL" : "LOG_UNAVAILABLE";
 }
 
