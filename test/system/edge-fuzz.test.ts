@@ -6,6 +6,7 @@
 import { once } from "node:events";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
+import { seeded } from "../../bench/seeded.js";
 import { syntheticPerson } from "../../cli/demo/people.js";
 import { loadDeviceKey, signHello } from "../../edge-agent/device-key.js";
 import { decode, edge, encode } from "../../wire/codec.js";
@@ -20,17 +21,6 @@ const ANSWER_DEADLINE_MS = 10_000;
 const MAX_DRAWS = 1000;
 
 type Random = () => number;
-
-/** Mulberry32. @returns numbers in [0, 1) */
-function randomFrom(seed: number): Random {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 const below = (random: Random, bound: number) => Math.floor(random() * bound);
 const noise = (random: Random, length: number) => Uint8Array.from({ length }, () => below(random, 256));
@@ -217,7 +207,7 @@ describe("mutated messages on the edge link", () => {
     await Promise.all(
       lanes.map(async (lane, at) => {
         for (let number = at; number < MESSAGES; number += LANES) {
-          const random = randomFrom(SEED + number);
+          const random = seeded(SEED + number);
           await oneMessage(lane, image, random).catch((error: unknown) => {
             throw new Error(`message ${number} of seed ${SEED}: ${String(error)}`, { cause: error });
           });
