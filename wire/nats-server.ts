@@ -37,15 +37,22 @@ export function findNatsServer(): string {
   throw new Error("nats-server was not found. Run 'node scripts/setup.mjs', or set NATS_SERVER to its path.");
 }
 
-/** Starts a server on a free port with its store in `storeDir` (new for each server) and resolves once it answers. */
-export async function startLocalNats(storeDir: string): Promise<LocalNats> {
+/**
+ * Starts a server on a free port with its store in `storeDir` (new for each server) and resolves once it answers.
+ * @param options.maxStoreBytes quota of all streams; left out: as the server decides by the disk
+ */
+export async function startLocalNats(
+  storeDir: string,
+  { maxStoreBytes }: { maxStoreBytes?: number } = {},
+): Promise<LocalNats> {
   const binary = findNatsServer();
   const port = await freePort();
   const password = randomBytes(16).toString("hex");
   const logFile = join(storeDir, "nats-server.log");
   const configFile = join(storeDir, "nats-server.conf");
   mkdirSync(storeDir, { recursive: true });
-  writeFileSync(configFile, localConfig({ port, password, storeDir, version: serverVersion(binary) }), {
+  const version = serverVersion(binary);
+  writeFileSync(configFile, localConfig({ port, password, storeDir, maxStoreBytes, version }), {
     mode: 0o600,
   });
   let child = await launch(binary, configFile, logFile, port);
@@ -77,16 +84,20 @@ interface LocalConfig {
   port: number;
   password: string;
   storeDir: string;
+  maxStoreBytes: number | undefined;
   version: [number, number];
 }
 
-function localConfig({ port, password, storeDir, version: [major, minor] }: LocalConfig): string {
+function localConfig(config: LocalConfig): string {
+  const { port, password, storeDir, maxStoreBytes } = config;
+  const [major, minor] = config.version;
   // Before 2.10 the server has no such setting; the views' own flush then carries durability alone.
   const sync = major > 2 || minor >= 10 ? "\n  sync_interval: always" : "";
+  const quota = maxStoreBytes === undefined ? "" : `\n  max_file_store: ${maxStoreBytes}`;
   return `listen: "127.0.0.1:${port}"
 authorization { user: palmgate, password: "${password}" }
 jetstream {
-  store_dir: "${storeDir}"${sync}
+  store_dir: "${storeDir}"${sync}${quota}
 }
 `;
 }

@@ -2,7 +2,7 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openEventLog } from "../../records/index.js";
 import { APPEND_TIMEOUT_MS } from "../../records/log.js";
-import { startPlainNats } from "./support/plain-nats.js";
+import { startLocalNats } from "../../wire/nats-server.js";
 import { openRig, type Rig } from "./support/rig.js";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
@@ -167,7 +167,7 @@ describe("a log that is in trouble", () => {
   });
 
   it("answers STORE_FULL when the quota is used up, stores nothing then, and still reads and erases", async () => {
-    const rig = await openRig(startPlainNats("max_file_store: 1MB"));
+    const rig = await openRig((storeDir) => startLocalNats(storeDir, { maxStoreBytes: 1024 * 1024 }));
     try {
       const body = new Uint8Array(100_000);
       let stored = 0;
