@@ -66,7 +66,7 @@ const siteFile = z
         enrolment: z
           .object({
             /** Wanted rate of wrong "this palm is enrolled already" answers. */
-            duplicateFpir: z.number().gt(0).lte(0.1).default(1e-3),
+            duplicateFpir: z.number().gt(0).lte(0.1).default(1e-4),
             /** Captures of one hand must agree as if this false match rate were wanted. */
             agreementFmr: z.number().gt(0).lte(0.1).default(1e-2),
           })

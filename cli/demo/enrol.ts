@@ -27,31 +27,38 @@ const CARDS = [
   "tok_insufficient",
 ];
 
-/** Enrols everybody. @throws Error with the gateway's own words when it refuses one */
+/**
+ * Enrols everybody whose palm is not too much like one that is enrolled: the gateway's check for duplicates is wrong now
+ * and then, by its own target, and an operator would look at such a case.
+ * @returns who was enrolled, in the order given
+ * @throws Error with the gateway's own words when it refuses one for another reason
+ */
 export async function enrolAll(api: OperatorApi, people: readonly Person[]): Promise<Member[]> {
-  const members: Member[] = [];
+  const enrolments: (Enrolment | undefined)[] = [];
+  let done = 0;
   const progress = openProgress("enrolling members", people.length);
   let next = 0;
   const worker = async () => {
     for (let index = next++; index < people.length; index = next++) {
       const person = people[index];
       if (!person) return;
-      members[index] = {
-        person,
-        enrolment: await enrolOne(api, person, CARDS[index % CARDS.length] ?? "tok_approve"),
-      };
-      progress.step(members.filter(Boolean).length);
+      enrolments[index] = await enrolOne(api, person, CARDS[index % CARDS.length] ?? "tok_approve");
+      progress.step(++done);
     }
   };
   await Promise.all(Array.from({ length: ENROLMENTS_IN_PARALLEL }, worker));
-  return members;
+  return people.flatMap((person, index) => {
+    const enrolment = enrolments[index];
+    return enrolment ? [{ person, enrolment }] : [];
+  });
 }
 
-/** A person whose captures are refused takes new ones, as people do. */
-async function enrolOne(api: OperatorApi, person: Person, token: string): Promise<Enrolment> {
+/** A person whose captures are refused takes new ones, as people do. @returns undefined for a look-alike */
+async function enrolOne(api: OperatorApi, person: Person, token: string): Promise<Enrolment | undefined> {
   for (let attempt = 0; ; attempt++) {
     const answer = await api.enrol(enrolRequest(await person.enrolment(attempt), token));
     if (answer.ok) return answer.body;
+    if (answer.code === "DUPLICATE_MEMBER") return undefined;
     if (!TAKE_AGAIN.has(answer.code) || attempt + 1 === ENROLMENT_ATTEMPTS) {
       throw new Error(
         `${person.label} could not be enrolled: ${answer.code} ${answer.message} ${answer.next}`,

@@ -81,7 +81,7 @@ async function run(stack: Stack, config: DemoConfig, guests: Person[], stop: Abo
     ...fillers,
   ]);
   // Real palms stand at the lanes when there are any; synthetic members then only fill the gallery.
-  const regulars = enrolled.length > 0 ? members.slice(0, enrolled.length) : members;
+  const regulars = enrolled.length > 0 ? members.filter(({ person }) => enrolled.includes(person)) : members;
   const ends = stopsAfter(config.forMs, stop);
 
   say(
