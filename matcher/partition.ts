@@ -3,6 +3,8 @@
 // Invariants:
 // - the index is a cache of the view: it is built from the view at start and moved on only after the view has flushed;
 //   `appliedSequence` moves last, so that what it promises is both durable and searchable;
+// - a view that is ahead of the log (one restored from a backup, or cut short by a power failure) is not opened: it would
+//   take the log's next events for applied, and say so;
 // - a member is searchable with all its templates or with none (roster.ts); a batch that comes again changes nothing;
 // - while the disk refuses writes, the follower keeps its place and tries again, and searches go on.
 import { mkdirSync } from "node:fs";
@@ -101,6 +103,7 @@ export class Partition implements Searchable, AppliedSource {
         masterKey,
       });
       const opened = new Partition(options, view, keys);
+      await opened.#checkAgainstLog();
       await opened.#rebuild();
       opened.#follow();
       return opened;
@@ -161,6 +164,16 @@ export class Partition implements Searchable, AppliedSource {
     await this.#follower?.stop();
     await this.#keys.close();
     await this.#view.close();
+  }
+
+  async #checkAgainstLog(): Promise<void> {
+    const { eventLog, dir } = this.#options;
+    const last = await eventLog.lastSequence(STREAMS.members);
+    if (this.#appliedSequence <= last) return;
+    throw new Error(
+      `the view in ${dir} has applied event ${this.#appliedSequence}, but the log ends at ${last}: it has lost events. ` +
+        "Restore the log; or remove this directory, and the view is made anew from what the log still has.",
+    );
   }
 
   async #rebuild(): Promise<void> {
