@@ -3,8 +3,10 @@
 // Invariants:
 // - an event leaves the queue only when the log has stored it. Events of GATHER_MS go together: one write to the socket
 //   for all of them costs a fraction of one each; an urgent one goes at once and takes along those that wait;
-// - every event carries a message id, so an append repeated after a lost answer is stored once;
+// - every event gets a message id of its own, so an append repeated after a lost answer is stored once, and a second
+//   decision of one presentation (a payment asked for again, perhaps of another gateway) is not taken for the first;
 // - the queue is bounded: while it is full the gateway takes no new presentation, so nothing is ever dropped.
+import { randomUUID } from "node:crypto";
 import type { EventLog } from "../records/index.js";
 import type { Log } from "../wire/log.js";
 
@@ -16,10 +18,10 @@ const FLUSH_DEADLINE_MS = 5000;
 export interface RecordEvent {
   subject: string;
   body: Uint8Array;
-  messageId: string;
 }
 
 interface Waiting extends RecordEvent {
+  messageId: string;
   stored(): void;
 }
 
@@ -27,6 +29,8 @@ export class Recorder {
   readonly #eventLog: Pick<EventLog, "append">;
   readonly #log: Log;
   readonly #maxEvents: number;
+  readonly #name = randomUUID();
+  #taken = 0;
   #waiting: Waiting[] = [];
   #inFlight = 0;
   /** Set while nothing is to be appended yet: events gather, or the log has refused and is left alone for a while. */
@@ -54,7 +58,7 @@ export class Recorder {
   /** Takes an event. Resolves when the log has stored it, however long that takes; never rejects. */
   add(event: RecordEvent, { urgent = false } = {}): Promise<void> {
     return new Promise((stored) => {
-      this.#waiting.push({ ...event, stored });
+      this.#waiting.push({ ...event, messageId: `${this.#name}-${this.#taken++}`, stored });
       if (urgent && !this.#failing) {
         clearTimeout(this.#pause);
         this.#pause = undefined;

@@ -95,7 +95,6 @@ export class Lane implements PresentationLane {
     void this.#deps.recorder.add({
       subject: passageSubject(this.device.site, this.device.id),
       body: encode(bus.PassageEvent, { atUnixMs: Date.now(), presentationId, passage }),
-      messageId: `passage-${idHex}`,
     });
   }
 

@@ -9,39 +9,26 @@ import type { LanePurpose } from "../sites.js";
 
 const MAX_IDS_PER_DEVICE = 64;
 
-interface Spent {
-  /** The connection on which it ended. */
-  linkNumber: number;
-  /** Decisions given so far under this id. */
-  decisions: number;
-}
-
 export class SpentIds {
-  readonly #byDevice = new Map<string, Map<string, Spent>>();
+  /** Device -> presentation id -> the connection on which it ended. */
+  readonly #byDevice = new Map<string, Map<string, number>>();
 
   /** May this id start a presentation on this link? */
   usable(deviceId: string, idHex: string, purpose: LanePurpose, linkNumber: number): boolean {
-    const spent = this.#byDevice.get(deviceId)?.get(idHex);
-    return spent === undefined || (purpose === "PAY" && spent.linkNumber !== linkNumber);
+    const endedOn = this.#byDevice.get(deviceId)?.get(idHex);
+    return endedOn === undefined || (purpose === "PAY" && endedOn !== linkNumber);
   }
 
-  /** Remembers an end. @returns how many decisions this id has had, this one included */
-  spend(deviceId: string, idHex: string, linkNumber: number, decided: boolean): number {
+  /** Remembers an end. */
+  spend(deviceId: string, idHex: string, linkNumber: number): void {
     let ids = this.#byDevice.get(deviceId);
     if (ids === undefined) {
       ids = new Map();
       this.#byDevice.set(deviceId, ids);
     }
-    const decisions = (ids.get(idHex)?.decisions ?? 0) + (decided ? 1 : 0);
     ids.delete(idHex);
-    ids.set(idHex, { linkNumber, decisions });
+    ids.set(idHex, linkNumber);
     const [oldest] = ids.keys();
     if (ids.size > MAX_IDS_PER_DEVICE && oldest !== undefined) ids.delete(oldest);
-    return decisions;
-  }
-
-  /** The device left the registry. */
-  forget(deviceId: string): void {
-    this.#byDevice.delete(deviceId);
   }
 }

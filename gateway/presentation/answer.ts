@@ -44,12 +44,10 @@ export async function answer(reached: Concluded, deps: PresentationDeps): Promis
   const atUnixMs = Date.now();
   const { lane, idHex, stages } = reached;
   const concluded = lane.open ? reached : { ...reached, conclusion: unheard(reached.conclusion) };
-  const decisions = deps.spentIds.spend(lane.device.id, idHex, lane.linkNumber, true);
+  deps.spentIds.spend(lane.device.id, idHex, lane.linkNumber);
   const event = () => ({
     subject: decisionSubject(lane.device.site, lane.device.id),
     body: encode(bus.DecisionEvent, decisionEvent(concluded, atUnixMs)),
-    // A payment asked for again after a lost link is decided again under the same id: both decisions are recorded.
-    messageId: decisions === 1 ? idHex : `${idHex}-${decisions}`,
   });
   if (isPaid(concluded.conclusion)) {
     const fromMs = performance.now();

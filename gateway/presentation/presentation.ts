@@ -211,7 +211,7 @@ export class Presentation {
     this.stages.totalMs = performance.now() - this.#startedAtMs;
     const { id, idHex, lane, stages, frames } = this;
     if (conclusion === undefined) {
-      this.deps.spentIds.spend(lane.device.id, idHex, lane.linkNumber, false);
+      this.deps.spentIds.spend(lane.device.id, idHex, lane.linkNumber);
       return;
     }
     answer({ id, idHex, lane, stages, frames, conclusion }, this.deps).catch((error: unknown) =>

@@ -55,12 +55,12 @@ export async function startFront(limits: { maxPresentations?: number; maxEvents?
     queued: 0,
     maxPresentations: limits.maxPresentations ?? 8,
   };
-  const recorded: RecordEvent[] = [];
+  const recorded: (RecordEvent & { messageId: string | undefined })[] = [];
   const log = openLog("test");
   const recorder = new Recorder(
     {
       append: async (subject, body, opts) => {
-        recorded.push({ subject, body, messageId: opts?.messageId ?? "" });
+        recorded.push({ subject, body, messageId: opts?.messageId });
         return { ok: true, sequence: recorded.length, duplicate: false };
       },
     },

@@ -172,8 +172,23 @@ describe("a lane that goes away", () => {
     const again = await front.welcome("till-1");
     again.send({ frame: frameOf(id, { charge }) });
     expect(await again.next("decision")).toMatchObject({ granted: true });
-    const hex = id.toString("hex");
-    expect((await front.recorded()).map(({ messageId }) => messageId)).toEqual([hex, `${hex}-2`]);
+    expect(await decisions()).toMatchObject([{ granted: true }, { granted: true }]);
+    expect(new Set((await front.recorded()).map(({ messageId }) => messageId)).size).toBe(2);
+  });
+
+  it("and comes back with the same payment to another gateway: the log takes both decisions, not one for the other", async () => {
+    const another = await startFront();
+    const id = newId();
+    const messageIds = new Set<string | undefined>();
+    for (const each of [front, another]) {
+      const till = await each.welcome("till-1");
+      till.send({ frame: frameOf(id, { charge }) });
+      expect(await till.next("decision")).toMatchObject({ granted: true });
+      for (const { messageId } of await each.recorded()) messageIds.add(messageId);
+    }
+    expect(messageIds).not.toContain(undefined);
+    expect(messageIds.size).toBe(2);
+    another.close();
   });
 });
 
