@@ -63,7 +63,8 @@ export async function answer(reached: Concluded, deps: PresentationDeps): Promis
   show(concluded, atUnixMs, deps);
 }
 
-const isPaid = (conclusion: Conclusion): boolean =>
+/** Whether money was taken for it. */
+export const isPaid = (conclusion: Conclusion): boolean =>
   conclusion.outcome === "MATCH" && conclusion.result.granted && conclusion.result.payment !== undefined;
 
 /** Waits for the promise, but not longer. */
@@ -148,7 +149,8 @@ function show(
     reason,
     displayKey: DECISION_KEYS[reason],
     pairwiseId: matched ? conclusion.member.pairwiseId(site) : "",
-    stages,
+    // Of its own: a frame that is signed after the end still adds to the presentation's.
+    stages: { ...stages },
     frames,
   });
 }

@@ -13,7 +13,7 @@ import { toHex } from "../../wire/partition.js";
 import type { Charge, EncodingName } from "../lane/admit.js";
 import { decide, type Evidence, type Verdict } from "../policy/policy.js";
 import type { Member } from "../seams.js";
-import { answer, type Conclusion, type Stages } from "./answer.js";
+import { answer, type Conclusion, isPaid, type Stages } from "./answer.js";
 import type { PresentationDeps, PresentationLane } from "./deps.js";
 
 /** Kept free at the end of the deadline for encoding and sending the answer. */
@@ -205,18 +205,21 @@ export class Presentation {
     }
   }
 
-  /** answer -> record */
+  /** answer -> record. Who paid is answered after the record: until then it counts as acting, and a stop waits for it. */
   #end(conclusion: Conclusion | undefined): void {
-    this.#close();
+    clearTimeout(this.#timer);
+    if (conclusion === undefined || !isPaid(conclusion)) this.#close();
     this.stages.totalMs = performance.now() - this.#startedAtMs;
     const { id, idHex, lane, stages, frames } = this;
     if (conclusion === undefined) {
       this.deps.spentIds.spend(lane.device.id, idHex, lane.linkNumber);
       return;
     }
-    answer({ id, idHex, lane, stages, frames, conclusion }, this.deps).catch((error: unknown) =>
-      this.#report(error),
-    );
+    answer({ id, idHex, lane, stages, frames, conclusion }, this.deps)
+      .catch((error: unknown) => this.#report(error))
+      .finally(() => {
+        if (this.#phase !== "over") this.#close();
+      });
   }
 
   #close(): void {

@@ -43,6 +43,8 @@ export interface Script {
   act: Act;
   queued: number;
   maxPresentations: number;
+  /** Before the event log answers an append. */
+  beforeStored: () => Promise<void>;
 }
 
 /** Starts it with a script that recognises ALICE in every frame; a test changes what it needs. */
@@ -54,6 +56,7 @@ export async function startFront(limits: { maxPresentations?: number; maxEvents?
     act: async () => ({ granted: true, reason: edge.Reason.WELCOME_MEMBER }),
     queued: 0,
     maxPresentations: limits.maxPresentations ?? 8,
+    beforeStored: async () => {},
   };
   const recorded: (RecordEvent & { messageId: string | undefined })[] = [];
   const log = openLog("test");
@@ -61,6 +64,7 @@ export async function startFront(limits: { maxPresentations?: number; maxEvents?
     {
       append: async (subject, body, opts) => {
         recorded.push({ subject, body, messageId: opts?.messageId });
+        await script.beforeStored();
         return { ok: true, sequence: recorded.length, duplicate: false };
       },
     },

@@ -123,6 +123,24 @@ describe("limits", () => {
   });
 });
 
+describe("a gateway that stops while a payment is being recorded", () => {
+  it("keeps the lane until it has its answer", async () => {
+    const stored = gate<void>();
+    front.script.beforeStored = stored.wait;
+    const payment = { brand: "visa", last4: "4242", amountMinor: 250, currency: "EUR" };
+    front.script.act = async () => ({ granted: true, reason: Reason.PAYMENT_APPROVED, payment });
+    const till = await front.welcome("till-1");
+    till.send({ frame: frameOf(newId(), { charge }) });
+    await stored.reached;
+    front.lanes.dismiss("idle");
+    const stopped = front.presentations.stop().then(() => front.lanes.dismiss("all"));
+    stored.open();
+    await stopped;
+    expect(await till.next("decision")).toMatchObject({ granted: true, payment });
+    expect(await till.nextError()).toBe("SHUTTING_DOWN");
+  });
+});
+
 describe("a lane that goes away", () => {
   const gone = async (lane: Client) => {
     const before = front.lanes.count;
