@@ -16,11 +16,13 @@ export async function main(argv: string[]): Promise<number> {
   }
   const gateway = await startGateway(readSettings(GATEWAY_SETTINGS, argv));
   process.on("SIGHUP", () => gateway.rereadSite());
-  const { port, opsPort, transport } = gateway;
-  process.stdout.write(`${JSON.stringify({ ready: true, port, opsPort, transport })}\n`);
-  await new Promise<void>((resolve) => {
+  // Before the line that says ready: whoever reads it may signal at once.
+  const stopped = new Promise<void>((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve());
   });
+  const { port, opsPort, transport } = gateway;
+  process.stdout.write(`${JSON.stringify({ ready: true, port, opsPort, transport })}\n`);
+  await stopped;
   await gateway.close();
   return 0;
 }
