@@ -1,4 +1,5 @@
 // Settings of a process: command line option, then environment, then default; checked by zod; one frozen object.
+// An environment variable that is set to nothing counts as not set: that is how compose files leave one out.
 import { parseArgs } from "node:util";
 import type { z } from "zod";
 
@@ -40,7 +41,7 @@ export function readSettings<S extends Settings>(settings: S, argv: string[], en
   }
   const values: Record<string, unknown> = {};
   for (const [name, setting] of Object.entries(settings)) {
-    const raw = given[setting.option] ?? env[envName(setting.option)];
+    const raw = given[setting.option] ?? (env[envName(setting.option)] || undefined);
     const parsed = setting.schema.safeParse(
       setting.flag && typeof raw === "string" ? raw !== "false" && raw !== "0" : raw,
     );
@@ -58,8 +59,8 @@ export function helpText(usage: string, what: string, settings: Settings): strin
   const rows = Object.values(settings).map((s) => {
     const left = `  --${s.option}${s.flag ? "" : ` ${s.value ?? "VALUE"}`}`;
     const fallback = s.schema.safeParse(undefined);
-    const shown =
-      fallback.success && fallback.data !== undefined && !s.flag ? ` (default ${String(fallback.data)})` : "";
+    const value = fallback.success && !s.flag ? String(fallback.data ?? "") : "";
+    const shown = value === "" ? "" : ` (default ${value})`;
     return `${left.padEnd(30)} ${s.help}${shown} [${envName(s.option)}]`;
   });
   return [
