@@ -2,6 +2,7 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Registry } from "prom-client";
+import { UsageError } from "./config.js";
 
 export interface OpsServer {
   port: number;
@@ -17,7 +18,7 @@ export interface OpsOptions {
   notReady: () => string[];
 }
 
-/** Starts the server. Rejects when the port is taken. */
+/** Starts the server. @throws UsageError when it cannot listen there */
 export async function openOpsServer({ host, port, registry, notReady }: OpsOptions): Promise<OpsServer> {
   const server = createServer((request, response) => {
     const answer = (status: number, body: string, type = "text/plain; charset=utf-8") =>
@@ -39,7 +40,13 @@ export async function openOpsServer({ host, port, registry, notReady }: OpsOptio
     return answer(404, "try /metrics, /healthz or /readyz\n");
   });
   await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
+    server.once("error", (error) =>
+      reject(
+        new UsageError(
+          `the operators' port cannot be opened: ${error.message}. Choose another with --ops-port.`,
+        ),
+      ),
+    );
     server.listen(port, host, resolve);
   });
   return {
