@@ -4,7 +4,7 @@
 // image with itself.
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import sharp from "sharp";
+import { readImageFile } from "../../edge-agent/source/image-file.js";
 import { type GreyImage, renderSample, synthesiseIdentity } from "../../palm/index.js";
 import { UsageError } from "../../wire/config.js";
 import { MAX_FRAMES_PER_PRESENTATION, MAX_TEMPLATES_PER_MEMBER } from "../../wire/limits.js";
@@ -38,11 +38,14 @@ const IMAGE_NAME = /^([^_]+)_.*\.(png|jpe?g|bmp)$/i;
 
 /**
  * People from DIR/<palm>/<session>_<anything>.png|jpg|bmp: enrolled from the first session, presented from the others.
- * @throws UsageError when the folder holds no palm with two sessions, saying what it should look like
+ * @throws UsageError when the folder cannot be read or holds no palm with two sessions, saying what it should look like
  */
 export async function peopleFromFolder(dir: string): Promise<Person[]> {
   const people: Person[] = [];
-  const folders = (await readdir(dir, { withFileTypes: true })).filter((entry) => entry.isDirectory());
+  const entries = await readdir(dir, { withFileTypes: true }).catch((error: Error) => {
+    throw new UsageError(`the folder of palms cannot be read: ${error.message}`);
+  });
+  const folders = entries.filter((entry) => entry.isDirectory());
   for (const { name } of folders.sort((a, b) => a.name.localeCompare(b.name))) {
     const files = (await readdir(join(dir, name))).filter((file) => IMAGE_NAME.test(file)).sort();
     const sessionOf = (file: string) => IMAGE_NAME.exec(file)?.[1];
@@ -72,7 +75,10 @@ export async function peopleFromFolder(dir: string): Promise<Person[]> {
   return people;
 }
 
+/** As a lane reads it. */
 async function loadGrey(file: string): Promise<GreyImage> {
-  const { data, info } = await sharp(file).greyscale().raw().toBuffer({ resolveWithObject: true });
-  return { width: info.width, height: info.height, pixels: new Uint8Array(data) };
+  const read = await readImageFile(file, "gray8");
+  if (!read.ok) throw new UsageError(`not an image: ${read.why}`);
+  const { widthPx, heightPx, bytes } = read.image;
+  return { width: widthPx, height: heightPx, pixels: bytes };
 }
