@@ -57,10 +57,11 @@ const HELP = [
 ].join("\n");
 
 const USAGE_EXIT_CODE = 2;
+const isHelp = (word: string) => ["--help", "-h", "help"].includes(word);
 
 async function main(argv: string[]): Promise<number> {
-  const [first = "--help", second = ""] = argv;
-  if (first === "--help" || first === "-h" || first === "help") {
+  const [first = "--help", second = "--help"] = argv;
+  if (isHelp(first) || (first === "bench" && isHelp(second))) {
     process.stdout.write(HELP);
     return 0;
   }
