@@ -19,7 +19,17 @@ export interface Enrolment {
 
 export type ApiAnswer<T> =
   | { ok: true; status: number; body: T }
+  /** `status` 0, NO_ANSWER: there was none. */
   | { ok: false; status: number; code: string; message: string; next: string };
+
+/** Longer than the gateway takes for anything it is asked. */
+const REQUEST_DEADLINE_MS = 60_000;
+
+/** fetch() says "fetch failed" and keeps the reason one level down. */
+function whyOf(error: unknown): string {
+  const cause = error instanceof Error ? (error.cause ?? error) : error;
+  return cause instanceof Error ? cause.message || cause.name : String(cause);
+}
 
 /** @param url e.g. http://127.0.0.1:8080 */
 export function operatorApi(url: string, token: string): OperatorApi {
@@ -28,16 +38,29 @@ export function operatorApi(url: string, token: string): OperatorApi {
     path: string,
     body?: Uint8Array<ArrayBuffer>,
   ): Promise<ApiAnswer<T>> {
-    const response = await fetch(new URL(path, url), {
-      method,
-      headers: {
-        authorization: `Bearer ${token}`,
-        ...(body ? { "content-type": "application/x-protobuf" } : {}),
-      },
-      ...(body ? { body } : {}),
-    });
+    let response: Response;
+    let text: string;
+    try {
+      response = await fetch(new URL(path, url), {
+        method,
+        headers: {
+          authorization: `Bearer ${token}`,
+          ...(body ? { "content-type": "application/x-protobuf" } : {}),
+        },
+        ...(body ? { body } : {}),
+        signal: AbortSignal.timeout(REQUEST_DEADLINE_MS),
+      });
+      text = await response.text();
+    } catch (error) {
+      return {
+        ok: false,
+        status: 0,
+        code: "NO_ANSWER",
+        message: `${new URL(url).origin} did not answer: ${whyOf(error)}.`,
+        next: "Check the address and that the gateway runs.",
+      };
+    }
     const { status } = response;
-    const text = await response.text();
     let answer: unknown;
     try {
       answer = JSON.parse(text);
