@@ -14,6 +14,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const START_DEADLINE_MS = 10_000;
+/** A port that takes a connection and says nothing is asked again after this. */
+const GREETING_DEADLINE_MS = 1000;
 
 export interface LocalNats {
   /** nats://user:password@127.0.0.1:port, as every process takes it. */
@@ -113,7 +115,12 @@ async function launch(
     throw new Error(`nats-server ended at start; its log says why: ${logFile}`);
   });
   failed.catch(() => {});
-  await Promise.race([failed, answers(port)]);
+  try {
+    await Promise.race([failed, answers(port)]);
+  } catch (error) {
+    child.kill("SIGKILL");
+    throw error;
+  }
   return child;
 }
 
@@ -123,6 +130,7 @@ async function answers(port: number): Promise<void> {
   while (Date.now() < deadlineAt) {
     const socket = connect(port, "127.0.0.1");
     const greeted = await new Promise<boolean>((resolve) => {
+      socket.setTimeout(GREETING_DEADLINE_MS, () => resolve(false));
       socket.once("data", (chunk) => resolve(chunk.toString().startsWith("INFO")));
       socket.once("error", () => setTimeout(() => resolve(false), 20));
     });

@@ -50,8 +50,8 @@ export interface Stack {
 }
 
 export const GALLERY = "members";
-/** Target FPIR of the demo's and the tests' policy: one stranger in a thousand presentations. */
 const MASTER_KEY_BYTES = 32;
+/** Of the demo's and the tests' policy: one stranger in a thousand presentations. */
 const TARGET_FPIR = 1e-3;
 
 /** Starts everything and resolves when every process listens (partitions may still be catching up: see waitReady). */
@@ -116,7 +116,11 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     gateway = await startGateway(options.port ?? 0);
     const port = Number(gateway.ready.port);
     onProgress(`starting ${options.matchers} matchers`);
-    await Promise.all(Array.from({ length: options.matchers }, (_, i) => startMatcher(`matcher-${i + 1}`)));
+    const starts = Array.from({ length: options.matchers }, (_, i) => startMatcher(`matcher-${i + 1}`));
+    // All of them: one that is still starting when another fails would be out of close()'s sight.
+    for (const start of await Promise.allSettled(starts)) {
+      if (start.status === "rejected") throw start.reason;
+    }
     const started = gateway;
     const tls = options.gatewayArgs?.includes("--tls-cert") ?? false;
     const stack: Stack = {
