@@ -7,7 +7,7 @@ import type { bus } from "../wire/codec.js";
 import { openGallery } from "../wire/galleries.js";
 import { MAX_FRAMES_PER_PRESENTATION } from "../wire/limits.js";
 import type { Log } from "../wire/log.js";
-import { connectNats } from "../wire/nats.js";
+import { connectNats, followLink } from "../wire/nats.js";
 import { watchWorkers } from "../wire/workers.js";
 import { type GatewayConfig, maxPresentationsOf } from "./config.js";
 import { openMembers } from "./members/members.js";
@@ -34,6 +34,7 @@ export async function openBackend(
 
   const nats = await connectNats({ url: config.natsUrl, name: "palmgate-gateway", log });
   closers.push(() => nats.close());
+  const linkUp = followLink(nats);
   const eventLog = await openEventLog(nats);
   const { modelId, dimension } = model;
   for (const gallery of book.site.galleries) await openGallery(nats, { ...gallery, modelId, dimension });
@@ -79,6 +80,8 @@ export async function openBackend(
     search: searchBy(scatter, book, modelId),
     acts: actsByPurpose({ payments }),
     workers: () => workers,
+    /** Whether NATS is reached now. */
+    linkUp,
   };
 }
 

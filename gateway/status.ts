@@ -48,11 +48,9 @@ function notReady(backend: Backend): string[] {
     .filter((each) => each.partitionsReady < each.partitions)
     .map((each) => `gallery ${each.name}: ${each.partitionsReady} of ${each.partitions} partitions ready`);
   const views = backend.members.ready() ? [] : ["the members view is catching up"];
-  return [
-    ...unserved,
-    ...views,
-    ...(backend.services.nats.isClosed() ? ["the NATS connection is closed"] : []),
-  ];
+  // Who holds what is known from before while the link is down, and searches nothing.
+  const link = backend.linkUp() ? [] : ["nats-server is not reached"];
+  return [...unserved, ...views, ...link];
 }
 
 /** Binds the gauges. */

@@ -35,6 +35,19 @@ export async function connectNats({ url, name, log }: NatsOptions): Promise<Nats
   return connection;
 }
 
+/** Whether the link of this connection is up, kept by listening to it from now on, when it is up. */
+export function followLink(connection: NatsConnection): () => boolean {
+  let up = true;
+  void (async () => {
+    for await (const status of connection.status()) {
+      if (status.type === "disconnect") up = false;
+      if (status.type === "reconnect") up = true;
+    }
+    up = false;
+  })();
+  return () => up;
+}
+
 async function logStatus(connection: NatsConnection, log: Log): Promise<void> {
   for await (const status of connection.status()) {
     if (status.type === "disconnect") log.warn("nats link lost; reconnecting");

@@ -11,6 +11,7 @@ import { type BucketSpec, followBucket, openBucket, readBucket } from "./bucket.
 import { bus, decode, encode } from "./codec.js";
 import { WORKER_HEARTBEAT_INTERVAL_MS, WORKER_HEARTBEAT_TTL_MS } from "./limits.js";
 import type { Log } from "./log.js";
+import { followLink } from "./nats.js";
 import { BUCKETS } from "./subjects.js";
 
 const SPEC: BucketSpec = {
@@ -59,7 +60,7 @@ export async function watchWorkers(
   const unfollow = followBucket(nc, SPEC.name, (key, value) => {
     if (take(key, value)) tell();
   });
-  const linkUp = linkState(nc);
+  const linkUp = followLink(nc);
   const timer = setInterval(() => {
     if (!linkUp()) return;
     const silent = [...heard].filter(([, each]) => ++each.silentTicks > SILENT_TICKS_LIMIT);
@@ -113,17 +114,4 @@ export function openAnnouncer(nc: NatsConnection, log: Log): Announcer {
       ),
     leave: (workerId) => attempt("farewell", (bucket) => bucket.delete(workerId)),
   };
-}
-
-/** Whether the link of this connection is up, kept by listening to it. */
-function linkState(nc: NatsConnection): () => boolean {
-  let up = true;
-  void (async () => {
-    for await (const status of nc.status()) {
-      if (status.type === "disconnect") up = false;
-      if (status.type === "reconnect") up = true;
-    }
-    up = false;
-  })();
-  return () => up;
 }

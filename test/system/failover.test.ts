@@ -78,6 +78,11 @@ describe("a running site", () => {
     await site.stack.nats.kill();
     const [first = 0] = SEEDS;
     expect(seen(await present(gate, first, 1)).outcome).toBe("UNDECIDED");
+    const readiness = await fetch(`${site.stack.gatewayOpsUrl()}/readyz`);
+    expect([readiness.status, await readiness.text()]).toEqual([
+      503,
+      "not ready: nats-server is not reached\n",
+    ]);
     await site.stack.nats.restart();
     await until(
       "recognition after the restart",
