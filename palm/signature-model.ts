@@ -7,6 +7,7 @@
 // - the input tensor is made once, and zeroed after every run, whatever happened: no palm stays in memory;
 // - the runtime's own output is zeroed too: the one signature is the caller's;
 // - what comes out is finite and of unit length, or nothing does.
+import "./no-telemetry.js";
 import * as ort from "onnxruntime-node";
 import { type GreyImage, resizeSquare } from "./image.js";
 import { type ModelInfo, modelInfo } from "./model-file.js";

@@ -6,6 +6,7 @@
 // - the queue is bounded: sign() answers POOL_FULL at once instead of waiting behind it;
 // - every sign() is answered once; a thread that dies answers its job with SIGNER_FAILED and is replaced;
 // - close() leaves no thread behind, not even one that was still starting.
+import "./no-telemetry.js";
 import { Worker } from "node:worker_threads";
 import type { Encoding } from "./decode-image.js";
 import type { Quality } from "./quality.js";
