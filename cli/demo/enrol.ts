@@ -31,15 +31,20 @@ const CARDS = [
  * Enrols everybody whose palm is not too much like one that is enrolled: the gateway's check for duplicates is wrong now
  * and then, by its own target, and an operator would look at such a case.
  * @returns who was enrolled, in the order given
- * @throws Error with the gateway's own words when it refuses one for another reason
+ * @throws Error with the gateway's own words when it refuses one for another reason, and the reason of `stop` when that fires
  */
-export async function enrolAll(api: OperatorApi, people: readonly Person[]): Promise<Member[]> {
+export async function enrolAll(
+  api: OperatorApi,
+  people: readonly Person[],
+  stop?: AbortSignal,
+): Promise<Member[]> {
   const enrolments: (Enrolment | undefined)[] = [];
   let done = 0;
   const progress = openProgress("enrolling members", people.length);
   let next = 0;
   const worker = async () => {
     for (let index = next++; index < people.length; index = next++) {
+      stop?.throwIfAborted();
       const person = people[index];
       if (!person) return;
       enrolments[index] = await enrolOne(api, person, CARDS[index % CARDS.length] ?? "tok_approve");

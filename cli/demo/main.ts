@@ -24,6 +24,8 @@ const PARTITIONS = 8;
 const MATCHERS = 2;
 const REPLICAS = 2;
 const READY_DEADLINE_MS = 60_000;
+/** As a shell tells an end by Ctrl-C. */
+const INTERRUPTED_EXIT_CODE = 130;
 /** Every so many people is a stranger. */
 const STRANGER_EVERY = 6;
 /** Of real palms, every so many is left out of the gallery and presented as a stranger. */
@@ -65,6 +67,10 @@ export async function main(argv: string[]): Promise<number> {
     if (config.json) process.stdout.write(`${JSON.stringify(summary)}\n`);
     else say(sentence(summary));
     return 0;
+  } catch (error) {
+    // Stopped while it prepared: what was under way fails, and that is no news.
+    if (!stop.aborted) throw error;
+    return INTERRUPTED_EXIT_CODE;
   } finally {
     say("stopping");
     await stack?.close();
@@ -76,10 +82,8 @@ async function run(stack: Stack, config: DemoConfig, guests: Person[], stop: Abo
   const heldOut = guests.filter((_, index) => index % HELD_OUT_EVERY === HELD_OUT_EVERY - 1);
   const enrolled = guests.filter((guest) => !heldOut.includes(guest));
   const fillers = Array.from({ length: config.members }, (_, seed) => syntheticPerson(seed));
-  const members = await enrolAll(operatorApi(stack.gatewayUrl, stack.operatorToken), [
-    ...enrolled,
-    ...fillers,
-  ]);
+  const api = operatorApi(stack.gatewayUrl, stack.operatorToken);
+  const members = await enrolAll(api, [...enrolled, ...fillers], stop);
   // Real palms stand at the lanes when there are any; synthetic members then only fill the gallery.
   const regulars = enrolled.length > 0 ? members.filter(({ person }) => enrolled.includes(person)) : members;
   const ends = stopsAfter(config.forMs, stop);

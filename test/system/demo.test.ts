@@ -8,7 +8,12 @@ import { describe, expect, it } from "vitest";
 import type { Summary } from "../../cli/demo/tally.js";
 import { PALMGATE_JS } from "../../cli/stack/child.js";
 
-async function demo(args: string[], tmp: string): Promise<{ code: number; stdout: string; stderr: string }> {
+/** @param stopAt ends it with SIGTERM when it says this */
+async function demo(
+  args: string[],
+  tmp: string,
+  stopAt?: string,
+): Promise<{ code: number; stdout: string; stderr: string }> {
   const child = spawn(process.execPath, [PALMGATE_JS, "demo", ...args], {
     env: { ...process.env, TMPDIR: tmp },
   });
@@ -19,6 +24,7 @@ async function demo(args: string[], tmp: string): Promise<{ code: number; stdout
   });
   child.stderr.on("data", (chunk) => {
     stderr += chunk;
+    if (stopAt !== undefined && !child.killed && stderr.includes(stopAt)) child.kill("SIGTERM");
   });
   const [code] = await once(child, "close");
   return { code: Number(code), stdout, stderr };
@@ -46,6 +52,16 @@ describe("palmgate demo", () => {
     expect(summary.granted).toBeGreaterThan(0);
     expect(summary.noMatch).toBeGreaterThan(0);
     expect(summary.p99Ms).not.toBeNull();
+    expect(readdirSync(tmp)).toEqual([]);
+    rmSync(tmp, { recursive: true, force: true });
+  });
+
+  it("ends without a stack trace, and tidies up, when it is stopped while it prepares", async () => {
+    const tmp = mkdtempSync(join(tmpdir(), "palmgate-demo-test-"));
+    const args = ["--members", "2000", "--port", "0"];
+    const { code, stderr } = await demo(args, tmp, "enrolling members: 1 of");
+    expect(code).toBe(130);
+    expect(stderr).not.toContain("Error");
     expect(readdirSync(tmp)).toEqual([]);
     rmSync(tmp, { recursive: true, force: true });
   });
