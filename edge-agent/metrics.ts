@@ -35,7 +35,9 @@ export function openAgentMetrics(): AgentMetrics {
   };
   const frame = counter("palmgate_agent_frames_total", "Frames by what became of them", "result", [
     "sent",
+    "no_credit",
     "too_large",
+    "ended",
   ]);
   const decision = counter(
     "palmgate_agent_decisions_total",

@@ -2,7 +2,7 @@
 //
 // Invariants:
 // - no label carries a site, device, member or presentation: the number of series is fixed at start;
-// - labels of the hot path are bound once, here, and never looked up again per decision.
+// - labels of the hot path are bound once, here; only decisions_total, of three labels, is looked up per decision.
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { edge } from "../wire/codec.js";
 import { LINK_ERRORS, type LinkCode } from "../wire/errors.js";
