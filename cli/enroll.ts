@@ -6,7 +6,7 @@ import { valueHoldsCardNumber } from "../gateway/payments/card-number.js";
 import { type bus, edge } from "../wire/codec.js";
 import { helpText, readSettings, type Settings, UsageError } from "../wire/config.js";
 import { MAX_EDGE_MESSAGE_BYTES, MAX_TEMPLATES_PER_MEMBER } from "../wire/limits.js";
-import { operatorApi } from "./operator-api.js";
+import { OPERATOR_SETTINGS, operatorApi } from "./operator-api.js";
 
 const USAGE = "palmgate enroll --gallery NAME --consent entry[,pay] [options] FILES...";
 const WHAT = [
@@ -26,18 +26,7 @@ const consentList = z
   .pipe(z.array(z.enum(["entry", "pay"], { error: "must be entry, pay or entry,pay" })).min(1));
 
 const SETTINGS = {
-  gateway: {
-    option: "gateway",
-    help: "address of the gateway",
-    schema: z.url({ protocol: /^https?$/ }).default("http://127.0.0.1:8080"),
-    value: "URL",
-  },
-  operatorToken: {
-    option: "operator-token",
-    help: "the gateway's operator token",
-    schema: z.string({ error: "is needed" }).min(1),
-    value: "TOKEN",
-  },
+  ...OPERATOR_SETTINGS,
   gallery: {
     option: "gallery",
     help: "gallery of the site file",

@@ -2,7 +2,7 @@
 import { writeFile } from "node:fs/promises";
 import { z } from "zod";
 import { helpText, readSettings, type Settings } from "../wire/config.js";
-import { operatorApi } from "./operator-api.js";
+import { OPERATOR_SETTINGS, operatorApi } from "./operator-api.js";
 
 const USAGE = "palmgate erase --member ID [--receipt FILE] [options]";
 const WHAT =
@@ -10,18 +10,7 @@ const WHAT =
   "or writes it to a file. An erasure that is still under way ends with exit code 3: run the command again.";
 
 const SETTINGS = {
-  gateway: {
-    option: "gateway",
-    help: "address of the gateway",
-    schema: z.url({ protocol: /^https?$/ }).default("http://127.0.0.1:8080"),
-    value: "URL",
-  },
-  operatorToken: {
-    option: "operator-token",
-    help: "the gateway's operator token",
-    schema: z.string({ error: "is needed" }).min(1),
-    value: "TOKEN",
-  },
+  ...OPERATOR_SETTINGS,
   member: {
     option: "member",
     help: "member id, 32 hexadecimal digits",

@@ -1,5 +1,23 @@
 // A client of the gateway's operator API, for commands, demo and tests.
+import { z } from "zod";
 import { bus, encode } from "../wire/codec.js";
+import type { Settings } from "../wire/config.js";
+
+/** Where the gateway is, and who asks: of every command that asks it. */
+export const OPERATOR_SETTINGS = {
+  gateway: {
+    option: "gateway",
+    help: "address of the gateway",
+    schema: z.url({ protocol: /^https?$/ }).default("http://127.0.0.1:8080"),
+    value: "URL",
+  },
+  operatorToken: {
+    option: "operator-token",
+    help: "the gateway's operator token",
+    schema: z.string({ error: "is needed" }).min(1),
+    value: "TOKEN",
+  },
+} satisfies Settings;
 
 export interface OperatorApi {
   enrol(request: bus.EnrolRequest.$Properties): Promise<ApiAnswer<Enrolment>>;
