@@ -10,6 +10,8 @@ export interface Row {
 
 const COLUMNS = ["recv", "queue", "sign", "search", "decide", "act", "total"] as const;
 const RECENT_ROWS = 8;
+const NO_WRAP = "\x1b[?7l";
+const WRAP = "\x1b[?7h";
 const COLOUR = {
   granted: "\x1b[32m",
   refused: "\x1b[33m",
@@ -66,7 +68,8 @@ export function openTable(stream: NodeJS.WriteStream, lanes: readonly string[]):
       status,
     ];
     const up = drawn > 0 ? `\x1b[${drawn}A` : "";
-    stream.write(`${up}${lines.map((line) => `\x1b[2K${line}`).join("\n")}\n`);
+    // Without wrapping a line is a row, so that the next drawing starts where this one did.
+    stream.write(`${NO_WRAP}${up}${lines.map((line) => `\x1b[2K${line}`).join("\n")}\n${WRAP}`);
     drawn = lines.length;
   };
   return {
