@@ -21,7 +21,7 @@ const COLOUR = {
 };
 const words = (name: string | undefined) => (name ?? "none").toLowerCase().replaceAll("_", " ");
 
-const header = `${"lane".padEnd(12)} ${"outcome".padEnd(12)} ${"who".padEnd(18)} ${"reason".padEnd(20)} ${COLUMNS.map((name) => name.padStart(7)).join("")}`;
+const header = `${"lane".padEnd(12)} ${"outcome".padEnd(11)} ${"who".padEnd(17)} ${"reason".padEnd(18)} ${COLUMNS.map((name) => name.padStart(7)).join("")}`;
 
 /** One decision as one line: lane, outcome, who (pairwise id), reason, milliseconds by stage. */
 export function formatRow({ lane, decision }: Row, colour: boolean): string {
@@ -33,10 +33,10 @@ export function formatRow({ lane, decision }: Row, colour: boolean): string {
     : decision.outcome === edge.Outcome.MATCH
       ? COLOUR.refused
       : COLOUR.unknown;
-  const outcome = words(edge.Outcome[decision.outcome ?? 0]).padEnd(12);
+  const outcome = words(edge.Outcome[decision.outcome ?? 0]).padEnd(11);
   const painted = colour ? `${tone}${outcome}${COLOUR.off}` : outcome;
   const numbers = times.map((ms) => (ms ?? 0).toFixed(1).padStart(7)).join("");
-  return `${lane.padEnd(12)} ${painted} ${(decision.pairwiseId || "-").padEnd(18)} ${words(edge.Reason[decision.reason ?? 0]).padEnd(20)} ${numbers}`;
+  return `${lane.padEnd(12)} ${painted} ${(decision.pairwiseId || "-").padEnd(17)} ${words(edge.Reason[decision.reason ?? 0]).padEnd(18)} ${numbers}`;
 }
 
 export interface Table {
@@ -65,7 +65,7 @@ export function openTable(stream: NodeJS.WriteStream, lanes: readonly string[]):
       "",
       ...recent.map((row) => `${COLOUR.dim}${formatRow(row, false)}${COLOUR.off}`),
       "",
-      status,
+      ...status.split("; "),
     ];
     const up = drawn > 0 ? `\x1b[${drawn}A` : "";
     // Without wrapping a line is a row, so that the next drawing starts where this one did.
