@@ -66,7 +66,7 @@ export const SETTINGS = {
     option: "ops-port",
     value: "PORT",
     help: "port of the same; 0 picks a free one",
-    schema: z.coerce.number().int().min(0).max(65_535).default(9464),
+    schema: z.coerce.number().int().min(0).max(65_535).default(9465),
   },
 } satisfies Settings;
 
