@@ -9,7 +9,6 @@ import {
   JetStreamApiCodes,
   JetStreamApiError,
   type JetStreamManager,
-  jetstream,
   jetstreamManager,
   type MsgRequest,
   type StoredMsg,
@@ -19,6 +18,7 @@ import type { Appended, Deleted, LogEvent } from "./event.js";
 import { LogUnavailableError } from "./event.js";
 import { type Follower, type FollowOptions, startFollower } from "./follower.js";
 import { messageIdOf } from "./message-id.js";
+import { Publisher } from "./publisher.js";
 import { openStreams, type StreamOptions } from "./streams.js";
 
 export const APPEND_TIMEOUT_MS = 2000;
@@ -65,33 +65,27 @@ export async function openEventLog(nc: NatsConnection, options: StreamOptions = 
 class JetStreamLog implements EventLog {
   readonly #nc: NatsConnection;
   readonly #manager: JetStreamManager;
-  readonly #publisher: ReturnType<typeof jetstream>;
+  readonly #publisher: Publisher;
 
   constructor(nc: NatsConnection, manager: JetStreamManager) {
     this.#nc = nc;
     this.#manager = manager;
-    this.#publisher = jetstream(nc, { timeout: APPEND_TIMEOUT_MS });
+    this.#publisher = new Publisher(nc, APPEND_TIMEOUT_MS);
   }
 
   async append(
     subject: string,
     body: Uint8Array,
-    {
-      expectedSubjectSequence,
-      messageId,
-    }: { expectedSubjectSequence?: number | undefined; messageId?: string | undefined } = {},
+    options: { expectedSubjectSequence?: number; messageId?: string } = {},
   ): Promise<Appended> {
-    try {
-      const stored = await this.#publisher.publish(subject, body, {
-        timeout: APPEND_TIMEOUT_MS,
-        ...(messageId === undefined ? {} : { msgID: messageId }),
-        ...(expectedSubjectSequence === undefined
-          ? {}
-          : { expect: { lastSubjectSequence: expectedSubjectSequence } }),
-      });
-      return { ok: true, sequence: stored.seq, duplicate: stored.duplicate };
-    } catch (error) {
-      return { ok: false, code: appendCode(error), detail: describe(error) };
+    const published = await this.#publisher.publish(subject, body, options);
+    switch (published.kind) {
+      case "stored":
+        return { ok: true, sequence: published.sequence, duplicate: published.duplicate };
+      case "refused":
+        return { ok: false, code: refusalCode(published.code), detail: published.detail };
+      case "unknown":
+        return { ok: false, code: "LOG_UNAVAILABLE", detail: published.detail };
     }
   }
 
@@ -174,10 +168,10 @@ function toEvent(message: StoredMsg): LogEvent {
   };
 }
 
-function appendCode(error: unknown): "CONFLICT" | "STORE_FULL" | "LOG_UNAVAILABLE" {
-  if (!(error instanceof JetStreamApiError)) return "LOG_UNAVAILABLE";
-  if (error.code === JetStreamApiCodes.StreamWrongLastSequence) return "CONFLICT";
-  return NO_ROOM.has(error.code) ? "STORE_FULL" : "LOG_UNAVAILABLE";
+/** @param code JetStream's own error number */
+function refusalCode(code: number): "CONFLICT" | "STORE_FULL" | "LOG_UNAVAILABLE" {
+  if (code === JetStreamApiCodes.StreamWrongLastSequence) return "CONFLICT";
+  return NO_ROOM.has(code) ? "STORE_FULL" : "LOG_UNAVAILABLE";
 }
 
 async function reading<T>(read: () => Promise<T>): Promise<T> {

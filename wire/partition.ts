@@ -13,4 +13,4 @@ export function partitionOf(memberId: Uint8Array, partitions: number): number {
 
 export const toHex = (bytes: Uint8Array): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("hex");
-export const fromHex = (hex: string): Uint8Array => Uint8Array.from(Buffer.from(hex, "hex"));
+export const fromHex = (hex: string): Uint8Array => new Uint8Array(Buffer.from(hex, "hex"));

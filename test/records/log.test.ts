@@ -69,6 +69,22 @@ describe("event log", () => {
     expect(await eventLog.all("DECISIONS", "decisions.s.d")).toMatchObject([{ messageId: "m1" }]);
   });
 
+  it("gives each of many appends in flight its own answer", async () => {
+    const subjects = Array.from({ length: 200 }, (_, i) => `members.h.0.s${i}`);
+    const appended = await Promise.all(subjects.map((each) => rig.eventLog.append(each, bytes(each))));
+    for (const [i, subject] of subjects.entries()) {
+      const stored = await rig.eventLog.last("MEMBERS", subject);
+      expect(appended[i]).toEqual({ ok: true, sequence: stored?.sequence, duplicate: false });
+    }
+  });
+
+  it("does not wait for an answer that nobody can give", async () => {
+    const startedAtMs = performance.now();
+    const appended = await rig.eventLog.append("nobody.listens", bytes("x"));
+    expect(appended).toMatchObject({ ok: false, code: "LOG_UNAVAILABLE" });
+    expect(performance.now() - startedAtMs).toBeLessThan(APPEND_TIMEOUT_MS / 2);
+  });
+
   it("securely deletes one subject only, up to a sequence, and again without harm", async () => {
     const { eventLog } = rig;
     const sequences: number[] = [];
