@@ -70,17 +70,15 @@ describe("quality of a region of interest", () => {
     expect(quality.score).toBeLessThan(QUALITY_FLOOR);
   });
 
-  it("never rises as the same palm gets more blurred", () => {
-    fc.assert(
-      fc.property(fc.nat(1000), (identity) => {
-        const image = palm(identity);
-        const scores = [0, 2, 4, 8, 16].map((radius) => assessQuality(blurred(image, radius)).score);
-        expect(scores).toEqual(scores.toSorted((a, b) => b - a));
-        expect(scores.at(-1)).toBeLessThan(QUALITY_FLOOR);
-      }),
-      { numRuns: 10 },
-    );
-  });
+  it.each([1, 2, 3, 4, 5, 6, 7, 8])(
+    "never rises as the same palm gets more blurred (palm %i)",
+    (identity) => {
+      const image = palm(identity);
+      const scores = [0, 2, 4, 8, 16].map((radius) => assessQuality(blurred(image, radius)).score);
+      expect(scores).toEqual(scores.toSorted((a, b) => b - a));
+      expect(scores.at(-1)).toBeLessThan(QUALITY_FLOOR);
+    },
+  );
 
   it("never rises as light fades, and never falls back to OK", () => {
     const scores = [1, 0.6, 0.4, 0.3, 0.2, 0.1, 0.05, 0].map((gain) => assessQuality(lit(gain, 0)).score);
