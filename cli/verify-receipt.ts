@@ -5,6 +5,7 @@ import { readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { verifyReceipt } from "../records/index.js";
 import { UsageError } from "../wire/config.js";
+import { publicKeyFromBase64 } from "../wire/ed25519.js";
 
 const HELP = `Usage: palmgate verify-receipt --key FILE|BASE64 RECEIPT
 
@@ -16,10 +17,6 @@ Options:
                                  (GET /api/receipt-key tells it; get it by a way that you trust)
   --help                         show this text
 `;
-
-const RAW_KEY_BYTES = 32;
-/** DER in front of a raw Ed25519 public key (RFC 8410). */
-const SPKI_PREFIX = Buffer.from("302a300506032b6570032100", "hex");
 
 export async function run(argv: string[]): Promise<number> {
   if (argv.includes("--help")) {
@@ -65,17 +62,10 @@ function readArguments(argv: string[]): { key: string; receiptFile: string } {
 async function readKey(given: string): Promise<KeyObject> {
   const text = existsSync(given) ? await readFile(given, "utf8") : given;
   try {
-    const key = text.includes("-----BEGIN")
-      ? createPublicKey(text)
-      : fromRaw(Buffer.from(text.trim(), "base64"));
-    if (key.asymmetricKeyType === "ed25519") return key;
+    const key = text.includes("-----BEGIN") ? createPublicKey(text) : publicKeyFromBase64(text);
+    if (key?.asymmetricKeyType === "ed25519") return key;
   } catch {
     // Said in words below, for every way in which it can be no key.
   }
   throw new UsageError("--key must be an Ed25519 public key: a PEM file, or 32 bytes as base64.");
-}
-
-function fromRaw(raw: Buffer): KeyObject {
-  if (raw.length !== RAW_KEY_BYTES) throw new Error("not a raw key");
-  return createPublicKey({ key: Buffer.concat([SPKI_PREFIX, raw]), format: "der", type: "spki" });
 }

@@ -1,8 +1,9 @@
 // The lane's identity: an Ed25519 key pair. The private half stays on the device (a PEM file that only its user reads),
 // the public half goes into the gateway's device registry.
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
+import { createPrivateKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { UsageError } from "../wire/config.js";
+import { publicKeyToBase64 } from "../wire/ed25519.js";
 import { helloBytes } from "../wire/hello.js";
 
 const OWNER_ONLY = 0o600;
@@ -18,7 +19,7 @@ export function makeDeviceKey(): DeviceKeyPair {
   const { privateKey } = generateKeyPairSync("ed25519");
   return {
     privateKeyPem: privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
-    publicKeyBase64: publicKeyBase64(privateKey),
+    publicKeyBase64: publicKeyToBase64(privateKey),
   };
 }
 
@@ -52,12 +53,6 @@ export function loadDeviceKey(file: string): KeyObject {
 }
 
 const HOW_TO_MAKE = "Make one with 'palmgate edge --make-key FILE' and register its public key.";
-
-/** Base64 of the raw 32 bytes of a key's public half. */
-export function publicKeyBase64(key: KeyObject): string {
-  const { x } = createPublicKey(key).export({ format: "jwk" });
-  return Buffer.from(x ?? "", "base64url").toString("base64");
-}
 
 /** The signature of a Hello, 64 bytes. */
 export function signHello(

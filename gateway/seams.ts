@@ -81,6 +81,17 @@ export interface ScatterResult {
 /** Asks every partition of the gallery. Resolves at the latest at the deadline; never rejects. */
 export type Search = (gallery: string, signature: Float32Array, deadlineMs: number) => Promise<ScatterResult>;
 
+/** Milliseconds by stage, summed over the frames; total is first frame in -> decision out. */
+export interface Stages {
+  receiveMs: number;
+  queueMs: number;
+  signMs: number;
+  searchMs: number;
+  decideMs: number;
+  actMs: number;
+  totalMs: number;
+}
+
 /** One decision as operators may see it: no similarity, no member id. */
 export interface LiveDecision {
   atUnixMs: number;
@@ -93,15 +104,7 @@ export interface LiveDecision {
   displayKey: string;
   /** Empty unless the outcome is MATCH. */
   pairwiseId: string;
-  stages: {
-    receiveMs: number;
-    queueMs: number;
-    signMs: number;
-    searchMs: number;
-    decideMs: number;
-    actMs: number;
-    totalMs: number;
-  };
+  stages: Stages;
   frames: number;
 }
 

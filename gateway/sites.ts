@@ -4,14 +4,12 @@
 // Invariants:
 // - a device that is not in the file is nobody; taking one out and sending SIGHUP closes its link;
 // - names fit into NATS subjects; every reference (device -> site, gallery) points at something in the file.
-import { createPublicKey, type KeyObject } from "node:crypto";
+import type { KeyObject } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { z } from "zod";
+import { publicKeyFromBase64 } from "../wire/ed25519.js";
 import { DEVICE_ID_PATTERN, MAX_PARTITIONS, MAX_REPLICAS, NAME_PATTERN } from "../wire/limits.js";
 
-const ED25519_RAW_KEY_BYTES = 32;
-/** DER in front of a raw Ed25519 public key (RFC 8410). */
-const ED25519_SPKI_PREFIX = Buffer.from("302a300506032b6570032100", "hex");
 const MAX_SITE_FILE_BYTES = 4 * 1024 * 1024;
 
 const name = z.string().regex(NAME_PATTERN, "must be 1 to 32 of a-z, 0-9 and -");
@@ -24,12 +22,10 @@ const purposePolicy = z
   .strict();
 
 const publicKey = z.string().transform((text, context): KeyObject => {
-  const raw = Buffer.from(text, "base64");
-  if (raw.length !== ED25519_RAW_KEY_BYTES) {
-    context.addIssue({ code: "custom", message: "must be the base64 of a raw Ed25519 key (32 bytes)" });
-    return z.NEVER;
-  }
-  return createPublicKey({ key: Buffer.concat([ED25519_SPKI_PREFIX, raw]), format: "der", type: "spki" });
+  const key = publicKeyFromBase64(text);
+  if (key !== undefined) return key;
+  context.addIssue({ code: "custom", message: "must be the base64 of a raw Ed25519 key (32 bytes)" });
+  return z.NEVER;
 });
 
 const siteFile = z

@@ -1,10 +1,8 @@
 // The key that signs erasure receipts: one file, made at first start, readable by its owner only.
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
+import { createPrivateKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { signingKeyId } from "../../records/index.js";
-
-/** Raw Ed25519 keys are the last 32 bytes of their DER forms. */
-const RAW_KEY_BYTES = 32;
+import { publicKeyToBase64 } from "../../wire/ed25519.js";
 
 export interface ReceiptKey {
   privateKey: KeyObject;
@@ -18,10 +16,9 @@ export interface ReceiptKey {
 export function openReceiptKey(path: string): ReceiptKey {
   const privateKey = createPrivateKey(readOrMake(path));
   if (privateKey.asymmetricKeyType !== "ed25519") throw new Error(`${path} is not an Ed25519 key`);
-  const raw = createPublicKey(privateKey).export({ type: "spki", format: "der" }).subarray(-RAW_KEY_BYTES);
   return {
     privateKey,
-    publicKeyBase64: raw.toString("base64"),
+    publicKeyBase64: publicKeyToBase64(privateKey),
     keyId: signingKeyId(privateKey),
   };
 }

@@ -5,7 +5,7 @@ import { DECISION_VALID_MS } from "../../wire/limits.js";
 import { fromHex } from "../../wire/partition.js";
 import { decisionSubject } from "../../wire/subjects.js";
 import { type OutcomeName, STAGES } from "../metrics.js";
-import type { ActResult, Member } from "../seams.js";
+import type { ActResult, Member, Stages } from "../seams.js";
 import type { PresentationDeps, PresentationLane } from "./deps.js";
 import { DECISION_KEYS, type ReasonName } from "./display.js";
 
@@ -15,17 +15,6 @@ const PAID_RECORD_MS = 100;
 export type Conclusion =
   | { outcome: "MATCH"; member: Member; result: ActResult }
   | { outcome: Exclude<OutcomeName, "MATCH">; reason: ReasonName };
-
-/** Milliseconds by stage, summed over the frames; total is first frame in -> decision out. */
-export interface Stages {
-  receiveMs: number;
-  queueMs: number;
-  signMs: number;
-  searchMs: number;
-  decideMs: number;
-  actMs: number;
-  totalMs: number;
-}
 
 export interface Concluded {
   id: Uint8Array;

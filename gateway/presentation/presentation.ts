@@ -12,8 +12,8 @@ import { MAX_FRAMES_PER_PRESENTATION, PRESENTATION_DEADLINE_MS } from "../../wir
 import { toHex } from "../../wire/partition.js";
 import type { Charge, EncodingName } from "../lane/admit.js";
 import { decide, type Evidence, type Verdict } from "../policy/policy.js";
-import type { Member } from "../seams.js";
-import { answer, type Conclusion, isPaid, type Stages } from "./answer.js";
+import type { Member, Stages } from "../seams.js";
+import { answer, type Conclusion, isPaid } from "./answer.js";
 import type { PresentationDeps, PresentationLane } from "./deps.js";
 
 /** Kept free at the end of the deadline for encoding and sending the answer. */

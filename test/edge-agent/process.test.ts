@@ -17,8 +17,9 @@ import { createInterface } from "node:readline";
 import sharp from "sharp";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { PALMGATE_JS } from "../../cli/stack/child.js";
-import { loadDeviceKey, makeDeviceKey, publicKeyBase64 } from "../../edge-agent/device-key.js";
+import { loadDeviceKey, makeDeviceKey } from "../../edge-agent/device-key.js";
 import { edge } from "../../wire/codec.js";
+import { publicKeyToBase64 } from "../../wire/ed25519.js";
 import { openGateway } from "./lane.js";
 
 interface Sandbox {
@@ -207,7 +208,7 @@ describe("palmgate edge", () => {
     const printed = await maker.text();
     expect(await maker.exit).toBe(0);
     expect(statSync(file).mode & 0o777).toBe(0o600);
-    expect(printed).toBe(publicKeyBase64(loadDeviceKey(file)));
+    expect(printed).toBe(publicKeyToBase64(loadDeviceKey(file)));
     expect(Buffer.from(printed, "base64")).toHaveLength(32);
     const again = startEdge(box, ["--make-key", file]);
     expect(await again.exit).toBe(2);
