@@ -7,14 +7,14 @@ import { decisionSubject } from "../../wire/subjects.js";
 import { type OutcomeName, STAGES } from "../metrics.js";
 import type { ActResult, Member, Stages } from "../seams.js";
 import type { PresentationDeps, PresentationLane } from "./deps.js";
-import { DECISION_KEYS, type ReasonName } from "./display.js";
+import { DECISION_KEYS, type DecisionReason, isDecisionReason } from "./display.js";
 
 /** How long a paid answer waits for its place in the log. */
 const PAID_RECORD_MS = 100;
 
 export type Conclusion =
   | { outcome: "MATCH"; member: Member; result: ActResult }
-  | { outcome: Exclude<OutcomeName, "MATCH">; reason: ReasonName };
+  | { outcome: Exclude<OutcomeName, "MATCH">; reason: DecisionReason };
 
 export interface Concluded {
   id: Uint8Array;
@@ -125,7 +125,7 @@ function show(
 ): void {
   const { site, id: deviceId, purpose } = lane.device;
   const matched = conclusion.outcome === "MATCH";
-  const reason = matched ? reasonName(conclusion.result.reason) : conclusion.reason;
+  const reason = matched ? decisionReason(conclusion.result.reason) : conclusion.reason;
   for (const stage of STAGES) deps.metrics.stage(stage, stages[`${stage}Ms`]);
   deps.metrics.decision(purpose, conclusion.outcome, reason, stages.totalMs);
   deps.liveFeed.publish({
@@ -144,11 +144,11 @@ function show(
   });
 }
 
-const displayKeyOf = (reason: edge.Reason): string => DECISION_KEYS[reasonName(reason)];
+const displayKeyOf = (reason: edge.Reason): string => DECISION_KEYS[decisionReason(reason)];
 
-function reasonName(reason: edge.Reason): ReasonName {
+function decisionReason(reason: edge.Reason): DecisionReason {
   const name = edge.Reason[reason];
-  if (name === undefined || name === "REASON_UNSPECIFIED")
-    throw new Error(`an act gave no reason: ${reason}`);
-  return name as ReasonName;
+  if (name === undefined || !isDecisionReason(name))
+    throw new Error(`an act gave no reason of a decision: ${reason}`);
+  return name;
 }

@@ -1,10 +1,27 @@
 // The text key a lane shows for each reason. Texts live with whoever shows them (gateway/pages/texts.json, the lane).
 import type { edge } from "../../wire/codec.js";
 
-export type ReasonName = Exclude<keyof typeof edge.Reason, "REASON_UNSPECIFIED">;
-export type GuideReason = "TOO_DARK" | "TOO_BRIGHT" | "BLURRED" | "LOW_CONTRAST" | "HOLD_STILL";
+type ReasonName = Exclude<keyof typeof edge.Reason, "REASON_UNSPECIFIED">;
+/** What needs a whole hand to be seen; a gateway sees regions of interest, so no Decision ever ends with one. */
+type WholeHandReason =
+  | "CLOSER"
+  | "FARTHER"
+  | "CENTRE_HAND"
+  | "OPEN_HAND"
+  | "SHOW_PALM"
+  | "ONE_HAND"
+  | "HOLD_FLAT"
+  | "NO_HAND";
+export type GuideReason =
+  | "TOO_DARK"
+  | "TOO_BRIGHT"
+  | "BLURRED"
+  | "LOW_CONTRAST"
+  | "HOLD_STILL"
+  | WholeHandReason;
+export type DecisionReason = Exclude<ReasonName, WholeHandReason>;
 
-export const DECISION_KEYS: Record<ReasonName, string> = {
+export const DECISION_KEYS: Record<DecisionReason, string> = {
   WELCOME_MEMBER: "decision.welcome",
   PAYMENT_APPROVED: "decision.payment_approved",
   NOT_RECOGNISED: "decision.not_recognised",
@@ -25,10 +42,20 @@ export const DECISION_KEYS: Record<ReasonName, string> = {
   RECORD_UNAVAILABLE: "decision.record_unavailable",
 };
 
+export const isDecisionReason = (name: string): name is DecisionReason => Object.hasOwn(DECISION_KEYS, name);
+
 export const GUIDE_KEYS: Record<GuideReason, string> = {
   TOO_DARK: "guide.too_dark",
   TOO_BRIGHT: "guide.too_bright",
   BLURRED: "guide.blurred",
   LOW_CONTRAST: "guide.low_contrast",
   HOLD_STILL: "guide.hold_still",
+  CLOSER: "guide.closer",
+  FARTHER: "guide.farther",
+  CENTRE_HAND: "guide.centre_hand",
+  OPEN_HAND: "guide.open_hand",
+  SHOW_PALM: "guide.show_palm",
+  ONE_HAND: "guide.one_hand",
+  HOLD_FLAT: "guide.hold_flat",
+  NO_HAND: "guide.no_hand",
 };
