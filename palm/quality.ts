@@ -54,9 +54,10 @@ export function assessQuality(roi: GreyImage): Quality {
   return { score, reason: score >= QUALITY_FLOOR ? "OK" : reason };
 }
 
-/** 1 at `full`, 0 at `none`, linear between; works in both directions. */
-function ramp(value: number, { full, none }: { full: number; none: number }): number {
-  return Math.min(1, Math.max(0, (value - none) / (full - none)));
+/** 1 at `full`, 0 at `none`, linear between; works in both directions. What is not a number is worth 0. */
+export function ramp(value: number, { full, none }: { full: number; none: number }): number {
+  const share = (value - none) / (full - none);
+  return share > 0 ? Math.min(1, share) : 0;
 }
 
 function exposureOf(pixels: Uint8Array) {
