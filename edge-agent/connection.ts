@@ -5,17 +5,13 @@
 // - a frame goes out only with a credit; frames are counted from zero on every connection;
 // - one conversation at a time; what the gateway says about any other presentation is handed to `onStray`;
 // - bytes that are no ServerMessage end the connection: nothing after them can be trusted.
-import { type RawData, WebSocket } from "ws";
 import { decode, edge, encode } from "../wire/codec.js";
 import { type ClockExchange, GatewayClock } from "./clock.js";
 import { Conversation, type ErrorName, type Reply } from "./conversation.js";
 import { Credits } from "./credits.js";
 import { Heartbeats } from "./heartbeats.js";
+import type { Socket } from "./host.js";
 import type { LaneTerms } from "./terms.js";
-
-const CLOSE_NORMAL = 1000;
-/** How long a socket that we close may take to say good-bye. */
-const CLOSE_DEADLINE_MS = 500;
 
 export type ConnectionEnd =
   /** By us. */
@@ -32,7 +28,7 @@ export interface ConnectionEvents {
 }
 
 export interface ConnectionOptions {
-  socket: WebSocket;
+  socket: Socket;
   terms: LaneTerms;
   /** Hello and Welcome. */
   greeting: ClockExchange;
@@ -46,7 +42,7 @@ export class Connection {
   readonly terms: LaneTerms;
   readonly clock: GatewayClock;
   readonly ended: Promise<ConnectionEnd>;
-  readonly #socket: WebSocket;
+  readonly #socket: Socket;
   readonly #events: ConnectionEvents;
   readonly #credits: Credits;
   readonly #heartbeats: Heartbeats;
@@ -65,9 +61,10 @@ export class Connection {
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
-    socket.on("message", (data, isBinary) => this.#receive(data, isBinary));
-    socket.on("error", (error) => this.#end({ kind: "lost", why: error.message }));
-    socket.on("close", (code) => this.#end({ kind: "lost", why: `closed with code ${code}` }));
+    socket.listener = {
+      onMessage: (bytes) => this.#receive(bytes),
+      onEnd: (why) => this.#end({ kind: "lost", why }),
+    };
     this.#heartbeats = new Heartbeats({
       intervalMs: terms.heartbeatIntervalMs,
       echoDeadlineMs,
@@ -124,14 +121,14 @@ export class Connection {
   }
 
   #send(message: edge.ClientMessage.$Properties): boolean {
-    if (!this.#isOpen || this.#socket.readyState !== WebSocket.OPEN) return false;
+    if (!this.#isOpen || !this.#socket.isOpen) return false;
     this.#socket.send(encode(edge.ClientMessage, message));
     return true;
   }
 
-  #receive(data: RawData, isBinary: boolean): void {
+  #receive(bytes: Uint8Array | undefined): void {
     this.#heardAtMs = performance.now();
-    const message = isBinary && Buffer.isBuffer(data) ? decode(edge.ServerMessage, data) : undefined;
+    const message = bytes && decode(edge.ServerMessage, bytes);
     if (message?.credit) this.#raiseCredit(message.credit.creditLimit);
     else if (message?.guide) this.#receiveGuide(message.guide);
     else if (message?.decision) this.#receiveDecision(message.decision);
@@ -185,24 +182,10 @@ export class Connection {
     if (!this.#isOpen) return;
     this.#isOpen = false;
     this.#heartbeats.stop();
-    letGo(this.#socket, end.kind === "closed");
+    this.#socket.letGo(end.kind === "closed");
     this.#conversation?.drop();
     this.#resolveEnded(end);
   }
-}
-
-/** Takes our handlers off a socket and ends it: with a close frame when there is time for one, else at once. */
-export function letGo(socket: WebSocket, gently: boolean): void {
-  socket.removeAllListeners();
-  // A socket without a listener for errors would throw them; why it ended is known already.
-  socket.on("error", () => {});
-  if (!gently) {
-    socket.terminate();
-    return;
-  }
-  const hard = setTimeout(() => socket.terminate(), CLOSE_DEADLINE_MS);
-  socket.once("close", () => clearTimeout(hard));
-  socket.close(CLOSE_NORMAL);
 }
 
 const isErrorName = (name: string): name is Exclude<ErrorName, "UNKNOWN"> =>

@@ -4,7 +4,6 @@
 // - replies come out in the order in which they came in; at most MAX_UNREAD_REPLIES wait, and Guides go first;
 // - `next` always ends: with a reply, when the connection drops, or at the deadline;
 // - one reader at a time.
-import { timingSafeEqual } from "node:crypto";
 import type { edge } from "../wire/codec.js";
 import type { LinkCode } from "../wire/errors.js";
 
@@ -44,10 +43,8 @@ export class Conversation {
   }
 
   isAbout(presentationId: Uint8Array | null | undefined): boolean {
-    return (
-      presentationId?.length === this.#presentationId.length &&
-      timingSafeEqual(presentationId, this.#presentationId)
-    );
+    const own = this.#presentationId;
+    return presentationId?.length === own.length && presentationId.every((byte, i) => byte === own[i]);
   }
 
   deliver(reply: Reply): void {

@@ -1,10 +1,9 @@
 // The lane's identity: an Ed25519 key pair. The private half stays on the device (a PEM file that only its user reads),
 // the public half goes into the gateway's device registry.
-import { createPrivateKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
+import { createPrivateKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { UsageError } from "../wire/config.js";
 import { publicKeyToBase64 } from "../wire/ed25519.js";
-import { helloBytes } from "../wire/hello.js";
 
 const OWNER_ONLY = 0o600;
 
@@ -53,13 +52,3 @@ export function loadDeviceKey(file: string): KeyObject {
 }
 
 const HOW_TO_MAKE = "Make one with 'palmgate edge --make-key FILE' and register its public key.";
-
-/** The signature of a Hello, 64 bytes. */
-export function signHello(
-  key: KeyObject,
-  nonce: Uint8Array,
-  protocolVersion: number,
-  deviceId: string,
-): Buffer {
-  return sign(null, helloBytes(nonce, protocolVersion, deviceId), key);
-}

@@ -6,7 +6,7 @@
 // - at most once per passage token: a token is remembered before the gate is triggered, whatever comes of it.
 import { edge } from "../wire/codec.js";
 import { PASSAGE_TOKEN_BYTES } from "../wire/limits.js";
-import type { Log } from "../wire/log.js";
+import type { AgentLog } from "./host.js";
 
 /** Many times more than a lane can pass within the validity of a Decision. */
 const MAX_TOKENS_REMEMBERED = 4096;
@@ -35,7 +35,7 @@ export class TokenMemory {
   }
 }
 
-const keyOf = (token: Uint8Array): string => Buffer.from(token).toString("hex");
+const keyOf = (token: Uint8Array): string => token.join();
 
 /**
  * Pure: may the gate open now?
@@ -73,10 +73,10 @@ export interface PassageRequest {
 
 export class GateKeeper {
   readonly #gate: Gate;
-  readonly #log: Log;
+  readonly #log: AgentLog;
   readonly #seen = new TokenMemory();
 
-  constructor(gate: Gate, log: Log) {
+  constructor(gate: Gate, log: AgentLog) {
     this.#gate = gate;
     this.#log = log;
   }

@@ -4,25 +4,20 @@
 // - it ends within greetingDeadlineMs, with a Connection or with why there is none; in the second case the socket is gone;
 // - exactly one Hello is sent, over the Challenge of this very connection;
 // - no message is lost between greeting and connection: the Connection listens before Welcome's handler returns.
-import type { KeyObject } from "node:crypto";
-import { type RawData, WebSocket } from "ws";
 import { decode, edge, encode } from "../wire/codec.js";
+import { helloBytes } from "../wire/hello.js";
 import { CHALLENGE_BYTES, PROTOCOL_VERSIONS } from "../wire/limits.js";
 import { laneNowMs } from "./clock.js";
-import { Connection, type ConnectionEnd, type ConnectionEvents, errorName, letGo } from "./connection.js";
-import { signHello } from "./device-key.js";
+import { Connection, type ConnectionEnd, type ConnectionEvents, errorName } from "./connection.js";
+import type { Host, Socket } from "./host.js";
 import { readTerms } from "./terms.js";
 
 const AGENT_VERSION = "palmgate-edge/0.1.0";
-/** The gateway's messages are small; anything larger is not from a gateway. */
-const MAX_SERVER_MESSAGE_BYTES = 64 * 1024;
 
 export interface GreetingOptions {
   url: URL;
-  /** PEM of the certificate authorities to trust instead of the system's. */
-  ca?: string | undefined;
+  host: Host;
   deviceId: string;
-  key: KeyObject;
   greetingDeadlineMs: number;
   echoDeadlineMs: number;
   events: ConnectionEvents;
@@ -39,24 +34,21 @@ export function greet(options: GreetingOptions): Promise<Greeted> {
 class Greeting {
   readonly #options: GreetingOptions;
   readonly #resolve: (greeted: Greeted) => void;
-  readonly #socket: WebSocket;
-  readonly #deadline: NodeJS.Timeout;
+  readonly #socket: Socket;
+  readonly #deadline: ReturnType<typeof setTimeout>;
+  #isChallenged = false;
   /** Lane's clock; undefined until Hello is sent. */
   #helloSentMs: number | undefined;
+  #isOver = false;
 
   constructor(options: GreetingOptions, resolve: (greeted: Greeted) => void) {
-    const { url, ca, greetingDeadlineMs, signal } = options;
+    const { url, host, greetingDeadlineMs, signal } = options;
     this.#options = options;
     this.#resolve = resolve;
-    this.#socket = new WebSocket(url, {
-      ...(ca ? { ca } : {}),
-      perMessageDeflate: false,
-      followRedirects: false,
-      maxPayload: MAX_SERVER_MESSAGE_BYTES,
+    this.#socket = host.openSocket(url, {
+      onMessage: (bytes) => this.#receive(bytes),
+      onEnd: (why) => this.#fail({ kind: "lost", why }),
     });
-    this.#socket.on("message", (data, isBinary) => this.#receive(data, isBinary));
-    this.#socket.on("error", (error) => this.#fail({ kind: "lost", why: reasonOf(error) }));
-    this.#socket.on("close", (code) => this.#fail({ kind: "lost", why: `closed with code ${code}` }));
     this.#deadline = setTimeout(
       () => this.#fail({ kind: "lost", why: `no Welcome within ${greetingDeadlineMs} ms` }),
       greetingDeadlineMs,
@@ -66,16 +58,17 @@ class Greeting {
 
   readonly #abort = () => this.#fail({ kind: "closed" });
 
-  #receive(data: RawData, isBinary: boolean): void {
-    const message = isBinary && Buffer.isBuffer(data) ? decode(edge.ServerMessage, data) : undefined;
+  #receive(bytes: Uint8Array | undefined): void {
+    const message = bytes && decode(edge.ServerMessage, bytes);
     if (message?.error) this.#refused(message.error);
-    else if (message?.challenge && this.#helloSentMs === undefined) this.#answer(message.challenge);
+    else if (message?.challenge && !this.#isChallenged) this.#answer(message.challenge);
     else if (message?.welcome && this.#helloSentMs !== undefined)
       this.#welcome(message.welcome, this.#helloSentMs);
     else this.#fail({ kind: "lost", why: "what answers there is no Palmgate gateway" });
   }
 
   #answer({ nonce, protocolVersions }: edge.Challenge.$Properties): void {
+    this.#isChallenged = true;
     const offered = protocolVersions ?? [];
     const protocolVersion = offered.find((version) => PROTOCOL_VERSIONS.includes(version));
     if (protocolVersion === undefined) {
@@ -84,13 +77,14 @@ class Greeting {
     } else if (nonce?.length !== CHALLENGE_BYTES) {
       this.#fail({ kind: "lost", why: `a challenge of ${nonce?.length ?? 0} bytes is not signed` });
     } else {
-      this.#hello(nonce, protocolVersion);
+      void this.#hello(nonce, protocolVersion);
     }
   }
 
-  #hello(nonce: Uint8Array, protocolVersion: number): void {
-    const { deviceId, key } = this.#options;
-    const signature = signHello(key, nonce, protocolVersion, deviceId);
+  async #hello(nonce: Uint8Array, protocolVersion: number): Promise<void> {
+    const { deviceId, host } = this.#options;
+    const signature = await host.signer.sign(helloBytes(nonce, protocolVersion, deviceId));
+    if (this.#isOver) return;
     this.#helloSentMs = laneNowMs();
     const hello = { deviceId, protocolVersion, signature, agentVersion: AGENT_VERSION };
     this.#socket.send(encode(edge.ClientMessage, { hello }));
@@ -98,7 +92,6 @@ class Greeting {
 
   #welcome(welcome: edge.Welcome.$Properties, helloSentMs: number): void {
     this.#finish();
-    this.#socket.removeAllListeners();
     const connection = new Connection({
       socket: this.#socket,
       terms: readTerms(welcome),
@@ -126,25 +119,13 @@ class Greeting {
 
   #fail(end: ConnectionEnd): void {
     this.#finish();
-    letGo(this.#socket, false);
+    this.#socket.letGo(false);
     this.#resolve({ ok: false, end });
   }
 
   #finish(): void {
+    this.#isOver = true;
     clearTimeout(this.#deadline);
     this.#options.signal.removeEventListener("abort", this.#abort);
   }
 }
-
-/** Node tells TLS and network causes by code; some errors have no message at all. */
-function reasonOf(error: Error & { code?: string }): string {
-  const hint = TLS_HINTS.has(error.code ?? "") ? " (name the gateway's authority with --ca)" : "";
-  return `${error.message || error.code || error.name}${hint}`;
-}
-
-const TLS_HINTS: ReadonlySet<string> = new Set([
-  "SELF_SIGNED_CERT_IN_CHAIN",
-  "DEPTH_ZERO_SELF_SIGNED_CERT",
-  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
-  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
-]);

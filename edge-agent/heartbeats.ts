@@ -16,10 +16,10 @@ export interface HeartbeatOptions {
 
 export class Heartbeats {
   readonly #options: HeartbeatOptions;
-  readonly #beat: NodeJS.Timeout;
+  readonly #beat: ReturnType<typeof setInterval>;
   /** Lane's clock, whole milliseconds, oldest first; as many as fit into echoDeadlineMs. */
   #unanswered: number[] = [];
-  #silence: NodeJS.Timeout | undefined;
+  #silence: ReturnType<typeof setTimeout> | undefined;
 
   /** Starts with one at once: the clock is wanted before the first Decision. */
   constructor(options: HeartbeatOptions) {

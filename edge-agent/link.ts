@@ -6,10 +6,10 @@
 // 3. Refusals that only a person can mend are retried slowly and logged with what to do.
 // 4. A connection that held for stableAfterMs starts the backoff afresh; a shorter one does not, so that a gateway
 //    that welcomes and drops is not hammered.
-import type { Log } from "../wire/log.js";
 import { type BackoffBounds, backoffMs, RECONNECT_BACKOFF, REFUSED_BACKOFF } from "./backoff.js";
 import type { Connection, ConnectionEnd } from "./connection.js";
 import { type GreetingOptions, greet } from "./greeting.js";
+import type { AgentLog } from "./host.js";
 import type { LaneTerms } from "./terms.js";
 
 export interface LinkTimings {
@@ -38,7 +38,7 @@ export type LinkState =
 export interface LinkOptions
   extends Omit<GreetingOptions, "greetingDeadlineMs" | "echoDeadlineMs" | "signal"> {
   timings: Readonly<LinkTimings>;
-  log: Log;
+  log: AgentLog;
   onState(state: LinkState): void;
 }
 

@@ -4,17 +4,10 @@
 // Invariant: no label carries a site, device, palm or presentation; every series exists from the start.
 import { Counter, Gauge, Registry } from "prom-client";
 import { edge } from "../wire/codec.js";
-import type { SendResult } from "./connection.js";
-import type { ErrorName } from "./conversation.js";
+import type { AgentCounters } from "./lane-agent.js";
 
-export interface AgentMetrics {
+export interface AgentMetrics extends AgentCounters {
   readonly registry: Registry;
-  connected(isOpen: boolean): void;
-  frame(result: SendResult): void;
-  decision(outcome: edge.Outcome | null | undefined): void;
-  gate(passage: edge.Passage): void;
-  reconnect(): void;
-  linkError(code: ErrorName): void;
 }
 
 const namesOf = (type: Record<string, string | number>): string[] =>

@@ -9,7 +9,6 @@
 //   NO_DECISION) carry the id, with which the same payment can be asked for again.
 //
 // Invariant: the whole ends within `deadlineMs`, whatever the gateway and the link do.
-import { randomBytes } from "node:crypto";
 import type { edge } from "../wire/codec.js";
 import { PRESENTATION_ID_BYTES } from "../wire/limits.js";
 import { Attempt, type AttemptEnd, type AttemptOptions, type Stopwatch } from "./attempt.js";
@@ -62,7 +61,8 @@ export type PresentationEnd =
   /** No connection held long enough before the deadline, or the link was closed. */
   | { kind: "lost"; presentationId: Uint8Array };
 
-export const newPresentationId = (): Uint8Array => randomBytes(PRESENTATION_ID_BYTES);
+export const newPresentationId = (): Uint8Array =>
+  crypto.getRandomValues(new Uint8Array(PRESENTATION_ID_BYTES));
 
 /** Presents one palm and waits for its end. One at a time per link. */
 export async function presentPalm(link: Link, request: PresentationRequest): Promise<PresentationEnd> {

@@ -42,7 +42,7 @@ describe("greeting", () => {
       Buffer.from([0, 0, 0, 1]),
       Buffer.from(DEVICE_ID),
     ]);
-    expect(helloBytes(NONCE, 1, DEVICE_ID)).toEqual(signed);
+    expect(Buffer.from(helloBytes(NONCE, 1, DEVICE_ID))).toEqual(signed);
     expect(verify(null, signed, DEVICE_PUBLIC_KEY, hello.signature ?? new Uint8Array())).toBe(true);
     // And nothing else was said before: field 1, then the device id.
     const first = connection.raw[0];

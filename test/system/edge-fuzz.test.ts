@@ -3,13 +3,15 @@
 //
 // A change that leaves a message valid (a bit in a pixel, in the id, in a time) is no case here: `harmless` tells, and
 // another change is drawn. Seeded: a failure names the seed and the number of the message.
+import { sign } from "node:crypto";
 import { once } from "node:events";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
 import { seeded } from "../../bench/seeded.js";
 import { syntheticPerson } from "../../cli/demo/people.js";
-import { loadDeviceKey, signHello } from "../../edge-agent/device-key.js";
+import { loadDeviceKey } from "../../edge-agent/device-key.js";
 import { decode, edge, encode } from "../../wire/codec.js";
+import { helloBytes } from "../../wire/hello.js";
 import { MAX_IMAGE_SIDE_PX, MIN_IMAGE_SIDE_PX, PRESENTATION_DEADLINE_MS } from "../../wire/limits.js";
 import { DEVICES, openSite, present, type Site, seen, until } from "./support.js";
 
@@ -140,7 +142,7 @@ class FuzzLane {
   }
 
   #hello(): edge.Hello.$Properties {
-    const signature = signHello(loadDeviceKey(this.keyFile), this.#nonce, 1, this.deviceId);
+    const signature = sign(null, helloBytes(this.#nonce, 1, this.deviceId), loadDeviceKey(this.keyFile));
     return { deviceId: this.deviceId, protocolVersion: 1, signature, agentVersion: "fuzz" };
   }
 

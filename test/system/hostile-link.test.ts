@@ -1,10 +1,11 @@
 // Everything that must be refused at the front door: each a coded error or a closed socket, a counter, and nobody let in.
-import { generateKeyPairSync, randomBytes } from "node:crypto";
+import { generateKeyPairSync, randomBytes, sign } from "node:crypto";
 import { once } from "node:events";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
-import { loadDeviceKey, signHello } from "../../edge-agent/device-key.js";
+import { loadDeviceKey } from "../../edge-agent/device-key.js";
 import { decode, edge, encode } from "../../wire/codec.js";
+import { helloBytes } from "../../wire/hello.js";
 import { MAX_EDGE_MESSAGE_BYTES } from "../../wire/limits.js";
 import { gatewayMetric, openSite, present, type Site, seen } from "./support.js";
 
@@ -94,7 +95,7 @@ describe("the front door", () => {
     hello: {
       deviceId: DEVICE,
       protocolVersion: version,
-      signature: signHello(signingKey, nonce, version, DEVICE),
+      signature: sign(null, helloBytes(nonce, version, DEVICE), signingKey),
     },
   });
   async function welcomed(): Promise<RawLink> {

@@ -1,0 +1,201 @@
+// The core of one lane's agent: a link to the gateway, a gate, and palms presented one at a time. The same on Node
+// (agent.ts) and in a browser: what differs between them is the host.
+//
+// Invariants:
+// - a Decision goes through the gate keeper before `present` resolves, and every granted one is reported once;
+// - a Decision for a presentation that has ended opens nothing;
+// - after `close` nothing of the agent runs.
+import { edge } from "../wire/codec.js";
+import { laneNowMs } from "./clock.js";
+import type { Connection, SendResult } from "./connection.js";
+import type { ErrorName, Reply } from "./conversation.js";
+import { type Gate, GateKeeper, noGate } from "./gate.js";
+import type { AgentLog, Host } from "./host.js";
+import { LINK_TIMINGS, Link, type LinkState, type LinkTimings, linkUrl } from "./link.js";
+import { type Charge, newPresentationId, type PresentationErrorCode, presentPalm } from "./presentation.js";
+import { type Palm, type PalmImage, palmOfImages } from "./source/source.js";
+import type { LaneTerms } from "./terms.js";
+
+const PRESENTATION_OVERALL_DEADLINE_MS = 10_000;
+
+/** What an agent counts. */
+export interface AgentCounters {
+  connected(isOpen: boolean): void;
+  frame(result: SendResult): void;
+  decision(outcome: edge.Outcome | null | undefined): void;
+  gate(passage: edge.Passage): void;
+  reconnect(): void;
+  linkError(code: ErrorName): void;
+}
+
+export interface LaneAgentOptions {
+  /** The gateway's address (ws, wss, http or https), e.g. http://127.0.0.1:8080. */
+  gateway: URL | string;
+  deviceId: string;
+  host: Host;
+  gate?: Gate;
+  log: AgentLog;
+  metrics?: AgentCounters;
+  onState?: (state: LinkState) => void;
+  /** Every Decision on the link, before the gate acts on it. */
+  onDecision?: (decision: edge.Decision.$Properties) => void;
+  /** Gives up waiting for the first Welcome. */
+  signal?: AbortSignal;
+  timings?: Partial<LinkTimings>;
+}
+
+export interface PresentOptions {
+  charge?: Charge | undefined;
+  /** Of an earlier presentation with a charge whose end stayed open: asks for the same payment again. */
+  presentationId?: Uint8Array | undefined;
+  deadlineMs?: number | undefined;
+}
+
+export type PresentationEnd =
+  | {
+      kind: "decision";
+      presentationId: Uint8Array;
+      decision: edge.Decision.$Properties;
+      roundTripMs: number;
+      /** What the gate did; undefined: nothing was granted. */
+      passage: edge.Passage | undefined;
+    }
+  | {
+      kind: "error";
+      presentationId: Uint8Array;
+      code: PresentationErrorCode;
+      message: string;
+      retryAfterMs: number;
+    }
+  | { kind: "lost"; presentationId: Uint8Array };
+
+export interface Agent {
+  /** Of the newest connection. */
+  terms(): LaneTerms;
+  state(): LinkState;
+  /**
+   * Presents a palm and resolves with its end. Waits for the link within its deadline.
+   * @throws when a presentation is under way: a lane has one reader
+   */
+  present(palm: Palm | readonly PalmImage[], options?: PresentOptions): Promise<PresentationEnd>;
+  close(): Promise<void>;
+}
+
+/** Starts an agent and resolves when the gateway has welcomed it for the first time. */
+export async function startLaneAgent(options: LaneAgentOptions): Promise<Agent> {
+  const agent = new LaneAgent(options);
+  const giveUp = () => void agent.close();
+  options.signal?.addEventListener("abort", giveUp);
+  if (options.signal?.aborted) giveUp();
+  const isWelcome = await agent.welcomed();
+  options.signal?.removeEventListener("abort", giveUp);
+  if (!isWelcome) throw new Error("the agent was stopped before the gateway welcomed it");
+  return agent;
+}
+
+class LaneAgent implements Agent {
+  readonly #options: LaneAgentOptions;
+  readonly #link: Link;
+  readonly #keeper: GateKeeper;
+  #terms: LaneTerms | undefined;
+  #presenting: Promise<PresentationEnd> | undefined;
+
+  constructor(options: LaneAgentOptions) {
+    const { deviceId, host, log } = options;
+    this.#options = options;
+    this.#keeper = new GateKeeper(options.gate ?? noGate, log);
+    this.#link = new Link({
+      url: linkUrl(new URL(options.gateway)),
+      host,
+      deviceId,
+      log,
+      timings: { ...LINK_TIMINGS, ...options.timings },
+      onState: (state) => this.#stateChanged(state),
+      events: {
+        onStray: (reply, connection) => this.#receiveStray(reply, connection),
+        onLinkError: (code, message, fatal) => this.#linkError(code, message, fatal),
+      },
+    });
+  }
+
+  /** @returns false when the agent was closed before */
+  async welcomed(): Promise<boolean> {
+    return (await this.#link.connection(undefined)) !== undefined;
+  }
+
+  terms(): LaneTerms {
+    if (!this.#terms) throw new Error("an agent has terms once it is welcomed");
+    return this.#terms;
+  }
+
+  state(): LinkState {
+    return this.#link.state;
+  }
+
+  async present(palm: Palm | readonly PalmImage[], options: PresentOptions = {}): Promise<PresentationEnd> {
+    if (this.#presenting) throw new Error("a presentation is under way: a lane presents one palm at a time");
+    this.#presenting = this.#present("frames" in palm ? palm : palmOfImages(palm), options);
+    try {
+      return await this.#presenting;
+    } finally {
+      this.#presenting = undefined;
+    }
+  }
+
+  /** Ends the link; a gate that is moving ends its move first. */
+  async close(): Promise<void> {
+    await this.#link.close();
+    await this.#presenting;
+  }
+
+  async #present(palm: Palm, options: PresentOptions): Promise<PresentationEnd> {
+    const end = await presentPalm(this.#link, {
+      palm,
+      presentationId: options.presentationId ?? newPresentationId(),
+      charge: options.charge,
+      deadlineMs: options.deadlineMs ?? PRESENTATION_OVERALL_DEADLINE_MS,
+      onFrame: (result) => this.#options.metrics?.frame(result),
+    });
+    if (end.kind !== "decision") return end;
+    const { connection, ...rest } = end;
+    return { ...rest, passage: await this.#act(end.decision, connection, true) };
+  }
+
+  /** Lets the gate act on a Decision and reports what it did. */
+  async #act(
+    decision: edge.Decision.$Properties,
+    connection: Connection,
+    isWaitedFor: boolean,
+  ): Promise<edge.Passage | undefined> {
+    const { metrics, onDecision, log } = this.#options;
+    metrics?.decision(decision.outcome);
+    onDecision?.(decision);
+    const latestGatewayMs = connection.clock.latestMs(laneNowMs());
+    const passage = await this.#keeper.pass({ decision, latestGatewayMs, isWaitedFor });
+    if (passage === undefined) return undefined;
+    metrics?.gate(passage);
+    const { presentationId = null, passageToken = null } = decision;
+    const atUnixMs = Math.floor(laneNowMs());
+    if (!connection.sendReport({ presentationId, passageToken, passage, atUnixMs })) {
+      log.warn({ passage: edge.Passage[passage] }, "the link was lost before the passage could be reported");
+    }
+    return passage;
+  }
+
+  #receiveStray(reply: Reply, connection: Connection): void {
+    if (reply.kind === "decision") void this.#act(reply.decision, connection, false);
+  }
+
+  #linkError(code: ErrorName, message: string, fatal: boolean): void {
+    this.#options.metrics?.linkError(code);
+    // A fatal one is explained by the link, with what to do.
+    if (!fatal) this.#options.log.warn({ device: this.#options.deviceId, code }, `gateway: ${message}`);
+  }
+
+  #stateChanged(state: LinkState): void {
+    if (state.phase === "open") this.#terms = state.terms;
+    if (state.phase === "waiting") this.#options.metrics?.reconnect();
+    this.#options.metrics?.connected(state.phase === "open");
+    this.#options.onState?.(state);
+  }
+}
