@@ -34,13 +34,23 @@ const SHARPNESS = { full: 0.05, none: 0.01 };
 
 const SIDE_PX = 128;
 const HALF_PX = SIDE_PX / 2;
+/** Pixels in a cell of half the side. */
+const CELL_PIXELS = 4;
 /** Variance of the Laplacian of white noise of variance 1: 4 * 4 + 4 * 1. A mean of four pixels has a quarter of it. */
 const NOISE_GAIN = 20 / 4;
 
 /** @param roi of any size */
 export function assessQuality(roi: GreyImage): Quality {
+  if (roi.width === SIDE_PX && roi.height === SIDE_PX) return assess(roi.pixels);
   const pixels = new Uint8Array(SIDE_PX * SIDE_PX);
   resizeSquare(roi, SIDE_PX, pixels);
+  const quality = assess(pixels);
+  pixels.fill(0);
+  return quality;
+}
+
+/** @param pixels SIDE_PX * SIDE_PX */
+function assess(pixels: Uint8Array): Quality {
   const { mean, deviation, clipped } = exposureOf(pixels);
   const components: [QualityReason, number][] = [
     ["TOO_DARK", ramp(mean, DARK)],
@@ -48,7 +58,6 @@ export function assessQuality(roi: GreyImage): Quality {
     ["LOW_CONTRAST", ramp(deviation, CONTRAST)],
     ["BLURRED", deviation > 0 ? ramp(lineEnergyOf(pixels) / deviation ** 2, SHARPNESS) : 0],
   ];
-  pixels.fill(0);
   const [reason, worst] = components.reduce((low, each) => (each[1] < low[1] ? each : low));
   const score = Math.round(100 * worst);
   return { score, reason: score >= QUALITY_FLOOR ? "OK" : reason };
@@ -75,14 +84,17 @@ function exposureOf(pixels: Uint8Array) {
   return { mean, deviation, clipped: clippedCount / count };
 }
 
-/** Variance of the Laplacian at half the side, without the noise's part. */
+/**
+ * Variance of the Laplacian at half the side, without the noise's part. Half the side: means of 2 x 2 pixels, held as
+ * sums, for rounding is noise too and whole numbers add up fast.
+ */
 function lineEnergyOf(pixels: Uint8Array): number {
   const half = halved(pixels);
   let sum = 0;
   let squares = 0;
   for (let y = 1; y < HALF_PX - 1; y++) {
-    for (let x = 1; x < HALF_PX - 1; x++) {
-      const at = y * HALF_PX + x;
+    const row = y * HALF_PX;
+    for (let at = row + 1; at < row + HALF_PX - 1; at++) {
       const around = px(half, at - 1) + px(half, at + 1) + px(half, at - HALF_PX) + px(half, at + HALF_PX);
       const value = 4 * px(half, at) - around;
       sum += value;
@@ -91,31 +103,43 @@ function lineEnergyOf(pixels: Uint8Array): number {
   }
   half.fill(0);
   const count = (HALF_PX - 2) ** 2;
-  return squares / count - (sum / count) ** 2 - NOISE_GAIN * noiseVarianceOf(pixels);
+  const variance = squares / count - (sum / count) ** 2;
+  return variance / CELL_PIXELS ** 2 - NOISE_GAIN * noiseVarianceOf(pixels);
 }
 
 /** Immerkaer's estimate: the mean answer of a filter that no straight edge and no slope moves. */
 function noiseVarianceOf(pixels: Uint8Array): number {
   let sum = 0;
   for (let y = 1; y < SIDE_PX - 1; y++) {
-    for (let x = 1; x < SIDE_PX - 1; x++) {
-      const at = y * SIDE_PX + x;
-      const [up, down] = [at - SIDE_PX, at + SIDE_PX];
-      const corners = px(pixels, up - 1) + px(pixels, up + 1) + px(pixels, down - 1) + px(pixels, down + 1);
-      const sides = px(pixels, up) + px(pixels, at - 1) + px(pixels, at + 1) + px(pixels, down);
-      sum += Math.abs(corners - 2 * sides + 4 * px(pixels, at));
+    const row = y * SIDE_PX;
+    // The filter is a second difference of second differences: one column's is the next one's neighbour.
+    let left = bendAt(pixels, row);
+    let middle = bendAt(pixels, row + 1);
+    for (let at = row + 2; at < row + SIDE_PX; at++) {
+      const right = bendAt(pixels, at);
+      sum += Math.abs(left - 2 * middle + right);
+      left = middle;
+      middle = right;
     }
   }
   return (Math.PI / 2) * (sum / (6 * (SIDE_PX - 2) ** 2)) ** 2;
 }
 
-/** Means of 2 x 2 pixels; not rounded, for rounding is noise too. */
-function halved(pixels: Uint8Array): Float32Array {
-  return Float32Array.from({ length: HALF_PX * HALF_PX }, (_, cell) => {
-    const at = 2 * (Math.floor(cell / HALF_PX) * SIDE_PX + (cell % HALF_PX));
-    const down = at + SIDE_PX;
-    return (px(pixels, at) + px(pixels, at + 1) + px(pixels, down) + px(pixels, down + 1)) / 4;
-  });
+/** Second difference down the column. */
+const bendAt = (pixels: Uint8Array, at: number) =>
+  px(pixels, at - SIDE_PX) - 2 * px(pixels, at) + px(pixels, at + SIDE_PX);
+
+/** Sums of 2 x 2 pixels. */
+function halved(pixels: Uint8Array): Int16Array {
+  const half = new Int16Array(HALF_PX * HALF_PX);
+  for (let y = 0, to = 0; y < SIDE_PX; y += 2) {
+    const row = y * SIDE_PX;
+    for (let at = row; at < row + SIDE_PX; at += 2, to++) {
+      const down = at + SIDE_PX;
+      half[to] = px(pixels, at) + px(pixels, at + 1) + px(pixels, down) + px(pixels, down + 1);
+    }
+  }
+  return half;
 }
 
-const px = (image: ArrayLike<number>, at: number) => image[at] as number;
+const px = (image: Uint8Array | Int16Array, at: number) => image[at] as number;
