@@ -16,7 +16,14 @@ import { destroyMember } from "./erasure.js";
 import type { Appended } from "./event.js";
 import type { EventLog } from "./log.js";
 import { enrolled, type MemberPlace } from "./member-events.js";
-import { type Instrument, newDataKey, sealInstrument, sealTemplate } from "./seal.js";
+import {
+  type Contact,
+  type Instrument,
+  newDataKey,
+  sealContact,
+  sealInstrument,
+  sealTemplate,
+} from "./seal.js";
 
 export interface RecordDeps {
   nc: NatsConnection;
@@ -34,6 +41,9 @@ export interface Enrolment extends MemberPlace {
   /** palmgate.edge.Purpose values */
   consents: number[];
   instrument?: Instrument | undefined;
+  contact?: Contact | undefined;
+  /** SHA-256 of the text that the person agreed to; none when an operator enrols. */
+  consentTextSha256?: Uint8Array | undefined;
 }
 
 export type EnrolmentOutcome =
@@ -78,12 +88,19 @@ async function enrolUnder(
 }
 
 function sealedEnrolment(key: Uint8Array, enrolment: Enrolment): Uint8Array {
-  const { memberId, gallery, consents, instrument } = enrolment;
+  const { memberId, gallery, consents, instrument, contact, consentTextSha256 } = enrolment;
   const templates = enrolment.templates.map(({ signature, modelId, position }, index) =>
     sealTemplate(key, { memberId, gallery, modelId, index, position }, signature),
   );
   const sealed = instrument && sealInstrument(key, memberId, gallery, instrument);
-  return enrolled(enrolment, { templates, consents, instrument: sealed });
+  const sealedContact = contact && sealContact(key, memberId, gallery, contact);
+  return enrolled(enrolment, {
+    templates,
+    consents,
+    instrument: sealed,
+    contact: sealedContact,
+    consentTextSha256,
+  });
 }
 
 async function confirm(deps: RecordDeps, enrolment: Enrolment, sequence: number): Promise<EnrolmentOutcome> {

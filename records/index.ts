@@ -23,14 +23,17 @@ export {
 export { type Receipt, type ReceiptCheck, signingKeyId, signReceipt, verifyReceipt } from "./receipt.js";
 export { type ResumedErasures, resumeErasures } from "./resume.js";
 export {
+  type Contact,
   type Instrument,
   instrumentAad,
   newDataKey,
   open,
+  openContact,
   openInstrument,
   openTemplate,
   type SealedBytes,
   seal,
+  sealContact,
   sealInstrument,
   sealTemplate,
   type TemplatePlace,

@@ -14,10 +14,24 @@ type Body = Pick<bus.MemberEvent.$Properties, "enrolled" | "consentChanged" | "i
 
 export function enrolled(
   place: MemberPlace,
-  body: { templates: bus.ITemplate[]; consents: number[]; instrument?: SealedBytes | undefined },
+  body: {
+    templates: bus.ITemplate[];
+    consents: number[];
+    instrument?: SealedBytes | undefined;
+    contact?: SealedBytes | undefined;
+    consentTextSha256?: Uint8Array | undefined;
+  },
 ): Uint8Array {
-  const { templates, consents, instrument } = body;
-  return event(place, { enrolled: { templates, consents, instrument: instrument ?? null } });
+  const { templates, consents, instrument, contact, consentTextSha256 } = body;
+  return event(place, {
+    enrolled: {
+      templates,
+      consents,
+      instrument: instrument ?? null,
+      contact: contact ?? null,
+      ...(consentTextSha256 ? { consentTextSha256 } : {}),
+    },
+  });
 }
 
 /** @param consents all that hold from now on */

@@ -78,6 +78,10 @@ export function instrumentAad(memberId: Uint8Array, gallery: string): Uint8Array
   return aadOf("palmgate-instrument", [memberId, Buffer.from(gallery)]);
 }
 
+export function contactAad(memberId: Uint8Array, gallery: string): Uint8Array {
+  return aadOf("palmgate-contact", [memberId, Buffer.from(gallery)]);
+}
+
 /** @param subject of the event that holds the wrapped data key */
 export function dataKeyAad(subject: string): Uint8Array {
   return aadOf("palmgate-data-key", [Buffer.from(subject, "utf8")]);
@@ -159,4 +163,31 @@ export function openInstrument(
   if (!message) return undefined;
   const { processor, token, brand, last4 } = message;
   return { processor, token, brand, last4 };
+}
+
+/** How to reach a member. */
+export interface Contact {
+  /** E.164. */
+  phone: string;
+}
+
+export function sealContact(
+  key: Uint8Array,
+  memberId: Uint8Array,
+  gallery: string,
+  contact: Contact,
+): SealedBytes {
+  return seal(key, contactAad(memberId, gallery), encode(bus.Contact, contact));
+}
+
+export function openContact(
+  key: Uint8Array,
+  memberId: Uint8Array,
+  gallery: string,
+  sealed: MaybeSealed,
+): Contact | undefined {
+  const plain = open(key, contactAad(memberId, gallery), sealed);
+  const message = plain && decode(bus.Contact, plain);
+  plain?.fill(0);
+  return message && { phone: message.phone };
 }

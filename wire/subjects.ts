@@ -17,7 +17,12 @@ export const STREAM_SUBJECTS = {
   PAYMENTS: ["payments.>"],
 } as const;
 
-export const BUCKETS = { galleries: "palmgate_galleries", matchers: "palmgate_matchers" } as const;
+export const BUCKETS = {
+  galleries: "palmgate_galleries",
+  matchers: "palmgate_matchers",
+  passes: "palmgate_passes",
+  devices: "palmgate_devices",
+} as const;
 
 export const MATCHER_QUEUE = "matchers";
 

@@ -4,7 +4,7 @@
 // - a change is appended on top of the member's last event: two operators who change at once do not overwrite each
 //   other unseen, and nothing is appended to an erased member;
 // - a change is answered when this gateway's view has flushed it: the next presentation here obeys it;
-// - of an instrument only brand and last four digits are ever answered.
+// - of an instrument only brand and last four digits are ever answered, of a phone number the last two.
 import {
   type Appended,
   consentChanged,
@@ -47,6 +47,7 @@ export function readMember(deps: ApiDeps, memberHex: string): Answer {
     templates: member.templates,
     consents: [...member.consents].map((purpose) => edge.Purpose[purpose]),
     instrument: instrument ? { brand: instrument.brand, last4: instrument.last4 } : null,
+    phoneEnding: member.phoneEnding ?? null,
     pairwiseIds: pairwiseIds(deps, member),
   });
 }

@@ -1,6 +1,6 @@
 // A member as the hot path sees one: place, consents, pseudonyms, and an instrument that is opened when asked for.
 import { createHmac } from "node:crypto";
-import { openInstrument } from "../../records/index.js";
+import { openContact, openInstrument } from "../../records/index.js";
 import type { bus, edge } from "../../wire/codec.js";
 import { toHex } from "../../wire/partition.js";
 import type { Member } from "../seams.js";
@@ -9,6 +9,8 @@ const PAIRWISE_PREFIX = "pairwise\0";
 const PAIRWISE_BYTES = 10;
 const BASE32_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567";
 const BASE32_BITS = 5;
+/** Of a phone number, what an operator sees: enough to ask "does it end with..?". */
+const PHONE_ENDING_DIGITS = 2;
 
 /**
  * A member's pseudonym at one site: base32 of the first 10 bytes of HMAC-SHA256(data key, "pairwise\0" | site).
@@ -37,6 +39,7 @@ export class KnownMember implements Member {
   readonly #key: Uint8Array;
   readonly #memberId: Uint8Array;
   readonly #sealed: bus.ISealed | undefined;
+  readonly #contact: bus.ISealed | undefined;
   readonly #pairwiseIds = new Map<string, string>();
 
   /** @param row with an Enrolled body; @param key of this member, not copied */
@@ -53,11 +56,18 @@ export class KnownMember implements Member {
     this.#key = key;
     this.#memberId = row.memberId;
     this.#sealed = row.enrolled?.instrument ?? undefined;
+    this.#contact = row.enrolled?.contact ?? undefined;
   }
 
   /** Opened at each use and kept nowhere: entry lanes never do, and an erased member leaves nothing behind. */
   get instrument(): Member["instrument"] {
     return this.#sealed && openInstrument(this.#key, this.#memberId, this.gallery, this.#sealed);
+  }
+
+  /** The last digits of the phone number; undefined when there is none. Opened at each use, as the instrument is. */
+  get phoneEnding(): string | undefined {
+    const contact = this.#contact && openContact(this.#key, this.#memberId, this.gallery, this.#contact);
+    return contact?.phone.slice(-PHONE_ENDING_DIGITS);
   }
 
   pairwiseId(site: string): string {

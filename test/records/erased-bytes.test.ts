@@ -41,9 +41,10 @@ async function enrolSome(rig: Rig, members: number) {
     const ciphertexts = [
       ...(body?.templates ?? []).map(({ signature }) => signature?.ciphertext),
       body?.instrument?.ciphertext,
+      body?.contact?.ciphertext,
     ].map((bytes) => Uint8Array.from(bytes ?? []));
     expect(key).toHaveLength(32);
-    expect(ciphertexts.map(({ length }) => length > 16)).toEqual([true, true, true]);
+    expect(ciphertexts.map(({ length }) => length > 16)).toEqual([true, true, true, true]);
     enrolled.push({ enrolment, secrets: [Uint8Array.from(key), ...ciphertexts] });
   }
   return { enrolled, leave: () => worker.leave() };

@@ -22,5 +22,6 @@ export function enrolmentOf(gallery: string, partition = 0): Enrolment {
     ],
     consents: [1, 2],
     instrument: { processor: "sandbox", token: "tok_approve", brand: "visa", last4: "4242" },
+    contact: { phone: "+4915112345678" },
   };
 }
