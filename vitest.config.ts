@@ -14,7 +14,9 @@ export default defineConfig({
         extends: true,
         test: {
           name: "unit",
-          include: ["test/{wire,palm,records,matcher,gateway,edge-agent,cli,bench,ops,house}/**/*.test.ts"],
+          include: [
+            "test/{wire,palm,records,matcher,gateway,edge-agent,cli,bench,ops,house,web}/**/*.test.ts",
+          ],
           sequence: { groupOrder: 0 },
         },
       },

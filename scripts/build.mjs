@@ -5,10 +5,12 @@ import { createHash } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { buildWeb } from "./build-web.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const dist = join(root, "dist");
 const stampFile = join(dist, ".sources.sha256");
+const webFolder = join(dist, "web");
 const rooms = JSON.parse(readFileSync(join(root, "tsconfig.json"), "utf8")).include;
 /** dist/ mirrors the tree, so that a file finds its neighbours the same way in both. */
 const copiedFolders = ["wire/generated", "gateway/pages"];
@@ -28,10 +30,13 @@ function filesUnder(folder) {
 
 /** Hash of everything dist/ is made from. */
 function sourcesHash() {
-  const single = ["tsconfig.json", "package-lock.json", "scripts/build.mjs", "scripts/generate.mjs"];
+  const single = ["tsconfig.json", "package-lock.json"];
   const files = [
     ...single.map((file) => join(root, file)),
-    ...["proto", ...rooms].flatMap(filesUnder).filter((file) => !file.includes("/wire/generated/")),
+    ...["proto", "web", "scripts", ...rooms]
+      .flatMap(filesUnder)
+      .filter((file) => !file.includes("/wire/generated/")),
+    ...filesUnder("model").filter((file) => file.endsWith(".onnx")),
   ];
   const hash = createHash("sha256");
   for (const file of files) hash.update(`${file.slice(root.length)}\0`).update(readFileSync(file));
@@ -50,7 +55,7 @@ function isUpToDate(wanted) {
 function removeOrphans() {
   for (const file of filesUnder("dist")) {
     const source = join(root, file.slice(dist.length + 1)).replace(/\.map$/, "");
-    if (!/\.js(\.map)?$/.test(file) || existsSync(source)) continue;
+    if (!/\.js(\.map)?$/.test(file) || file.startsWith(webFolder) || existsSync(source)) continue;
     if (!existsSync(source.replace(/\.js$/, ".ts"))) rmSync(file);
   }
 }
@@ -67,5 +72,9 @@ if (!isUpToDate(wanted)) {
   }
   run(join(root, "node_modules", ".bin", "tsc"), ["-p", "tsconfig.json"]);
   removeOrphans();
+  if (existsSync(join(root, "palm", "hand", "index.ts"))) {
+    run(join(root, "node_modules", ".bin", "tsc"), ["-p", "web"]);
+    await buildWeb(root);
+  }
   writeFileSync(stampFile, wanted);
 }

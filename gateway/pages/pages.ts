@@ -1,4 +1,5 @@
-// The live page and its feed: static files from this folder, decisions over the WebSocket /live.
+// The live page and its feed: static files from this folder, decisions over the WebSocket /live. The pages that run in
+// a browser (lane, enrolment) are served beside it.
 //
 // Invariants:
 // - the page loads nothing from anywhere else and runs no inline code: its Content-Security-Policy says so;
@@ -12,6 +13,7 @@ import { readFileSync } from "node:fs";
 import { tokenCheck } from "../api/http.js";
 import type { Closable, GatewayDeps, LiveDecision } from "../seams.js";
 import { LiveStats } from "./live-stats.js";
+import { registerWebFiles } from "./web-files.js";
 
 const MAX_VIEWERS = 100;
 const MAX_BACKPRESSURE_BYTES = 1024 * 1024;
@@ -59,9 +61,10 @@ interface Viewer {
   welcome: boolean;
 }
 
-/** Registers the page and its feed; close() ends the feed. */
+/** Registers the pages and the feed; close() ends the feed. */
 export function registerPages(app: TemplatedApp, deps: PagesDeps): Closable {
   for (const each of FILES) serveFile(app, each);
+  registerWebFiles(app);
   return serveFeed(app, deps);
 }
 

@@ -20,6 +20,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   "edge-agent": ["palm", "records", "wire"],
   gateway: ["palm", "records", "wire"],
   matcher: ["palm", "records", "wire"],
+  web: ["edge-agent", "palm", "wire"],
   bench: ["wire", "palm", "records", "edge-agent", "gateway", "matcher", "cli"],
   cli: ["wire", "palm", "records", "edge-agent", "gateway", "matcher", "bench"],
 };

@@ -1,0 +1,90 @@
+// The lane at work in this page: what the camera sees becomes guidance, presentations and their ends on the screen.
+//
+// Invariants:
+// - one presentation at a time; its gate is this screen, and it opens only while somebody can see it;
+// - the end of a presentation is shown until the visit may go on (visit.ts);
+// - guidance does not flicker: it must hold for STEADY_MS before it is shown.
+import { BestCrops } from "../../edge-agent/best-crops.js";
+import type { Gate } from "../../edge-agent/gate.js";
+import type { Agent, PresentationEnd } from "../../edge-agent/lane-agent.js";
+import type { Charge } from "../../edge-agent/presentation.js";
+import type { Guidance } from "../../palm/hand/index.js";
+import { HandOverlay, type Tone } from "../hand-overlay.js";
+import { Steady } from "../steady.js";
+import type { Texts } from "../texts.js";
+import type { Seen } from "../watch.js";
+import { endScene, guideScene, HOLD, readyScene, WORKING } from "./scenes.js";
+import type { Screen } from "./screen.js";
+import { type Step, Visit } from "./visit.js";
+
+const STEADY_MS = 250;
+/** A person does not hold a hand out for longer. */
+const PRESENTATION_DEADLINE_MS = 4_000;
+
+/** The gate is the screen: what it shows opens nothing that nobody sees. */
+export const screenGate: Gate = {
+  open: async () => (document.hidden ? { ok: false, why: "the page is hidden" } : { ok: true }),
+};
+
+export interface LaneParts {
+  agent: Agent;
+  screen: Screen;
+  texts: Texts;
+  /** What the next palm pays; undefined: this lane takes no payments. */
+  till: { text: string; nextCharge(): Charge } | undefined;
+}
+
+export class BrowserLane {
+  readonly #parts: LaneParts;
+  readonly #overlay: HandOverlay;
+  readonly #crops = new BestCrops();
+  readonly #visit = new Visit(this.#crops);
+  readonly #guidance = new Steady<Guidance | "HOLD">("NO_HAND", STEADY_MS);
+
+  constructor(parts: LaneParts) {
+    this.#parts = parts;
+    this.#overlay = new HandOverlay(parts.screen.overlay);
+  }
+
+  see({ look, frame, atMs, lookMs }: Seen): void {
+    const { screen } = this.#parts;
+    const hand = look.kind === "nothing" ? undefined : look.hand;
+    const step = this.#visit.see(look, atMs);
+    this.#overlay.show(frame, hand, toneOf(look.kind));
+    screen.hand(hand !== undefined);
+    screen.fact("Seeing", `${Math.round(lookMs)} ms`);
+    this.#take(step, atMs);
+  }
+
+  #take(step: Step, atMs: number): void {
+    if (step.kind === "present") void this.#present();
+    else if (step.kind !== "wait") this.#guide(step.kind === "hold" ? "HOLD" : step.reason, atMs);
+  }
+
+  #guide(reason: Guidance | "HOLD", atMs: number): void {
+    const { screen, texts, till } = this.#parts;
+    const shown = this.#guidance.take(reason, atMs);
+    if (shown === "HOLD") screen.show(HOLD);
+    else if (shown === "NO_HAND") screen.show(readyScene(texts, till?.text));
+    else screen.show(guideScene(texts, shown));
+  }
+
+  async #present(): Promise<void> {
+    const { agent, screen, texts, till } = this.#parts;
+    screen.show(WORKING);
+    const charge = till?.nextCharge();
+    const palm = this.#crops.palm("camera");
+    const end = await agent.present(palm, { charge, deadlineMs: PRESENTATION_DEADLINE_MS });
+    this.#visit.ended(isGranted(end), performance.now());
+    this.#guidance.set("NO_HAND");
+    screen.show(endScene(texts, end));
+    if (end.kind === "decision") screen.fact("Answered in", `${Math.round(end.roundTripMs)} ms`);
+  }
+}
+
+const isGranted = (end: PresentationEnd): boolean => end.kind === "decision" && end.decision.granted === true;
+
+function toneOf(kind: Seen["look"]["kind"]): Tone {
+  if (kind === "palm") return "good";
+  return kind === "guide" ? "guide" : "waiting";
+}

@@ -1,0 +1,70 @@
+// What the lane says when: the ends of presentations, guidance, and what keeps it from working, as scenes. Pure.
+import type { PresentationEnd } from "../../edge-agent/lane-agent.js";
+import type { Guidance } from "../../palm/hand/index.js";
+import { edge } from "../../wire/codec.js";
+import type { CameraProblem } from "../camera.js";
+import type { Texts } from "../texts.js";
+import { amountText } from "./money.js";
+import type { Scene } from "./screen.js";
+
+/** Characters of a pseudonym that a person can compare at a glance. */
+const SHORT_ID_LENGTH = 6;
+
+export const WORKING: Scene = { tone: "working", headline: "One moment" };
+export const HOLD: Scene = { tone: "working", headline: "Hold still" };
+export const LOADING: Scene = { tone: "idle", headline: "Getting ready", detail: "Loading the palm reader" };
+
+/** @param what is paid, on a lane that takes payments */
+export function readyScene(texts: Texts, amount: string | undefined): Scene {
+  const detail = amount === undefined ? "" : `To pay ${amount}`;
+  return { tone: "ready", headline: texts.display("guide.no_hand"), detail };
+}
+
+export function guideScene(texts: Texts, reason: Guidance): Scene {
+  return { tone: "guide", headline: texts.display(`guide.${reason.toLowerCase()}`) };
+}
+
+export function endScene(texts: Texts, end: PresentationEnd): Scene {
+  if (end.kind !== "decision") return openEnd(texts, end);
+  const { granted, outcome, displayKey } = end.decision;
+  const headline = texts.display(displayKey ?? "", texts.display("decision.one_moment"));
+  if (granted && end.passage === edge.Passage.OPENED) {
+    return { tone: "granted", headline, detail: grantedDetail(end.decision) };
+  }
+  if (granted) return { tone: "again", headline: texts.display("decision.one_moment") };
+  const isFinal = outcome === edge.Outcome.MATCH || outcome === edge.Outcome.NO_MATCH;
+  return { tone: isFinal ? "refused" : "again", headline };
+}
+
+/** First use shows who one is here: the pseudonym of this site, of which no other site knows. */
+function grantedDetail({ pairwiseId, payment }: edge.Decision.$Properties): string {
+  const who = pairwiseId ? `You are ${pairwiseId.slice(0, SHORT_ID_LENGTH)} here` : "";
+  if (!payment) return who;
+  const { amountMinor, currency, brand, last4 } = payment;
+  return `${amountText(amountMinor ?? 0)} ${currency ?? ""}, ${brand ?? "card"} ending in ${last4 ?? ""}`;
+}
+
+/** No decision came: nobody was refused, and nobody may pass. */
+function openEnd(texts: Texts, end: Exclude<PresentationEnd, { kind: "decision" }>): Scene {
+  const headline = texts.display("decision.one_moment");
+  if (end.kind === "lost") return { tone: "again", headline, detail: "The gateway cannot be reached" };
+  return { tone: "again", headline, detail: end.code === "BUSY" ? "Many people are here just now" : "" };
+}
+
+const CAMERA_WORDS: Record<CameraProblem, { headline: string; detail: string }> = {
+  INSECURE_PAGE: {
+    headline: "The camera needs a secure page",
+    detail: "Open this page as https, or on the gateway's own machine as http://localhost",
+  },
+  NOT_ALLOWED: {
+    headline: "Please allow the camera",
+    detail: "Pictures stay in this browser; only a small cut of the palm is sent",
+  },
+  NO_CAMERA: { headline: "No camera found", detail: "Connect one, then load this page again" },
+  NOT_READABLE: {
+    headline: "The camera cannot be used",
+    detail: "Close other programs that use it, then load this page again",
+  },
+};
+
+export const cameraScene = (problem: CameraProblem): Scene => ({ tone: "refused", ...CAMERA_WORDS[problem] });
