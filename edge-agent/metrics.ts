@@ -4,10 +4,12 @@
 // Invariant: no label carries a site, device, palm or presentation; every series exists from the start.
 import { Counter, Gauge, Registry } from "prom-client";
 import { edge } from "../wire/codec.js";
+import { type CameraCounters, openCameraCounters } from "./camera/metrics.js";
 import type { AgentCounters } from "./lane-agent.js";
 
 export interface AgentMetrics extends AgentCounters {
   readonly registry: Registry;
+  readonly camera: CameraCounters;
 }
 
 const namesOf = (type: Record<string, string | number>): string[] =>
@@ -61,5 +63,6 @@ export function openAgentMetrics(): AgentMetrics {
     gate: (passage) => gate((edge.Passage[passage] ?? "").toLowerCase()),
     reconnect: () => reconnects.inc(),
     linkError,
+    camera: openCameraCounters(registry),
   };
 }

@@ -1,0 +1,126 @@
+// A camera as a source of palms: watches, looks where something moves, and offers each visit's best crops.
+//
+// Invariants:
+// - nobody there: no look but every IDLE_LOOK_MS, and whenever something moves; a hand: a look at every image; its
+//   presentation over: a look every OVER_LOOK_MS, until it leaves;
+// - one look at a time, always at the newest image; nothing queues;
+// - `close` ends the camera and the sight, and overwrites what is left; a source that fails rejects `next`.
+import type { Guidance } from "../../palm/hand/judge.js";
+import { guidanceOf } from "../../palm/hand/judge.js";
+import type { edge } from "../../wire/codec.js";
+import { BestCrops } from "../best-crops.js";
+import type { Look, Sight } from "../sight.js";
+import type { Palm, PalmSource } from "../source/source.js";
+import { Guides } from "./guides.js";
+import { MotionDetector, type Scene, sceneOf } from "./motion.js";
+import { toHandImage } from "./pixels.js";
+import { Visit } from "./visit.js";
+import type { CameraImage } from "./y4m.js";
+
+const IDLE_LOOK_MS = 3_000;
+const OVER_LOOK_MS = 100;
+
+/** Of camera.ts; a test may play one. */
+export interface Images {
+  next(): Promise<CameraImage | undefined>;
+  close(): Promise<void>;
+}
+
+export interface CameraSourceOptions {
+  camera: Images;
+  sight: Sight;
+  modality: edge.Modality;
+  onGuide?: ((reason: Guidance) => void) | undefined;
+  /** @param atMs when the image was taken; @param lookMs how long the look took */
+  onLook?: ((look: Look, atMs: number, lookMs: number) => void) | undefined;
+}
+
+export class CameraSource implements PalmSource {
+  readonly #options: CameraSourceOptions;
+  readonly #crops = new BestCrops();
+  readonly #visit = new Visit(this.#crops);
+  readonly #motion = new MotionDetector();
+  readonly #guides: Guides;
+  readonly #watching: Promise<void>;
+  #offer: ((palm: Palm | undefined) => void) | undefined;
+  #lookedAtMs = Number.NEGATIVE_INFINITY;
+  #palms = 0;
+
+  constructor(options: CameraSourceOptions) {
+    this.#options = options;
+    this.#guides = new Guides((reason) => options.onGuide?.(reason));
+    this.#watching = this.#watch();
+    // Whoever awaits `next` or `close` learns of it; until somebody does, it is not unhandled.
+    this.#watching.catch(() => {});
+  }
+
+  /** The palm of the next visit; one call at a time. */
+  async next(): Promise<Palm | undefined> {
+    const offered = new Promise<Palm | undefined>((resolve) => {
+      this.#offer = resolve;
+    });
+    return Promise.race([offered, this.#watching.then(() => undefined)]);
+  }
+
+  ended(mayTryAgain: boolean): void {
+    this.#visit.ended(mayTryAgain, performance.now());
+  }
+
+  async close(): Promise<void> {
+    await this.#options.camera.close();
+    await this.#watching.finally(async () => {
+      this.#crops.clear();
+      await this.#options.sight.close();
+    });
+  }
+
+  async #watch(): Promise<void> {
+    const { camera } = this.#options;
+    for (let image = await camera.next(); image; image = await camera.next()) {
+      const scene = sceneOf(image);
+      if (this.#isWorthALook(scene, image.atMs)) await this.#look(image, scene);
+    }
+  }
+
+  #isWorthALook(scene: Scene, nowMs: number): boolean {
+    const restedMs = nowMs - this.#lookedAtMs;
+    if (this.#visit.isEmpty(nowMs)) return restedMs >= IDLE_LOOK_MS || this.#motion.moved(scene);
+    return restedMs >= (this.#visit.isOver ? OVER_LOOK_MS : 0);
+  }
+
+  async #look(image: CameraImage, scene: Scene): Promise<void> {
+    const { atMs } = image;
+    this.#lookedAtMs = atMs;
+    const startedAtMs = performance.now();
+    const look = await this.#options.sight.look(toHandImage(image), atMs);
+    this.#options.onLook?.(look, atMs, performance.now() - startedAtMs);
+    const isReady = this.#visit.see(look, atMs);
+    this.#guide(look, atMs);
+    if (this.#visit.isEmpty(atMs)) this.#motion.settle(scene);
+    if (isReady) this.#present();
+  }
+
+  #guide(look: Look, atMs: number): void {
+    if (this.#visit.isEmpty(atMs)) this.#guides.left(atMs);
+    else if (!this.#visit.isOver) this.#guides.want(wishOf(look), atMs);
+  }
+
+  #present(): void {
+    const offer = this.#offer;
+    if (!offer) return;
+    this.#offer = undefined;
+    this.#visit.begin();
+    offer(this.#crops.palm(`camera ${++this.#palms}`, this.#options.modality));
+  }
+}
+
+function wishOf(look: Look): Guidance | undefined {
+  switch (look.kind) {
+    case "palm":
+      return undefined;
+    case "guide":
+      return look.reason;
+    case "nothing":
+      return guidanceOf(look.reason);
+  }
+}
