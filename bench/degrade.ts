@@ -17,6 +17,8 @@ const MAX_MOTION = 40 / 128;
 /** Smallest side of the region that is left, pixels. */
 const MIN_SIDE_PX = 16;
 const MAX_NOISE = 60;
+/** What a sensor adds however little light there is, standard deviation in grey values. */
+const READ_NOISE = 1.5;
 const MAX_TILT_RAD = Math.PI / 3;
 /** Furthest shift out of the image, in sides of the region. */
 const MAX_SHIFT = 1.6;
@@ -26,9 +28,11 @@ const FOCAL = 1.4;
 type Worse = (image: HandImage, strength: number, unitPx: number, random: () => number) => HandImage;
 
 const WORSE: Record<Degradation, Worse> = {
-  dark: (image, strength) => mapped(image, (grey) => grey * (1 - strength)),
+  dark: (image, strength, _, random) =>
+    mapped(image, (grey) => grey * (1 - strength) + READ_NOISE * gaussian(random)),
   bright: (image, strength) => mapped(image, (grey) => grey * (1 + 2 * strength) + 200 * strength),
-  flat: (image, strength) => mapped(image, (grey) => 128 + (grey - 128) * (1 - strength)),
+  flat: (image, strength, _, random) =>
+    mapped(image, (grey) => 128 + (grey - 128) * (1 - strength) + READ_NOISE * gaussian(random)),
   blur: (image, strength, unitPx) => {
     const kernel = bellKernel(strength * MAX_BLUR * unitPx);
     return alongLine(alongLine(image, kernel, 1, 0), kernel, 0, 1);
