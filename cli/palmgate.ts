@@ -38,6 +38,10 @@ const COMMANDS: Record<string, Command> = {
     what: "error rates on a folder of palms",
     load: async () => (await import("../bench/accuracy.js")).run,
   },
+  "bench quality": {
+    what: "does the quality score predict matching?",
+    load: async () => (await import("../bench/quality.js")).run,
+  },
   "bench search": {
     what: "index against exact search: agreement and cost",
     load: async () => (await import("../bench/search.js")).run,
