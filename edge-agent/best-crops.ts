@@ -4,7 +4,8 @@
 // - at most `maxKept` crops are kept, the best ones; those that go are zeroed, and `clear` zeroes all;
 // - a presentation gets the best crop that it has not had yet, and no two from neighbouring frames, which hold the same
 //   noise and teach the gateway nothing;
-// - whoever asks for a crop waits for it no longer than `waitMs`.
+// - whoever asks for a crop waits for it no longer than `waitMs`: when no other comes (the hand has gone), the first one
+//   goes once more as the last, so that the gateway decides on what it has and does not wait for its deadline.
 import type { GreyImage } from "../palm/image.js";
 import { edge } from "../wire/codec.js";
 import { type CapturedFrame, type Frames, greyImage, type Palm } from "./source/source.js";
@@ -80,12 +81,13 @@ export class BestCrops {
     const sent: Crop[] = [];
     return {
       next: async (): Promise<CapturedFrame | undefined> => {
-        const crop = this.#bestBeside(sent) ?? (await this.#awaited(sent));
+        const fresh = this.#bestBeside(sent) ?? (await this.#awaited(sent));
+        const crop = fresh ?? sent[0];
         if (!crop) return undefined;
         sent.push(crop);
         // The pixels may be zeroed while the frame is still on its way.
         const roi = { ...crop.roi, pixels: crop.roi.pixels.slice() };
-        return { image: greyImage(roi, modality), last: sent.length >= this.#bounds.maxSent };
+        return { image: greyImage(roi, modality), last: !fresh || sent.length >= this.#bounds.maxSent };
       },
     };
   }

@@ -2,22 +2,23 @@
 //
 // Invariants:
 // - one presentation at a time; its gate is this screen, and it opens only while somebody can see it;
-// - the end of a presentation is shown until the visit may go on (visit.ts);
+// - the end of a presentation is shown until the visit may go on (edge-agent/camera/visit.ts), and END_SHOWN_MS at least;
 // - guidance does not flicker: it must hold for STEADY_MS before it is shown.
 import { BestCrops } from "../../edge-agent/best-crops.js";
+import { Visit } from "../../edge-agent/camera/visit.js";
 import type { Gate } from "../../edge-agent/gate.js";
 import type { Agent, PresentationEnd } from "../../edge-agent/lane-agent.js";
 import type { Charge } from "../../edge-agent/presentation.js";
-import type { Guidance } from "../../palm/hand/index.js";
+import { type Guidance, guidanceOf, type Look } from "../../palm/hand/index.js";
 import { HandOverlay, type Tone } from "../hand-overlay.js";
 import { Steady } from "../steady.js";
 import type { Texts } from "../texts.js";
 import type { Seen } from "../watch.js";
-import { endScene, guideScene, HOLD, readyScene, WORKING } from "./scenes.js";
+import { CONNECTING, endScene, guideScene, HOLD, readyScene, WORKING } from "./scenes.js";
 import type { Screen } from "./screen.js";
-import { type Step, Visit } from "./visit.js";
 
 const STEADY_MS = 250;
+const END_SHOWN_MS = 2_000;
 /** A person does not hold a hand out for longer. */
 const PRESENTATION_DEADLINE_MS = 4_000;
 
@@ -25,6 +26,9 @@ const PRESENTATION_DEADLINE_MS = 4_000;
 export const screenGate: Gate = {
   open: async () => (document.hidden ? { ok: false, why: "the page is hidden" } : { ok: true }),
 };
+
+/** HOLD: the palm is good, its crops are being collected. */
+type Advice = Guidance | "HOLD";
 
 export interface LaneParts {
   agent: Agent;
@@ -39,7 +43,10 @@ export class BrowserLane {
   readonly #overlay: HandOverlay;
   readonly #crops = new BestCrops();
   readonly #visit = new Visit(this.#crops);
-  readonly #guidance = new Steady<Guidance | "HOLD">("NO_HAND", STEADY_MS);
+  readonly #guidance = new Steady<Advice>("NO_HAND", STEADY_MS);
+  #isPresenting = false;
+  /** On the clock of performance.now(). */
+  #endShownUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor(parts: LaneParts) {
     this.#parts = parts;
@@ -49,37 +56,45 @@ export class BrowserLane {
   see({ look, frame, atMs, lookMs }: Seen): void {
     const { screen } = this.#parts;
     const hand = look.kind === "nothing" ? undefined : look.hand;
-    const step = this.#visit.see(look, atMs);
+    const isReady = this.#visit.see(look, atMs);
     this.#overlay.show(frame, hand, toneOf(look.kind));
     screen.hand(hand !== undefined);
-    screen.fact("Seeing", `${Math.round(lookMs)} ms`);
-    this.#take(step, atMs);
+    screen.fact("Each look", `${Math.round(lookMs)} ms`);
+    if (this.#isPresenting) return;
+    if (isReady) void this.#present();
+    else if (!this.#visit.isOver && atMs >= this.#endShownUntilMs) this.#guide(adviceOn(look), atMs);
   }
 
-  #take(step: Step, atMs: number): void {
-    if (step.kind === "present") void this.#present();
-    else if (step.kind !== "wait") this.#guide(step.kind === "hold" ? "HOLD" : step.reason, atMs);
-  }
-
-  #guide(reason: Guidance | "HOLD", atMs: number): void {
-    const { screen, texts, till } = this.#parts;
-    const shown = this.#guidance.take(reason, atMs);
-    if (shown === "HOLD") screen.show(HOLD);
+  #guide(advice: Advice, atMs: number): void {
+    const { agent, screen, texts, till } = this.#parts;
+    const shown = this.#guidance.take(advice, atMs);
+    if (agent.state().phase !== "open") screen.show(CONNECTING);
+    else if (shown === "HOLD") screen.show(HOLD);
     else if (shown === "NO_HAND") screen.show(readyScene(texts, till?.text));
     else screen.show(guideScene(texts, shown));
   }
 
   async #present(): Promise<void> {
     const { agent, screen, texts, till } = this.#parts;
+    this.#isPresenting = true;
+    this.#visit.begin();
     screen.show(WORKING);
     const charge = till?.nextCharge();
     const palm = this.#crops.palm("camera");
     const end = await agent.present(palm, { charge, deadlineMs: PRESENTATION_DEADLINE_MS });
-    this.#visit.ended(isGranted(end), performance.now());
+    const nowMs = performance.now();
+    this.#isPresenting = false;
+    this.#visit.ended(!isGranted(end), nowMs);
+    this.#endShownUntilMs = nowMs + END_SHOWN_MS;
     this.#guidance.set("NO_HAND");
     screen.show(endScene(texts, end));
     if (end.kind === "decision") screen.fact("Answered in", `${Math.round(end.roundTripMs)} ms`);
   }
+}
+
+function adviceOn(look: Look): Advice {
+  if (look.kind === "palm") return "HOLD";
+  return look.kind === "guide" ? look.reason : guidanceOf(look.reason);
 }
 
 const isGranted = (end: PresentationEnd): boolean => end.kind === "decision" && end.decision.granted === true;

@@ -4,8 +4,8 @@
 //   pairing.ts, device.ts   this browser becomes a lane, once
 //   ../camera.ts, ../watch.ts   frame after frame
 //   ../sight.ts -> ../sight-worker.ts   the hand is found, cut and judged (palm/hand/) in a worker
-//   visit.ts                guidance, until the best crops of the visit are ready (edge-agent/best-crops.ts)
-//   lane.ts                 one presentation: from here on the agent of any lane (edge-agent/lane-agent.ts)
+//   lane.ts                 guidance, until the best crops of the visit are ready (edge-agent/camera/visit.ts), and then
+//                           one presentation: from here on the agent of any lane (edge-agent/lane-agent.ts)
 //   scenes.ts, screen.ts    what the person sees
 import type { AgentLog } from "../../edge-agent/host.js";
 import { type Agent, startLaneAgent } from "../../edge-agent/lane-agent.js";
@@ -19,36 +19,93 @@ import { watchHands } from "../watch.js";
 import { type Device, forgetDevice, signerOf, storedDevice } from "./device.js";
 import { BrowserLane, screenGate } from "./lane.js";
 import { pair, passInAddress } from "./pairing.js";
-import { cameraScene, LOADING, readyScene } from "./scenes.js";
-import { Screen } from "./screen.js";
+import { CONNECTING, cameraScene, LOADING, readyScene } from "./scenes.js";
+import { type Scene, Screen } from "./screen.js";
 import { askForPass } from "./setup.js";
 import { Till } from "./till.js";
 
-/** What only pairing anew mends. */
-const REFUSALS: Readonly<Record<string, string>> = {
-  UNAUTHENTICATED: "The gateway does not know this lane any more. Pair it again with a new pass.",
-};
-const DUPLICATE = "This lane is open in another tab or window as well. Close one of them.";
+/** Refusals that no waiting mends, as a person reads them. */
+const UNKNOWN_DEVICE = "The gateway does not know this lane any more. Pair it again with a new pass.";
+const DUPLICATE_DEVICE = "This lane is open in another tab or window as well. Close one of them.";
 
 const log: AgentLog = {
   warn: (fields, message) => console.info(message, fields),
   error: (fields, message) => console.info(message, fields),
 };
 
-async function main(): Promise<void> {
-  const screen = new Screen();
-  screen.show(LOADING);
-  const device = await ownDevice();
-  screen.fact("Lane", device.deviceId);
-  screen.fact("Site", device.site);
-  screen.unpairButton.hidden = false;
-  screen.unpairButton.onclick = async () => {
-    await forgetDevice();
+/** From the page's load to its end. */
+class LanePage {
+  readonly #screen = new Screen();
+  readonly #stop = new AbortController();
+  #camera: Camera | undefined;
+
+  async run(): Promise<void> {
+    const screen = this.#screen;
+    screen.show(LOADING);
+    const device = await ownDevice();
+    screen.fact("Lane", device.deviceId);
+    screen.fact("Site", device.site);
+    screen.onUnpair(async () => {
+      await forgetDevice();
+      location.reload();
+    });
+    screen.stage.hidden = false;
+    const [agent, sight, texts] = await Promise.all([this.#connect(device), openSight(), loadTexts()]);
+    await this.#work(agent, sight, texts);
+  }
+
+  #connect(device: Device): Promise<Agent> {
+    return startLaneAgent({
+      gateway: new URL("/", location.href),
+      deviceId: device.deviceId,
+      host: browserHost(signerOf(device)),
+      gate: screenGate,
+      log,
+      onState: (state) => this.#linkChanged(state),
+    });
+  }
+
+  #linkChanged(state: LinkState): void {
+    const screen = this.#screen;
+    screen.link(state.phase === "open" || state.phase === "connecting" ? state.phase : "away");
+    if (state.phase !== "waiting" || this.#stop.signal.aborted) return;
+    screen.show(CONNECTING);
+    if (state.after.kind !== "refused") return;
+    const { code } = state.after;
+    if (code === "UNAUTHENTICATED") void this.#pairAgain();
+    if (code === "DUPLICATE_DEVICE") screen.show({ ...CONNECTING, detail: DUPLICATE_DEVICE });
+  }
+
+  /** The old device is of no use: the camera goes off, and the page starts anew with the new one. */
+  async #pairAgain(): Promise<void> {
+    this.#stop.abort();
+    this.#camera?.close();
+    this.#screen.stage.hidden = true;
+    await askForPass(UNKNOWN_DEVICE);
     location.reload();
-  };
-  screen.stage.hidden = false;
-  const [agent, sight, texts] = await Promise.all([connect(device, screen), openSight(), loadTexts()]);
-  await work(screen, agent, sight, texts);
+  }
+
+  async #work(agent: Agent, sight: Sight, texts: Texts): Promise<void> {
+    const screen = this.#screen;
+    const isTill = agent.terms().purpose === edge.Purpose.PAY;
+    const till = isTill ? new Till(() => screen.show(readyScene(texts, till?.text))) : undefined;
+    till?.show();
+    screen.fact("Purpose", isTill ? "Payment" : "Entry");
+    const camera = new Camera({
+      video: screen.video,
+      facing: "user",
+      onState: (state) => {
+        // Nothing of what the camera saw before it was off is used any more.
+        if (state.kind === "on") sight.forget();
+        showCamera(state, screen, readyScene(texts, till?.text));
+      },
+    });
+    this.#camera = camera;
+    screen.onTurn(() => void camera.open(camera.facing === "user" ? "environment" : "user"));
+    await camera.open();
+    const lane = new BrowserLane({ agent, screen, texts, till });
+    await watchHands({ camera, sight, onSeen: (seen) => lane.see(seen), signal: this.#stop.signal });
+  }
 }
 
 /** A pass in the address makes a new device, also where there is one. */
@@ -61,65 +118,14 @@ async function ownDevice(): Promise<Device> {
   return (await storedDevice()) ?? askForPass("");
 }
 
-function connect(device: Device, screen: Screen): Promise<Agent> {
-  return startLaneAgent({
-    gateway: new URL("/", location.href),
-    deviceId: device.deviceId,
-    host: browserHost(signerOf(device)),
-    gate: screenGate,
-    log,
-    onState: (state) => linkChanged(state, screen),
-  });
-}
-
-function linkChanged(state: LinkState, screen: Screen): void {
-  if (state.phase === "open" || state.phase === "connecting") screen.link(state.phase);
-  else screen.link("away");
-  if (state.phase !== "waiting" || state.after.kind !== "refused") return;
-  const { code } = state.after;
-  const refusal = REFUSALS[code];
-  if (refusal !== undefined) void pairAgain(screen, refusal);
-  if (code === "DUPLICATE_DEVICE")
-    screen.show({ tone: "refused", headline: "Opened twice", detail: DUPLICATE });
-}
-
-/** The old device is of no use; the page starts anew with the new one. */
-async function pairAgain(screen: Screen, why: string): Promise<void> {
-  screen.stage.hidden = true;
-  await askForPass(why);
-  location.reload();
-}
-
-async function work(screen: Screen, agent: Agent, sight: Sight, texts: Texts): Promise<void> {
-  const isTill = agent.terms().purpose === edge.Purpose.PAY;
-  const till = isTill ? new Till(() => screen.show(readyScene(texts, till?.text))) : undefined;
-  till?.show();
-  screen.fact("Purpose", isTill ? "Payment" : "Entry");
-  const camera = new Camera({
-    video: screen.video,
-    facing: "user",
-    onState: (state) => cameraChanged(state, { screen, sight, texts, till }),
-  });
-  screen.turnButton.hidden = false;
-  screen.turnButton.onclick = () => void camera.open(camera.facing === "user" ? "environment" : "user");
-  await camera.open();
-  const lane = new BrowserLane({ agent, screen, texts, till });
-  await watchHands({ camera, sight, onSeen: (seen) => lane.see(seen), signal: new AbortController().signal });
-}
-
-function cameraChanged(
-  state: CameraState,
-  { screen, sight, texts, till }: { screen: Screen; sight: Sight; texts: Texts; till: Till | undefined },
-): void {
+function showCamera(state: CameraState, screen: Screen, ready: Scene): void {
   if (state.kind === "problem") screen.show(cameraScene(state.problem));
   if (state.kind !== "on") return;
-  // Nothing of what the camera saw before it was off is used any more.
-  sight.forget();
   screen.mirror(state.mirrored);
-  screen.show(readyScene(texts, till?.text));
+  screen.show(ready);
 }
 
-main().catch((error: unknown) => {
+new LanePage().run().catch((error: unknown) => {
   console.error(error);
   new Screen().show({
     tone: "refused",

@@ -14,7 +14,14 @@ export const WORKING: Scene = { tone: "working", headline: "One moment" };
 export const HOLD: Scene = { tone: "working", headline: "Hold still" };
 export const LOADING: Scene = { tone: "idle", headline: "Getting ready", detail: "Loading the palm reader" };
 
-/** @param what is paid, on a lane that takes payments */
+/** Shown as long as no palm can be decided about. */
+export const CONNECTING: Scene = {
+  tone: "idle",
+  headline: "One moment",
+  detail: "Connecting to the gateway",
+};
+
+/** @param amount what the next palm pays; undefined on a lane that takes no payments */
 export function readyScene(texts: Texts, amount: string | undefined): Scene {
   const detail = amount === undefined ? "" : `To pay ${amount}`;
   return { tone: "ready", headline: texts.display("guide.no_hand"), detail };

@@ -26,8 +26,8 @@ export class Screen {
   readonly picture = element("picture", HTMLElement);
   readonly video = element("video", HTMLVideoElement);
   readonly overlay = element("overlay", HTMLCanvasElement);
-  readonly turnButton = element("turn", HTMLButtonElement);
-  readonly unpairButton = element("unpair", HTMLButtonElement);
+  readonly #turn = element("turn", HTMLButtonElement);
+  readonly #unpair = element("unpair", HTMLButtonElement);
   readonly #headline = element("headline", HTMLElement);
   readonly #detail = element("detail", HTMLElement);
   readonly #link = element("link", HTMLElement);
@@ -49,6 +49,16 @@ export class Screen {
   fact(name: string, value: string): void {
     this.#factsShown.set(name, value);
     this.#facts.replaceChildren(...[...this.#factsShown].map(([term, text]) => factRow(term, text)));
+  }
+
+  onTurn(act: () => void): void {
+    this.#turn.hidden = false;
+    this.#turn.onclick = act;
+  }
+
+  onUnpair(act: () => void): void {
+    this.#unpair.hidden = false;
+    this.#unpair.onclick = act;
   }
 
   mirror(isMirrored: boolean): void {

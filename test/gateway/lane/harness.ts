@@ -13,7 +13,7 @@ import { Presentations } from "../../../gateway/presentation/presentations.js";
 import { type RecordEvent, Recorder } from "../../../gateway/recorder.js";
 import type { Act, Member, ScatterResult } from "../../../gateway/seams.js";
 import type { Device, LanePurpose } from "../../../gateway/sites.js";
-import { listen, openApp, serveLanes } from "../../../gateway/transport.js";
+import { type App, listen, openApp, serveLanes } from "../../../gateway/transport.js";
 import { decode, edge, encode } from "../../../wire/codec.js";
 import { helloBytes } from "../../../wire/hello.js";
 import { openLog } from "../../../wire/log.js";
@@ -48,7 +48,9 @@ export interface Script {
 }
 
 /** Starts it with a script that recognises ALICE in every frame; a test changes what it needs. */
-export async function startFront(limits: { maxPresentations?: number; maxEvents?: number } = {}) {
+export async function startFront(
+  limits: { maxPresentations?: number; maxEvents?: number; serveMore?: (app: App) => void } = {},
+) {
   const script: Script = {
     sign: async () => signed(),
     search: async () => found([ALICE, 0.9]),
@@ -107,8 +109,10 @@ export async function startFront(limits: { maxPresentations?: number; maxEvents?
   const deviceOf = (id: string) => devices.get(id);
   const app = openApp(undefined);
   serveLanes(app, { ...shared, deviceOf, lanes, presentations, transport: "uws-native" });
+  limits.serveMore?.(app);
   const { port } = await listen(app, "127.0.0.1", 0);
   return {
+    port,
     script,
     /** What the event log has, once it has everything. */
     recorded: async () => {
