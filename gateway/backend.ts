@@ -10,8 +10,10 @@ import type { Log } from "../wire/log.js";
 import { connectNats, followLink } from "../wire/nats.js";
 import { watchWorkers } from "../wire/workers.js";
 import { type GatewayConfig, maxPresentationsOf } from "./config.js";
+import { openPairedDevices } from "./devices/paired-devices.js";
 import { openMembers } from "./members/members.js";
 import type { GatewayMetrics } from "./metrics.js";
+import { Passes } from "./passes/passes.js";
 import { openPayments } from "./payments/payments.js";
 import { remembered } from "./policy/rules.js";
 import { actsByPurpose } from "./purposes/index.js";
@@ -71,9 +73,13 @@ export async function openBackend(
   closers.push(() => members.close());
   const payments = await openPayments({ ...services, members });
   closers.push(() => payments.close());
+  const devices = await openPairedDevices({ nats, site: () => book.site, log });
+  closers.push(() => devices.close());
   return {
     services,
     members,
+    devices,
+    passes: new Passes({ nats, masterKey: config.masterKey, metrics, log }),
     signers,
     similarityFor,
     modelId,

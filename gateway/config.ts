@@ -128,6 +128,12 @@ export const GATEWAY_SETTINGS = {
     help: "who may watch the live page: all, or who has the operator token",
     schema: z.enum(["open", "token"]).default("token"),
   },
+  publicUrl: {
+    option: "public-url",
+    value: "URL",
+    help: "where browsers reach this gateway, for the links of passes (default: links without a host)",
+    schema: z.url({ protocol: /^https?$/ }).optional(),
+  },
 } as const satisfies Settings;
 
 export type GatewayConfig = Values<typeof GATEWAY_SETTINGS>;

@@ -64,8 +64,9 @@ async function open(config: GatewayConfig, log: Log, closers: Closers): Promise<
     notReady: () => status().notReady,
   });
   closers.push(() => ops.close());
+  const { lanes, presentations, deviceOf } = front.laneDeps;
+  backend.devices.onChange(() => lanes.recheck(deviceOf));
   const listening = await listen(app, config.host, config.port);
-  const { lanes, presentations } = front.laneDeps;
   closers.push(async () => {
     listening.close();
     dismissGreeting();
@@ -81,7 +82,7 @@ async function open(config: GatewayConfig, log: Log, closers: Closers): Promise<
     opsPort: ops.port,
     transport,
     rereadSite: () => {
-      if (book.reread()) lanes.recheck(book.deviceOf);
+      if (book.reread()) lanes.recheck(deviceOf);
     },
   };
 }
@@ -124,7 +125,8 @@ function openFront(config: GatewayConfig, { backend, book, metrics, log, closers
     () => signers.stats().queued,
   );
   const lanes = new Lanes();
-  const laneDeps = { ...shared, deviceOf: book.deviceOf, lanes, presentations, transport };
+  const deviceOf = (deviceId: string) => book.deviceOf(deviceId) ?? backend.devices.get(deviceId);
+  const laneDeps = { ...shared, deviceOf, lanes, presentations, transport };
   const watched = { backend, lanes, presentations, recorder, transport };
   observe(metrics, watched);
   return { laneDeps, liveFeed, status: statusBy(watched) };
@@ -145,6 +147,7 @@ function registerServices(
     operatorToken: config.operatorToken,
     receiptKeyFile: config.receiptKey ?? join(config.dataDir, "receipt-key.pem"),
     livePage: config.livePage,
+    publicUrl: config.publicUrl,
   };
   const api = registerApi(app, deps);
   closers.push(() => api.close());

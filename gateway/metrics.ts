@@ -19,6 +19,10 @@ export const FRAME_RESULTS = ["searched", "guided", "refused", "dropped"] as con
 /** searched: went to the matchers; guided: too poor to search; refused: coded error; dropped: its presentation was over. */
 export type FrameResult = (typeof FRAME_RESULTS)[number];
 
+export const PASS_RESULTS = ["issued", "taken", "returned", "refused", "throttled"] as const;
+/** taken: a use went; returned: given back, as what it was for was refused; throttled: too many wrong codes before it. */
+export type PassResult = (typeof PASS_RESULTS)[number];
+
 export type OutcomeName = Exclude<keyof typeof edge.Outcome, "OUTCOME_UNSPECIFIED">;
 export type ReasonName = keyof typeof edge.Reason;
 
@@ -45,6 +49,7 @@ export interface GatewayMetrics {
   /** @param route a route's pattern, never a path with an id in it */
   apiRequest(route: string, status: number): void;
   payment(step: string): void;
+  pass(result: PassResult): void;
   transport(engine: string): void;
   /** Binds the gauges to what they show. Once, when everything is open. */
   observe(sources: GaugeSources): void;
@@ -75,6 +80,7 @@ export function openMetrics(): GatewayMetrics {
   const linkErrors = counter("link_errors_total", "Coded errors sent on edge links", ["code"]);
   const apiRequests = counter("api_requests_total", "Operator API requests", ["route", "status"]);
   const payments = counter("payments_total", "Steps of payments", ["step"]);
+  const passes = counter("passes_total", "Passes by what became of them", ["result"]);
   const transportInfo = new Gauge({
     name: "palmgate_transport_info",
     help: "Engine behind the sockets",
@@ -85,8 +91,10 @@ export function openMetrics(): GatewayMetrics {
   const stageOf = bind(STAGES, (stage) => stageSeconds.labels(stage));
   const secondsOf = bind(OUTCOMES, (outcome) => decisionSeconds.labels(outcome));
   const frameOf = bind(FRAME_RESULTS, (result) => frames.labels(result));
+  const passOf = bind(PASS_RESULTS, (result) => passes.labels(result));
   const errorOf = bind(Object.keys(LINK_ERRORS) as LinkCode[], (code) => linkErrors.labels(code));
-  for (const child of [...Object.values(frameOf), ...Object.values(errorOf)]) child.inc(0);
+  const fromZero = [...Object.values(frameOf), ...Object.values(errorOf), ...Object.values(passOf)];
+  for (const child of fromZero) child.inc(0);
 
   return {
     registry,
@@ -99,6 +107,7 @@ export function openMetrics(): GatewayMetrics {
     linkError: (code) => errorOf[code].inc(),
     apiRequest: (route, status) => apiRequests.labels(route, String(status)).inc(),
     payment: (step) => payments.labels(step).inc(),
+    pass: (result) => passOf[result].inc(),
     transport: (engine) => transportInfo.labels(engine).set(1),
     observe: (sources) => registerGauges(registers, sources),
   };

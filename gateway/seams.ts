@@ -5,8 +5,10 @@ import type { SignerPool } from "../palm/index.js";
 import type { EventLog } from "../records/index.js";
 import type { bus, edge } from "../wire/codec.js";
 import type { Log } from "../wire/log.js";
+import type { PairedDevices } from "./devices/paired-devices.js";
 import type { MemberDirectory } from "./members/members.js";
 import type { GatewayMetrics } from "./metrics.js";
+import type { Passes } from "./passes/passes.js";
 import type { SiteFile } from "./sites.js";
 
 /** A person as the gateway's view knows them now. Never holds a template. */
@@ -161,12 +163,16 @@ export interface GatewayDeps extends ServiceDeps {
   similarityFor(falseMatchRate: number): number;
   /** Workers alive now and what they hold: for the number of holders of a partition. */
   workers(): readonly bus.IWorkerState[];
+  passes: Passes;
+  devices: PairedDevices;
   liveFeed: LiveFeed;
   status(): GatewayStatus;
   operatorToken: string;
   /** PEM file (PKCS8, Ed25519) that signs erasure receipts; made by the API at first start if it is not there. */
   receiptKeyFile: string;
   livePage: "open" | "token";
+  /** Where browsers reach this gateway; undefined: it does not know, and links it gives are relative. */
+  publicUrl: string | undefined;
 }
 
 /** Something the gateway opened and closes at its end. */

@@ -1,5 +1,6 @@
 // What operators see of a running gateway: its state in one object, and the gauges. Read when asked, kept nowhere.
 import type { Backend } from "./backend.js";
+import { allDevices } from "./devices/all-devices.js";
 import type { Lanes } from "./lane/lanes.js";
 import type { GatewayMetrics } from "./metrics.js";
 import { partitionsOf } from "./partitions.js";
@@ -29,7 +30,7 @@ export function statusBy({
   return () => ({
     transport,
     modelId: backend.modelId,
-    lanes: backend.services.site().devices.map(({ id, site, purpose, gallery }) => ({
+    lanes: allDevices(backend.services.site(), backend.devices).map(({ id, site, purpose, gallery }) => ({
       deviceId: id,
       site,
       purpose,

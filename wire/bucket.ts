@@ -4,7 +4,7 @@
 // - following is a plain subscription on the bucket's subjects, so it survives reconnects by itself and needs no
 //   consumer on the server; what it may miss, the reader's own rereading or the writers' heartbeats heal;
 // - a bucket that is gone (memory buckets go with the server) is made again by whoever opens it.
-import { jetstreamManager } from "@nats-io/jetstream";
+import { JetStreamApiError, jetstreamManager } from "@nats-io/jetstream";
 import { type KV, Kvm } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/transport-node";
 
@@ -16,6 +16,8 @@ export interface BucketSpec {
 }
 
 const RETRY_WAIT_MS = 250;
+/** What the server answers to a write on top of a revision that is no longer the last one. */
+const WRONG_LAST_SEQUENCE = 10_071;
 
 /** Makes the bucket, or opens it when it is there. Rejects when JetStream does not answer. */
 export async function openBucket(nc: NatsConnection, { name, storage, ttlMs }: BucketSpec): Promise<KV> {
@@ -36,6 +38,10 @@ export async function readBucket(nc: NatsConnection, spec: BucketSpec): Promise<
   }
   return values;
 }
+
+/** Whether a write failed because somebody else wrote the key first. */
+export const isLostRace = (error: unknown): boolean =>
+  error instanceof JetStreamApiError && error.code === WRONG_LAST_SEQUENCE;
 
 /** Calls `onEntry` for every write; `undefined` means the key was deleted. @returns the function that ends it */
 export function followBucket(

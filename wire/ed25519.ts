@@ -13,7 +13,9 @@ export function publicKeyFromBase64(text: string): KeyObject | undefined {
 }
 
 /** Base64 of the raw public half. @param privateKey Ed25519 */
-export function publicKeyToBase64(privateKey: KeyObject): string {
-  const der = createPublicKey(privateKey).export({ type: "spki", format: "der" });
-  return der.subarray(-RAW_KEY_BYTES).toString("base64");
-}
+export const publicKeyToBase64 = (privateKey: KeyObject): string =>
+  rawPublicKey(createPublicKey(privateKey)).toString("base64");
+
+/** The raw 32 bytes. @param publicKey Ed25519 */
+export const rawPublicKey = (publicKey: KeyObject): Buffer =>
+  publicKey.export({ type: "spki", format: "der" }).subarray(-RAW_KEY_BYTES);

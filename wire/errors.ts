@@ -101,6 +101,17 @@ export type ApiCode =
   | "LOG_UNAVAILABLE"
   | "NOT_YET_DURABLE"
   | "ERASURE_PENDING"
+  | "PASS_UNKNOWN"
+  | "PASS_EXPIRED"
+  | "PASS_USED"
+  | "PASS_WRONG_KIND"
+  | "TOO_MANY_TRIES"
+  | "LIMIT_REACHED"
+  | "SITE_UNKNOWN"
+  | "KEY_INVALID"
+  | "PHONE_INVALID"
+  | "CONSENT_TEXT_CHANGED"
+  | "AUTHORITY_WRONG"
   | "INTERNAL";
 
 interface ApiError {
@@ -144,6 +155,23 @@ export const API_ERRORS: Record<ApiCode, ApiError> = {
   ERASURE_PENDING: {
     status: 202,
     next: "The erasure is under way and goes on by itself: ask again for the receipt.",
+  },
+  PASS_UNKNOWN: { status: 404, next: "Check the code, or ask for a new pass." },
+  PASS_EXPIRED: { status: 410, next: "Ask for a new pass." },
+  PASS_USED: { status: 410, next: "Ask for a new pass." },
+  PASS_WRONG_KIND: { status: 403, next: "Open the link that came with the pass, or ask for another pass." },
+  TOO_MANY_TRIES: { status: 429, next: "Too many wrong codes were tried: try again in a minute." },
+  LIMIT_REACHED: {
+    status: 409,
+    next: "Revoke paired devices that are gone, or wait until old passes are forgotten (a day), then try again.",
+  },
+  SITE_UNKNOWN: { status: 404, next: "Use a site of the site file." },
+  KEY_INVALID: { status: 422, next: "Send the raw Ed25519 public key (32 bytes) as base64." },
+  PHONE_INVALID: { status: 422, next: "Send the number with '+' and country code, digits only." },
+  AUTHORITY_WRONG: { status: 403, next: "Use the authority that the enrolment gave, or ask an operator." },
+  CONSENT_TEXT_CHANGED: {
+    status: 409,
+    next: "Ask for the pass's terms again and show the person the new text.",
   },
   INTERNAL: { status: 500, next: "A bug: see the gateway's log." },
 };

@@ -19,7 +19,8 @@ export interface Refused {
 export const done = (body: object, status = 200): Done => ({ ok: true, status, body });
 export const refuse = (code: ApiCode, message: string): Refused => ({ ok: false, code, message });
 
-const RETRY_AFTER_SECONDS = 1;
+/** By status. */
+const RETRY_AFTER_SECONDS: Record<number, number> = { 429: 60, 503: 1 };
 
 export interface WireAnswer {
   status: number;
@@ -33,11 +34,13 @@ const REASON_PHRASES: Record<number, string> = {
   202: "Accepted",
   400: "Bad Request",
   401: "Unauthorized",
+  403: "Forbidden",
   404: "Not Found",
   409: "Conflict",
   410: "Gone",
   413: "Content Too Large",
   422: "Unprocessable Content",
+  429: "Too Many Requests",
   500: "Internal Server Error",
   503: "Service Unavailable",
   507: "Insufficient Storage",
@@ -54,7 +57,8 @@ export function onWire(answer: Answer): WireAnswer {
   ];
   if (answer.ok) return { status: answer.status, headers, body: JSON.stringify(answer.body) };
   const { status, next } = API_ERRORS[answer.code];
-  if (status === 503) headers.push(["retry-after", String(RETRY_AFTER_SECONDS)]);
+  const retryAfterSeconds = RETRY_AFTER_SECONDS[status];
+  if (retryAfterSeconds !== undefined) headers.push(["retry-after", String(retryAfterSeconds)]);
   if (status === 401) headers.push(["www-authenticate", "Bearer"]);
   return { status, headers, body: JSON.stringify({ code: answer.code, message: answer.message, next }) };
 }

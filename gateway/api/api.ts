@@ -2,9 +2,10 @@
 import type { TemplatedApp } from "uWebSockets.js";
 import type { RecordDeps } from "../../records/index.js";
 import { MAX_EDGE_MESSAGE_BYTES, MAX_TEMPLATES_PER_MEMBER } from "../../wire/limits.js";
+import { passRoutes } from "../passes/routes.js";
 import type { Closable, GatewayDeps } from "../seams.js";
 import { done } from "./answer.js";
-import { enrolHandler } from "./enrol.js";
+import { enrolHandler, openEnroller } from "./enrol.js";
 import { eraseHandler } from "./erase.js";
 import { registerRoutes } from "./http.js";
 import { changeConsents, changeInstrument, readMember, readMemberHistory } from "./members.js";
@@ -34,7 +35,8 @@ export function registerApi(app: TemplatedApp, gateway: ApiGatewayDeps): Closabl
     records: { nc: gateway.nats, eventLog: gateway.eventLog, log: gateway.log, masterKey: gateway.masterKey },
     receiptKey: openReceiptKey(gateway.receiptKeyFile),
   };
-  const enrol = enrolHandler(deps);
+  const enrol = openEnroller(deps);
+  const enrolByOperator = enrolHandler(deps, enrol);
   const erasures = eraseHandler(deps);
   const id = ([first = ""]: readonly string[]) => first;
   registerRoutes(app, deps, [
@@ -42,7 +44,7 @@ export function registerApi(app: TemplatedApp, gateway: ApiGatewayDeps): Closabl
       method: "post",
       path: "/api/members",
       maxBodyBytes: MAX_ENROL_BODY_BYTES,
-      handle: ({ body }) => enrol(body),
+      handle: ({ body }) => enrolByOperator(body),
     },
     {
       method: "get",
@@ -72,7 +74,7 @@ export function registerApi(app: TemplatedApp, gateway: ApiGatewayDeps): Closabl
       method: "del",
       path: "/api/members/:id",
       maxBodyBytes: 0,
-      handle: ({ parameters }) => erasures.erase(id(parameters)),
+      handle: ({ parameters }) => erasures.erase(id(parameters), "operator"),
     },
     {
       method: "get",
@@ -93,6 +95,7 @@ export function registerApi(app: TemplatedApp, gateway: ApiGatewayDeps): Closabl
           publicKey: deps.receiptKey.publicKeyBase64,
         }),
     },
+    ...passRoutes(deps, { enrol, erasures }),
   ]);
   return { close: erasures.close };
 }

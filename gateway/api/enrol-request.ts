@@ -1,4 +1,5 @@
 // The body of POST /api/members, checked whole before anything is spent on it. Pure.
+import type { Contact } from "../../records/index.js";
 import { bus, decode, edge } from "../../wire/codec.js";
 import {
   MAX_IMAGE_SIDE_PX,
@@ -39,11 +40,14 @@ export interface EnrolOrder {
   captures: EnrolCapture[];
   consents: edge.Purpose[];
   instrument: Instrument | undefined;
+  /** Of a person who enrolled themselves, likewise. */
+  contact?: Contact;
+  consentTextSha256?: Uint8Array;
 }
 
 export type Checked<T> = { ok: true; value: T } | { ok: false; refused: Refused };
 
-const bad = (message: string) => ({ ok: false, refused: refuse("BAD_REQUEST", message) }) as const;
+export const bad = (message: string) => ({ ok: false, refused: refuse("BAD_REQUEST", message) }) as const;
 export const cardNumberRefused = () =>
   ({
     ok: false,
@@ -62,12 +66,8 @@ export function parseEnrolRequest(body: Uint8Array): Checked<EnrolOrder> {
   }
   const checkedConsents = checkConsents(consents);
   if (!checkedConsents.ok) return checkedConsents;
-  const checkedCaptures: EnrolCapture[] = [];
-  for (const [index, capture] of captures.entries()) {
-    const checked = checkCapture(capture, index);
-    if (!checked.ok) return checked;
-    checkedCaptures.push(checked.value);
-  }
+  const checkedCaptures = checkCaptures(captures);
+  if (!checkedCaptures.ok) return checkedCaptures;
   const checkedInstrument = instrument ? checkInstrument(instrument) : undefined;
   if (checkedInstrument && !checkedInstrument.ok) return checkedInstrument;
   if (consents.includes(edge.Purpose.PAY) && !checkedInstrument) {
@@ -77,7 +77,7 @@ export function parseEnrolRequest(body: Uint8Array): Checked<EnrolOrder> {
     ok: true,
     value: {
       gallery,
-      captures: checkedCaptures,
+      captures: checkedCaptures.value,
       consents: checkedConsents.value,
       instrument: checkedInstrument?.value,
     },
@@ -106,6 +106,16 @@ export function checkInstrument(given: bus.IInstrument): Checked<Instrument> {
   }
   if (!last4 || !/^\d{4}$/.test(last4)) return bad("instrument.last4 must be four digits.");
   return { ok: true, value: { processor, token, brand, last4 } };
+}
+
+export function checkCaptures(captures: readonly bus.ICapture[]): Checked<EnrolCapture[]> {
+  const value: EnrolCapture[] = [];
+  for (const [index, capture] of captures.entries()) {
+    const checked = checkCapture(capture, index);
+    if (!checked.ok) return checked;
+    value.push(checked.value);
+  }
+  return { ok: true, value };
 }
 
 function checkCapture(capture: bus.ICapture, index: number): Checked<EnrolCapture> {

@@ -1,15 +1,17 @@
-// POST /api/members: from captures to a member that every matcher will know, as a list of named steps.
+// From captures to a member that every matcher will know, as a list of named steps: for POST /api/members, where an
+// operator enrols, and for POST /api/enrolments, where a person does (gateway/passes/self-enrol.ts).
 //
 // Invariants:
 // - nobody is enrolled twice, as far as the search can tell: the whole gallery is asked, with a partition missing
 //   nobody is enrolled at all, and enrolments under way are compared with each other;
 // - captures of one hand agree with each other, so that no member is made of two people's palms;
-// - 201 is said only when the record is durable (records.enrolMember) and this gateway knows the member;
+// - "ok" is said only when the record is durable (records.enrolMember) and this gateway knows the member;
 // - signatures are zeroed when the request ends, however it ends; they are never logged or answered.
 import { randomBytes } from "node:crypto";
 import { enrolMember } from "../../records/index.js";
 import { MEMBER_ID_BYTES } from "../../wire/limits.js";
 import { partitionOf, toHex } from "../../wire/partition.js";
+import type { KnownMember } from "../members/member.js";
 import { type Answer, done, type Refused, refuse } from "./answer.js";
 import type { ApiDeps } from "./api.js";
 import { type EnrolCapture, type EnrolOrder, parseEnrolRequest } from "./enrol-request.js";
@@ -41,37 +43,64 @@ interface Compared {
 type Step<T> = { ok: true; value: T } | { ok: false; refused: Refused };
 const stop = (...refusal: Parameters<typeof refuse>) => ({ ok: false, refused: refuse(...refusal) }) as const;
 
-/** Makes the handler; at most MAX_RUNNING_ENROLMENTS run at once, so that presentations keep the signers. */
-export function enrolHandler(deps: ApiDeps): (body: Buffer) => Promise<Answer> {
+export interface Enrolled {
+  member: KnownMember;
+  partition: number;
+  templates: number;
+}
+
+/** `memberHex`: the log has the member, and only the confirmation did not come (NOT_YET_DURABLE). */
+export type EnrolResult =
+  | { ok: true; enrolled: Enrolled }
+  | { ok: false; refused: Refused; memberHex?: string };
+
+/** Enrols in the order of arrival. The captures are the caller's to wipe. */
+export type Enrol = (order: EnrolOrder) => Promise<EnrolResult>;
+
+/** Makes the one enroller; at most MAX_RUNNING_ENROLMENTS run at once, so that presentations keep the signers. */
+export function openEnroller(deps: ApiDeps): Enrol {
   const turnstile = openTurnstile(MAX_RUNNING_ENROLMENTS, MAX_WAITING_ENROLMENTS);
   const underWay = new Set<UnderWay>();
-  return async (body) => {
-    const parsed = parseEnrolRequest(body);
-    if (!parsed.ok) return parsed.refused;
-    const order = parsed.value;
+  return async (order) => {
     const gallery = deps.site().galleries.find(({ name }) => name === order.gallery);
-    if (!gallery) return refuse("GALLERY_UNKNOWN", "The site file has no such gallery.");
+    if (!gallery) return stop("GALLERY_UNKNOWN", "The site file has no such gallery.");
     const entered = await turnstile.enter();
-    if (!entered) return refuse("BUSY", "Too many enrolments are waiting.");
+    if (!entered) return stop("BUSY", "Too many enrolments are waiting.");
     const signed: Signed[] = [];
     const self: UnderWay = { gallery: order.gallery, signed };
     try {
       const unfit = (await signCaptures(deps, order.captures, signed)) ?? checkAgreement(deps, signed);
-      if (unfit) return unfit;
+      if (unfit) return { ok: false, refused: unfit };
       // Compared with those who came before us and seen by those who come after, in one breath.
       const others = compareUnderWay(self, underWay);
       underWay.add(self);
       const duplicate = await checkDuplicates(deps, self, others);
-      if (duplicate) return duplicate;
+      if (duplicate) return { ok: false, refused: duplicate };
       return await record(deps, order, gallery.partitions, signed);
     } finally {
       underWay.delete(self);
       for (const { signature } of signed) signature.fill(0);
-      body.fill(0);
       turnstile.leave();
     }
   };
 }
+
+/** POST /api/members. */
+export const enrolHandler =
+  (deps: ApiDeps, enrol: Enrol) =>
+  async (body: Buffer): Promise<Answer> => {
+    try {
+      const parsed = parseEnrolRequest(body);
+      if (!parsed.ok) return parsed.refused;
+      const result = await enrol(parsed.value);
+      if (!result.ok) return result.refused;
+      const { member, partition, templates } = result.enrolled;
+      const { id: memberId, gallery } = member;
+      return done({ memberId, gallery, partition, templates, pairwiseIds: pairwiseIds(deps, member) }, 201);
+    } finally {
+      body.fill(0);
+    }
+  };
 
 /** One after the other: an enrolment takes one signer at most. Fills `signed`. */
 async function signCaptures(
@@ -158,28 +187,34 @@ async function checkDuplicates(
 
 async function record(
   deps: ApiDeps,
-  { gallery, consents, instrument }: EnrolOrder,
+  { gallery, consents, instrument, contact, consentTextSha256 }: EnrolOrder,
   partitions: number,
   signed: readonly Signed[],
-): Promise<Answer> {
+): Promise<EnrolResult> {
   const memberId = new Uint8Array(randomBytes(MEMBER_ID_BYTES));
   const partition = partitionOf(memberId, partitions);
-  const enrolled = await enrolMember(deps.records, {
+  const recorded = await enrolMember(deps.records, {
     gallery,
     partition,
     memberId,
     templates: signed.map(({ signature, position }) => ({ signature, position, modelId: deps.modelId })),
     consents,
-    ...(instrument ? { instrument } : {}),
+    instrument,
+    contact,
+    consentTextSha256,
   });
-  if (!enrolled.ok) return refuse(enrolled.code, enrolled.detail);
-  const id = toHex(memberId);
-  const member = await deps.members.seen(id, SEEN_DEADLINE_MS);
-  if (!member) return refuse("NOT_YET_DURABLE", `Member ${id} is in the log and not in this gateway's view.`);
-  return done(
-    { memberId: id, gallery, partition, templates: signed.length, pairwiseIds: pairwiseIds(deps, member) },
-    201,
+  const memberHex = toHex(memberId);
+  if (!recorded.ok) {
+    const refused = refuse(recorded.code, recorded.detail);
+    return { ok: false, refused, ...(recorded.code === "NOT_YET_DURABLE" ? { memberHex } : {}) };
+  }
+  const member = await deps.members.seen(memberHex, SEEN_DEADLINE_MS);
+  if (member) return { ok: true, enrolled: { member, partition, templates: signed.length } };
+  const refused = refuse(
+    "NOT_YET_DURABLE",
+    `Member ${memberHex} is in the log and not in this gateway's view.`,
   );
+  return { ok: false, refused, memberHex };
 }
 
 /** The member's pseudonym at every site. */

@@ -1,4 +1,5 @@
-// DELETE /api/members/:id: erases a member for good and answers with the signed receipt.
+// Erases a member for good and answers with the signed receipt: DELETE /api/members/:id for operators, and
+// POST /api/erasures for the member (gateway/passes/forget.ts).
 //
 // Invariants:
 // - a receipt is given only for an erasure that is whole: key destroyed, every holder confirmed (records.eraseMember);
@@ -17,7 +18,7 @@ import type { bus } from "../../wire/codec.js";
 import { type Answer, done, refuse } from "./answer.js";
 import type { ApiDeps } from "./api.js";
 import { findPlace, isMemberId, notAnId } from "./members.js";
-import { type Erasure, openPendingErasures } from "./pending-erasures.js";
+import { type Erasure, openPendingErasures, type Requester } from "./pending-erasures.js";
 import { openTurnstile } from "./turnstile.js";
 
 const MAX_RUNNING_ERASURES = 4;
@@ -30,7 +31,7 @@ const MAX_RETRY_PAUSE_MS = 30_000;
 const RETRY_WAIT_MS = 3000;
 
 export interface Eraser {
-  erase(memberHex: string): Promise<Answer>;
+  erase(memberHex: string, requestedBy: Requester): Promise<Answer>;
   close(): Promise<void>;
 }
 
@@ -39,19 +40,19 @@ export function eraseHandler(deps: ApiDeps): Eraser {
   const closing = new AbortController();
   const resumed = resume(deps, closing.signal);
   const erasures = openPendingErasures({
-    attempt: (memberHex, asked) => attempt(deps, memberHex, asked),
+    attempt: (memberHex, asked, requestedBy) => attempt(deps, memberHex, asked, requestedBy),
     log: deps.log,
     firstPauseMs: FIRST_RETRY_PAUSE_MS,
     maxPauseMs: MAX_RETRY_PAUSE_MS,
   });
   return {
-    erase: async (memberHex) => {
+    erase: async (memberHex, requestedBy) => {
       if (!isMemberId(memberHex)) return notAnId();
       const receipt = erasures.receipt(memberHex);
       if (receipt) return done(receipt);
       if (!(await turnstile.enter())) return refuse("BUSY", "Too many erasures are waiting.");
       try {
-        const erasure = await erasures.erase(memberHex);
+        const erasure = await erasures.erase(memberHex, requestedBy);
         return erasure.ok ? done(erasure.receipt) : refuse(erasure.code, erasure.detail);
       } finally {
         turnstile.leave();
@@ -64,19 +65,29 @@ export function eraseHandler(deps: ApiDeps): Eraser {
   };
 }
 
-async function attempt(deps: ApiDeps, memberHex: string, asked: boolean): Promise<Erasure> {
-  const outcome = await eraseOnce(deps, memberHex, asked);
+async function attempt(
+  deps: ApiDeps,
+  memberHex: string,
+  asked: boolean,
+  requestedBy: Requester,
+): Promise<Erasure> {
+  const outcome = await eraseOnce(deps, memberHex, asked, requestedBy);
   if (!outcome.ok) return outcome;
   return { ok: true, receipt: signReceipt(deps.receiptKey.privateKey, outcome.erasure) };
 }
 
-async function eraseOnce(deps: ApiDeps, memberHex: string, asked: boolean): Promise<ErasureOutcome> {
+async function eraseOnce(
+  deps: ApiDeps,
+  memberHex: string,
+  asked: boolean,
+  requestedBy: Requester,
+): Promise<ErasureOutcome> {
   try {
     const place = await findPlace(deps, memberHex);
     if (!place) return { ok: false, code: "NOT_FOUND", detail: "There is no such member." };
     const records = asked ? deps.records : { ...deps.records, appliedWaitMs: RETRY_WAIT_MS };
     const holders = holdersOf(deps.workers(), place.gallery, place.partition);
-    return await eraseMember(records, { ...place, requestedBy: "operator", holders });
+    return await eraseMember(records, { ...place, requestedBy, holders });
   } catch (error) {
     if (!(error instanceof LogUnavailableError)) throw error;
     return { ok: false, code: "LOG_UNAVAILABLE", detail: "The event log did not answer." };

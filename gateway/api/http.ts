@@ -2,7 +2,8 @@
 //
 // Invariants:
 // - no token, no body: an unauthorised request is answered before a byte of its body is kept;
-// - a body is bounded in size (per route and over all requests) and in time;
+// - a body is bounded in size (per route, and over all requests) and in time; requests that need no token have a bound
+//   of their own, so that nobody without one can keep operators out;
 // - a request whose client went away is never written to; its handler runs to its end, so that what it began is whole;
 // - every answer is JSON; every refusal is one of the catalogue; what was sent is never echoed and never logged.
 
@@ -15,6 +16,7 @@ import { type Answer, onWire, refuse, statusLine } from "./answer.js";
 const BODY_TIMEOUT_MS = 10_000;
 /** Bytes of bodies held at once, over all requests. */
 const MAX_HELD_BYTES = 64 * 1024 * 1024;
+const MAX_HELD_OPEN_BYTES = 16 * 1024 * 1024;
 
 export interface ApiRequest {
   /** Of the path, in order. */
@@ -45,16 +47,20 @@ export interface HttpDeps {
 /** Registers the routes, and an answer for every other path under /api. */
 export function registerRoutes(app: TemplatedApp, deps: HttpDeps, routes: readonly Route[]): void {
   const isOperator = tokenCheck(deps.operatorToken);
-  const held = { bytes: 0 };
+  const heldBy = {
+    operators: { bytes: 0, maxBytes: MAX_HELD_BYTES },
+    anybody: { bytes: 0, maxBytes: MAX_HELD_OPEN_BYTES },
+  };
   const { bodyTimeoutMs = BODY_TIMEOUT_MS } = deps;
   for (const route of routes) {
+    const held = route.open ? heldBy.anybody : heldBy.operators;
     const parameterCount = route.path.split("/:").length - 1;
     app[route.method](route.path, (response, request) => {
       const exchange = openExchange(response, route.path, deps);
       if (!route.open && !isOperator(request.getHeader("authorization"))) {
         return exchange.refuseAndClose(refuse("UNAUTHORISED", "The operator token is missing or wrong."));
       }
-      const admission = admitBody(request, route.maxBodyBytes, held.bytes);
+      const admission = admitBody(request, route.maxBodyBytes, held);
       if (!admission.ok) return exchange.refuseAndClose(admission.refused);
       const parameters = Array.from({ length: parameterCount }, (_, index) => request.getParameter(index));
       const query = new URLSearchParams(request.getQuery());
@@ -82,7 +88,11 @@ export function tokenCheck(operatorToken: string): (authorization: string) => bo
 
 type Admission = { ok: true; reservedBytes: number } | { ok: false; refused: Answer };
 
-function admitBody(request: HttpRequest, maxBodyBytes: number, heldBytes: number): Admission {
+function admitBody(
+  request: HttpRequest,
+  maxBodyBytes: number,
+  held: { readonly bytes: number; readonly maxBytes: number },
+): Admission {
   const declared = request.getHeader("content-length");
   const bytes =
     declared === "" ? (request.getHeader("transfer-encoding") ? maxBodyBytes : 0) : Number(declared);
@@ -92,7 +102,7 @@ function admitBody(request: HttpRequest, maxBodyBytes: number, heldBytes: number
   if (bytes > maxBodyBytes) {
     return { ok: false, refused: refuse("TOO_LARGE", `At most ${maxBodyBytes} bytes are taken here.`) };
   }
-  if (heldBytes + bytes > MAX_HELD_BYTES) {
+  if (held.bytes + bytes > held.maxBytes) {
     return { ok: false, refused: refuse("BUSY", "Too many requests are being received.") };
   }
   return { ok: true, reservedBytes: bytes };

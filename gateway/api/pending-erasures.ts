@@ -14,18 +14,20 @@ const MAX_RUNNING_RETRIES = 2;
 
 export type Erasure = { ok: true; receipt: Receipt } | Extract<ErasureOutcome, { ok: false }>;
 
+export type Requester = "operator" | "member";
+
 export interface PendingErasures {
   /** Of an erasure that is whole. */
   receipt(memberHex: string): Receipt | undefined;
-  /** Begins the erasure, or goes on with it now. */
-  erase(memberHex: string): Promise<Erasure>;
+  /** Begins the erasure, or goes on with it now. @param requestedBy who asks, if nobody has yet */
+  erase(memberHex: string, requestedBy: Requester): Promise<Erasure>;
   /** Ends all timers and waits for the attempts under way. */
   close(): Promise<void>;
 }
 
 export interface PendingErasuresOptions {
   /** One attempt; idempotent. `asked`: somebody waits for its outcome. */
-  attempt(memberHex: string, asked: boolean): Promise<Erasure>;
+  attempt(memberHex: string, asked: boolean, requestedBy: Requester): Promise<Erasure>;
   log: Log;
   firstPauseMs: number;
   maxPauseMs: number;
@@ -35,6 +37,7 @@ interface Task {
   /** So far, since the erasure is pending. */
   tries: number;
   dueAtMs: number;
+  requestedBy: Requester;
 }
 
 export const openPendingErasures = (options: PendingErasuresOptions): PendingErasures =>
@@ -55,7 +58,8 @@ class Erasures implements PendingErasures {
 
   receipt = (memberHex: string): Receipt | undefined => this.#receipts.get(memberHex);
 
-  erase = (memberHex: string): Promise<Erasure> => this.#run(memberHex, true);
+  erase = (memberHex: string, requestedBy: Requester): Promise<Erasure> =>
+    this.#run(memberHex, true, this.#tasks.get(memberHex)?.requestedBy ?? requestedBy);
 
   async close(): Promise<void> {
     this.#closed = true;
@@ -63,15 +67,15 @@ class Erasures implements PendingErasures {
     await Promise.allSettled(this.#running.values());
   }
 
-  #run(memberHex: string, asked: boolean): Promise<Erasure> {
+  #run(memberHex: string, asked: boolean, requestedBy: Requester): Promise<Erasure> {
     const known = this.#running.get(memberHex);
     if (known !== undefined) return known;
     const attempt = this.#options
-      .attempt(memberHex, asked)
+      .attempt(memberHex, asked, requestedBy)
       .then((erasure) => {
         if (erasure.ok) this.#keep(memberHex, erasure.receipt);
         else if (erasure.code === "NOT_FOUND") this.#tasks.delete(memberHex);
-        else this.#postpone(memberHex);
+        else this.#postpone(memberHex, requestedBy);
         return erasure;
       })
       .finally(() => {
@@ -89,7 +93,7 @@ class Erasures implements PendingErasures {
     if (this.#receipts.size > MAX_RECEIPTS && oldest !== undefined) this.#receipts.delete(oldest);
   }
 
-  #postpone(memberHex: string): void {
+  #postpone(memberHex: string, requestedBy: Requester): void {
     const { log, firstPauseMs, maxPauseMs } = this.#options;
     const tries = this.#tasks.get(memberHex)?.tries ?? 0;
     if (tries === 0 && this.#tasks.size >= MAX_PENDING_ERASURES) {
@@ -100,7 +104,7 @@ class Erasures implements PendingErasures {
       return;
     }
     const dueAtMs = performance.now() + Math.min(maxPauseMs, firstPauseMs * 2 ** tries);
-    this.#tasks.set(memberHex, { tries: tries + 1, dueAtMs });
+    this.#tasks.set(memberHex, { tries: tries + 1, dueAtMs, requestedBy });
   }
 
   #plan(): void {
@@ -115,20 +119,21 @@ class Erasures implements PendingErasures {
   }
 
   #retryDue(): void {
-    for (const [memberHex, { dueAtMs }] of this.#tasks) {
+    for (const [memberHex, { dueAtMs, requestedBy }] of this.#tasks) {
       if (this.#retries >= MAX_RUNNING_RETRIES) break;
-      if (!this.#running.has(memberHex) && dueAtMs <= performance.now()) void this.#retry(memberHex);
+      if (!this.#running.has(memberHex) && dueAtMs <= performance.now())
+        void this.#retry(memberHex, requestedBy);
     }
     this.#plan();
   }
 
-  async #retry(memberHex: string): Promise<void> {
+  async #retry(memberHex: string, requestedBy: Requester): Promise<void> {
     this.#retries++;
     try {
-      await this.#run(memberHex, false);
+      await this.#run(memberHex, false, requestedBy);
     } catch (error) {
       this.#options.log.error({ error: String(error) }, "going on with an erasure failed");
-      this.#postpone(memberHex);
+      this.#postpone(memberHex, requestedBy);
     } finally {
       this.#retries--;
       this.#plan();

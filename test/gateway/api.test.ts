@@ -1,116 +1,42 @@
-// The operator API over real HTTP and a real log. Signer and search are stand-ins: an image's first bytes say who it
-// shows, so that the test decides who looks like whom.
+// The operator API over real HTTP and a real log.
 import { createPublicKey } from "node:crypto";
 import { connect } from "node:net";
-import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type ApiGatewayDeps, registerApi } from "../../gateway/api/api.js";
-import { type MemberDirectory, openMembers } from "../../gateway/members/members.js";
-import type { Closable, ScatterResult } from "../../gateway/seams.js";
-import { listen, openApp } from "../../gateway/transport.js";
+import type { MemberDirectory } from "../../gateway/members/members.js";
+import { openApp } from "../../gateway/transport.js";
 import { erased, verifyReceipt } from "../../records/index.js";
 import { bus, edge, encode } from "../../wire/codec.js";
-import { API_ERRORS, type ApiCode } from "../../wire/errors.js";
+import type { ApiCode } from "../../wire/errors.js";
 import { keySubject, memberSubject, STREAMS } from "../../wire/subjects.js";
-import { eventually, GALLERY, openServices, type Services } from "./members.support.js";
+import {
+  BLURRED,
+  BROKEN,
+  capture,
+  openTestApi,
+  refusal,
+  type Script,
+  type TestApi,
+  TOKEN,
+} from "./api.support.js";
+import { eventually, GALLERY, type Services } from "./members.support.js";
 
-const TOKEN = "operator-secret";
-const SIDE_PX = 64;
-const BLURRED = 255;
-const BROKEN = 254;
 const CARD = { processor: "sandbox", token: "tok_approve", brand: "visa", last4: "4242" };
 
+let api: TestApi;
 let services: Services;
 let members: MemberDirectory;
 let deps: ApiGatewayDeps;
-let api: Closable;
-let app: ReturnType<typeof openApp>;
 let port: number;
-/** What the matchers answer. */
-let found: ScatterResult;
-let signing: Promise<void>;
+let script: Script;
+let call: TestApi["call"];
 
 beforeAll(async () => {
-  services = await openServices();
-  members = await openMembers(services.deps);
-  app = openApp(undefined);
-  deps = {
-    ...services.deps,
-    members,
-    modelId: "m",
-    signers: {
-      sign: async ({ pixels }) => {
-        await signing;
-        const [who = 0] = new Uint8Array(pixels);
-        if (who === BROKEN) return { ok: false, code: "BAD_IMAGE", detail: "" };
-        const signature = new Float32Array(256);
-        if (who !== BLURRED) signature[who] = 1;
-        const quality =
-          who === BLURRED
-            ? ({ score: 1, reason: "BLURRED" } as const)
-            : ({ score: 90, reason: "OK" } as const);
-        return { ok: true, signature, quality, queueMs: 0, signMs: 0 };
-      },
-    },
-    search: async () => found,
-    similarityFor: () => 0.5,
-    workers: () => [
-      { workerId: "m1", partitions: [0, 1, 2, 3].map((partition) => ({ gallery: GALLERY, partition })) },
-    ],
-    status: () => ({
-      transport: "uws-native",
-      modelId: "m",
-      lanes: [],
-      presentationsActive: 0,
-      unrecordedEvents: 0,
-      galleries: [],
-      notReady: [],
-    }),
-    operatorToken: TOKEN,
-    receiptKeyFile: join(services.deps.dataDir, "receipt-key.pem"),
-  };
-  api = registerApi(app, deps);
-  port = (await listen(app, "127.0.0.1", 0)).port;
+  api = await openTestApi();
+  ({ services, members, deps, port, script, call } = api);
 });
-beforeEach(() => {
-  found = { complete: true, missing: [], candidates: [], templates: 0 };
-  signing = Promise.resolve();
-  services.holder.status = bus.AppliedStatus.APPLIED;
-});
-afterAll(async () => {
-  await api.close();
-  app.close();
-  await members.close();
-  await services.close();
-});
-
-interface Reply {
-  status: number;
-  body: Record<string, unknown>;
-  headers: Headers;
-}
-
-async function call(method: string, path: string, body?: Uint8Array | object, token = TOKEN): Promise<Reply> {
-  const response = await fetch(`http://127.0.0.1:${port}${path}`, {
-    method,
-    headers: { authorization: `Bearer ${token}` },
-    ...(body === undefined
-      ? {}
-      : { body: body instanceof Uint8Array ? Uint8Array.from(body) : JSON.stringify(body) }),
-  });
-  const { status, headers } = response;
-  return { status, headers, body: (await response.json()) as Record<string, unknown> };
-}
-
-const capture = (who: number, changed: bus.ICapture = {}): bus.ICapture => ({
-  encoding: edge.Encoding.GRAY8,
-  widthPx: SIDE_PX,
-  heightPx: SIDE_PX,
-  modality: edge.Modality.VISIBLE,
-  position: 1,
-  image: new Uint8Array(SIDE_PX * SIDE_PX).fill(who),
-  ...changed,
-});
+beforeEach(() => script.reset());
+afterAll(() => api.close());
 
 const order = (who: number, changed: bus.EnrolRequest.$Properties = {}): Uint8Array =>
   encode(bus.EnrolRequest, {
@@ -124,11 +50,6 @@ const order = (who: number, changed: bus.EnrolRequest.$Properties = {}): Uint8Ar
 const enrol = (body: Uint8Array) => call("POST", "/api/members", body);
 let somebody = 0;
 const enrolled = async () => String((await enrol(order(++somebody))).body.memberId);
-const refusal = (code: ApiCode) => ({
-  status: API_ERRORS[code].status,
-  body: { code, next: API_ERRORS[code].next },
-});
-
 describe("enrolment over the API", () => {
   it("answers 201 with id, place and a pseudonym for every site", async () => {
     const answer = await enrol(order(++somebody));
@@ -182,12 +103,12 @@ describe("enrolment over the API", () => {
   });
 
   it("refuses a palm that the matchers know", async () => {
-    found = { ...found, candidates: [{ member: "00", similarity: 0.9 }], templates: 10 };
+    script.found = { ...script.found, candidates: [{ member: "00", similarity: 0.9 }], templates: 10 };
     expect(await enrol(order(200))).toMatchObject(refusal("DUPLICATE_MEMBER"));
   });
 
   it("enrols nobody while a partition is missing", async () => {
-    found = { ...found, complete: false, missing: [2] };
+    script.found = { ...script.found, complete: false, missing: [2] };
     const answer = await enrol(order(200));
     expect(answer).toMatchObject(refusal("BUSY"));
     expect(answer.headers.get("retry-after")).toBe("1");
@@ -209,7 +130,7 @@ describe("enrolment over the API", () => {
 
   it("turns away what neither fits in nor may wait, and serves the rest", async () => {
     let go = () => {};
-    signing = new Promise((resolve) => {
+    script.signing = new Promise((resolve) => {
       go = resolve;
     });
     const many = Array.from({ length: 80 }, (_, index) => enrol(order(100 + index)));

@@ -54,7 +54,7 @@ async function fourTriesLater(where: PendingErasures): Promise<void> {
   services.holder.status = bus.AppliedStatus.APPLIED;
   const id = await enrolSomebody(services);
   services.holder.status = bus.AppliedStatus.NOT_YET;
-  await where.erase(id);
+  await where.erase(id, "operator");
   await eventually(
     () => triesOf(id),
     (count) => count >= 4,
@@ -76,7 +76,7 @@ describe("an erasure that is pending", () => {
   it("goes on by itself, with growing bounded pauses, until its receipt is there; then it needs nobody", async () => {
     const id = await enrolSomebody(services);
     services.holder.status = bus.AppliedStatus.NOT_YET;
-    expect(await erasures.erase(id)).toMatchObject(pending);
+    expect(await erasures.erase(id, "operator")).toMatchObject(pending);
     await eventually(
       () => triesOf(id),
       (count) => count >= 5,
@@ -99,7 +99,7 @@ describe("an erasure that is pending", () => {
 
   it("is attempted once at a time: who asks meanwhile gets that one's outcome", async () => {
     const id = await enrolSomebody(services);
-    const outcomes = await Promise.all([erasures.erase(id), erasures.erase(id), erasures.erase(id)]);
+    const outcomes = await Promise.all([erasures.erase(id, "operator"), erasures.erase(id, "operator"), erasures.erase(id, "operator")]);
     expect(outcomes[0]).toMatchObject({ ok: true });
     expect([outcomes[1], outcomes[2]]).toEqual([outcomes[0], outcomes[0]]);
     expect(attempts).toHaveLength(1);
@@ -108,9 +108,9 @@ describe("an erasure that is pending", () => {
   it("goes on now when somebody asks, and is left alone once whole", async () => {
     const id = await enrolSomebody(services);
     services.holder.status = bus.AppliedStatus.NOT_YET;
-    expect(await erasures.erase(id)).toMatchObject(pending);
+    expect(await erasures.erase(id, "operator")).toMatchObject(pending);
     services.holder.status = bus.AppliedStatus.APPLIED;
-    expect(await erasures.erase(id)).toMatchObject({ ok: true });
+    expect(await erasures.erase(id, "operator")).toMatchObject({ ok: true });
     const tries = triesOf(id);
     await fourTriesLater(erasures);
     expect(triesOf(id)).toBe(tries);
@@ -118,10 +118,10 @@ describe("an erasure that is pending", () => {
 
   it("is not tried again for a member that never was, nor after close()", async () => {
     const nobody = "0".repeat(32);
-    expect(await erasures.erase(nobody)).toMatchObject({ ok: false, code: "NOT_FOUND" });
+    expect(await erasures.erase(nobody, "operator")).toMatchObject({ ok: false, code: "NOT_FOUND" });
     const id = await enrolSomebody(services);
     services.holder.status = bus.AppliedStatus.NOT_YET;
-    await erasures.erase(id);
+    await erasures.erase(id, "operator");
     await erasures.close();
     const tries = triesOf(id);
     const others = open();
