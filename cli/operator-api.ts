@@ -23,7 +23,29 @@ export interface OperatorApi {
   enrol(request: bus.EnrolRequest.$Properties): Promise<ApiAnswer<Enrolment>>;
   get<T>(path: string): Promise<ApiAnswer<T>>;
   erase(memberId: string): Promise<ApiAnswer<unknown>>;
+  issuePass(order: PassOrder): Promise<ApiAnswer<IssuedPass>>;
+  /** A device that was paired with a pass. */
+  revoke(deviceId: string): Promise<ApiAnswer<unknown>>;
 }
+
+/** The body of POST /api/passes. */
+export type PassOrder = { site: string; gallery: string; validMinutes?: number; uses?: number } & (
+  | { kind: "LANE"; purpose: "ENTRY" | "PAY" }
+  | { kind: "ENROL"; consents: ("ENTRY" | "PAY")[] }
+);
+
+/** What it answers. */
+export interface IssuedPass {
+  /** In groups, as people read it. */
+  code: string;
+  /** Without a host, where the gateway does not know its own. */
+  url: string;
+  expiresAtUnixMs: number;
+  uses: number;
+}
+
+/** @param gateway where we reach it */
+export const passLink = ({ url }: IssuedPass, gateway: string): string => new URL(url, gateway).href;
 
 /** What POST /api/members answers. */
 export interface Enrolment {
@@ -49,12 +71,15 @@ function whyOf(error: unknown): string {
   return cause instanceof Error ? cause.message || cause.name : String(cause);
 }
 
+const contentTypeOf = (body: Uint8Array | string): string =>
+  typeof body === "string" ? "application/json" : "application/x-protobuf";
+
 /** @param url e.g. http://127.0.0.1:8080 */
 export function operatorApi(url: string, token: string): OperatorApi {
   async function call<T>(
     method: string,
     path: string,
-    body?: Uint8Array<ArrayBuffer>,
+    body?: Uint8Array<ArrayBuffer> | string,
   ): Promise<ApiAnswer<T>> {
     let response: Response;
     let text: string;
@@ -63,7 +88,7 @@ export function operatorApi(url: string, token: string): OperatorApi {
         method,
         headers: {
           authorization: `Bearer ${token}`,
-          ...(body ? { "content-type": "application/x-protobuf" } : {}),
+          ...(body ? { "content-type": contentTypeOf(body) } : {}),
         },
         ...(body ? { body } : {}),
         signal: AbortSignal.timeout(REQUEST_DEADLINE_MS),
@@ -100,5 +125,7 @@ export function operatorApi(url: string, token: string): OperatorApi {
     enrol: (request) => call("POST", "/api/members", Uint8Array.from(encode(bus.EnrolRequest, request))),
     get: (path) => call("GET", path),
     erase: (memberId) => call("DELETE", `/api/members/${memberId}`),
+    issuePass: (order) => call("POST", "/api/passes", JSON.stringify(order)),
+    revoke: (deviceId) => call("DELETE", `/api/devices/${deviceId}`),
   };
 }

@@ -30,6 +30,10 @@ const COMMANDS: Record<string, Command> = {
     what: "erase a member for good and keep the receipt",
     load: async () => (await import("./erase.js")).run,
   },
+  pass: {
+    what: "a link with which a browser becomes a lane, or a person enrols themselves",
+    load: async () => (await import("./pass.js")).run,
+  },
   "verify-receipt": {
     what: "check an erasure receipt",
     load: async () => (await import("./verify-receipt.js")).run,
