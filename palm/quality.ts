@@ -59,7 +59,7 @@ function assess(pixels: Uint8Array): Quality {
   const components: [QualityReason, number][] = [
     ["TOO_DARK", ramp(mean, DARK)],
     ["TOO_BRIGHT", Math.min(ramp(mean, BRIGHT), ramp(clipped, CLIPPED_SHARE))],
-    ["LOW_CONTRAST", ramp(deviation, CONTRAST)],
+    ["LOW_CONTRAST", ramp(Math.sqrt(variance), CONTRAST)],
     [noise > NOISY_SHARE * variance ? "TOO_DARK" : "BLURRED", logarithmicRamp(sharpness, SHARPNESS)],
     ["TOO_DARK", logarithmicRamp(all / noise, SIGNAL_TO_NOISE)],
   ];

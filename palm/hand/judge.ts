@@ -53,13 +53,16 @@ const SIDE_SHARE = { full: 0.85, none: 1.1 };
 const INSIDE = { full: 0.98, none: 0.9 };
 /** Shorter over longer side of the region. */
 const SQUARENESS = { full: 0.8, none: 0.5 };
-/** Breadth over length of the palm, as landmarks show it: tilted about the fingers' axis, about the wrist's. */
-const ASPECT_ROLLED = { full: 0.45, none: 0.25 };
-const ASPECT_PITCHED = { full: 0.9, none: 1.3 };
-/** Reach of the least stretched finger. */
-const REACH = { full: 1.45, none: 1.1 };
+/**
+ * Breadth over length of the palm, as landmarks show it. Flat hands have 0.57 to 0.80; less is a hand rolled about its
+ * fingers' axis, more one pitched about its wrist.
+ */
+const ASPECT_ROLLED = { full: 0.55, none: 0.3 };
+const ASPECT_PITCHED = { full: 0.82, none: 1.2 };
+/** Reach of the least stretched finger; flat hands have 1.6 and more, fists 1. */
+const REACH = { full: 1.5, none: 1.15 };
 /** Distance of neighbouring fingertips over the breadth of the roots; pressed together they hide the valleys. */
-const SPREAD = { full: 0.2, none: 0.05 };
+const SPREAD = { full: 0.25, none: 0.1 };
 /** Sides of the region per second. A camera in a dim room exposes for 33 ms; two fifths of a side a second is then 1.7 px of 128. */
 const SPEED_PER_S = { full: 1.2, none: 4 };
 /** An older image says nothing about how fast the hand is now. */
