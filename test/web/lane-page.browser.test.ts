@@ -1,0 +1,269 @@
+// The lane page in real Chromium, before a gateway's real front whose backend is scripted: pairing, camera, link and
+// money. (Hands before its camera: test/system/lane-page.test.ts.)
+
+import type { HttpResponse } from "uWebSockets.js";
+import { readFileSync } from "node:fs";
+import type { Browser, Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { z } from "zod";
+import { registerPages } from "../../gateway/pages/pages.js";
+import type { Closable } from "../../gateway/seams.js";
+import type { LanePurpose } from "../../gateway/sites.js";
+import { publicKeyFromBase64 } from "../../wire/ed25519.js";
+import { type Front, startFront } from "../gateway/lane/harness.js";
+import { FakeFeed, status } from "../gateway/pages.fake-feed.js";
+import { openChromium, type Watched, watchPage } from "./chromium.js";
+
+const DEVICE = "web-1";
+const GOOD_PASS = "GOOD-PASS";
+const MEASURE = readFileSync(new URL("../gateway/pages.measure.js", import.meta.url), "utf8");
+const measured = z.object({
+  sticksOut: z.array(z.string()),
+  contrasts: z.array(z.object({ text: z.string(), ratio: z.number() })),
+});
+const pairing = z.object({ pass: z.string(), publicKey: z.string() });
+
+let browser: Browser;
+let front: Front;
+let pages: Closable;
+let page: Page;
+let watched: Watched;
+let purpose: LanePurpose;
+/** Public keys in the order in which passes were redeemed. */
+let keys: string[];
+
+beforeAll(async () => {
+  browser = await openChromium();
+});
+afterAll(() => browser?.close());
+
+beforeEach(async () => {
+  purpose = "ENTRY";
+  keys = [];
+  front = await startFront({
+    serveMore: (app) => {
+      pages = registerPages(app, {
+        liveFeed: new FakeFeed(),
+        status: () => status(),
+        operatorToken: "operator-secret",
+        livePage: "open",
+        members: { count: () => 0 },
+      });
+      app.post("/api/lanes", (response) => readBody(response, (body) => redeem(response, body)));
+    },
+  });
+  await newPage();
+});
+afterEach(async () => {
+  await page.context().close();
+  await pages.close();
+  front.close();
+});
+
+async function newPage(options: Parameters<Browser["newContext"]>[0] = {}): Promise<void> {
+  await page?.context().close();
+  page = await (await browser.newContext(options)).newPage();
+  watched = watchPage(page);
+}
+
+function readBody(response: HttpResponse, done: (body: string) => void): void {
+  let body = "";
+  response.onAborted(() => {});
+  response.onData((chunk, isLast) => {
+    body += Buffer.from(chunk).toString("utf8");
+    if (isLast) done(body);
+  });
+}
+
+/** The gateway's side of pairing, as its API answers. */
+function redeem(response: HttpResponse, body: string): void {
+  const { pass, publicKey } = pairing.parse(JSON.parse(body));
+  const key = publicKeyFromBase64(publicKey);
+  if (pass !== GOOD_PASS || !key) {
+    const refusal = { code: "UNAUTHORISED", message: "This pass is not known.", next: "Ask for a new one." };
+    response.writeStatus("401 Unauthorized").end(JSON.stringify(refusal));
+    return;
+  }
+  keys.push(publicKey);
+  front.devices.set(DEVICE, { id: DEVICE, publicKey: key, site: "north", purpose, gallery: "g" });
+  response.end(JSON.stringify({ deviceId: DEVICE, site: "north", purpose, gallery: "g" }));
+}
+
+const url = (fragment = "") => `http://127.0.0.1:${front.port}/lane${fragment}`;
+const goto = (fragment = "") => page.goto(url(fragment));
+const isReady = () => page.locator('body[data-tone="ready"]').waitFor();
+const setup = () => page.locator("#setup");
+const linkIs = (phase: string) => page.locator(`#link[data-link="${phase}"]`).waitFor();
+
+describe("pairing", () => {
+  it("says what to do when there is neither a pass nor a device, and takes a pass that is typed in", async () => {
+    await goto();
+    await setup().waitFor();
+    expect(await setup().innerText()).toContain("palmgate pass --kind lane");
+    await page.locator("#pass").fill(GOOD_PASS);
+    await page.keyboard.press("Enter");
+    await isReady();
+    expect(await setup().isVisible()).toBe(false);
+  });
+
+  it("takes the pass of the link, keeps it out of the address, and needs none when it is opened again", async () => {
+    await goto(`#pass=${GOOD_PASS}`);
+    await isReady();
+    expect(page.url()).toBe(url());
+    await page.reload();
+    await isReady();
+    expect(keys).toHaveLength(1);
+    expect(watched.problems).toEqual([]);
+  });
+
+  it("says why a pass was not taken, and lets another be tried", async () => {
+    await goto("#pass=OLD");
+    await page.locator("#setup-why", { hasText: "This pass is not known. Ask for a new one." }).waitFor();
+    await page.locator("#pass").fill(url(`#pass=${GOOD_PASS}`));
+    await page.keyboard.press("Enter");
+    await isReady();
+  });
+
+  it("makes a key that no script can take out of the browser", async () => {
+    await goto(`#pass=${GOOD_PASS}`);
+    await isReady();
+    const taken = await page.evaluate(`(async () => {
+      const done = (request) => new Promise((resolve) => { request.onsuccess = () => resolve(request.result); });
+      const database = await done(indexedDB.open("palmgate-lane"));
+      const { privateKey } = await done(database.transaction("device").objectStore("device").get("this"));
+      return crypto.subtle.exportKey("pkcs8", privateKey).then(() => "taken", ({ name }) => name);
+    })()`);
+    expect(taken).toBe("InvalidAccessError");
+  });
+
+  it("offers to pair again when the gateway does not know the device any more", async () => {
+    await goto(`#pass=${GOOD_PASS}`);
+    await isReady();
+    front.devices.delete(DEVICE);
+    front.lanes.recheck(front.deviceOf);
+    await page.locator("#setup-why", { hasText: "does not know this lane any more" }).waitFor();
+    expect(await page.evaluate(`document.getElementById("video").srcObject`)).toBeNull();
+    await page.locator("#pass").fill(GOOD_PASS);
+    await page.keyboard.press("Enter");
+    await isReady();
+    expect(new Set(keys).size).toBe(2);
+  });
+
+  it("forgets the device when it is told to", async () => {
+    await goto(`#pass=${GOOD_PASS}`);
+    await isReady();
+    await page.locator("#unpair").click();
+    await setup().waitFor();
+  });
+});
+
+describe("the lane page", () => {
+  it("loads everything from its own gateway, and keeps it", async () => {
+    await goto(`#pass=${GOOD_PASS}`);
+    await isReady();
+    expect(watched.requests.filter((each) => !each.startsWith(`http://127.0.0.1:${front.port}/`))).toEqual(
+      [],
+    );
+    const model = watched.requests.find((each) => each.endsWith(".onnx")) ?? "";
+    const answer = await fetch(model);
+    expect(answer.headers.get("cache-control")).toContain("immutable");
+    const lane = await fetch(url());
+    expect(lane.headers.get("cache-control")).toBe("no-cache");
+    const policy = lane.headers.get("content-security-policy") ?? "";
+    expect(policy).toContain("script-src 'self' 'wasm-unsafe-eval';");
+    expect(policy).not.toMatch(/unsafe-inline|'unsafe-eval'|\*|http|data:|blob:/);
+    expect(lane.headers.get("permissions-policy")).toContain("camera=(self)");
+  });
+
+  it("sends what was compressed at build to whoever takes it, and the same bytes to the others", async () => {
+    await goto(`#pass=${GOOD_PASS}`);
+    await isReady();
+    const runtime = watched.requests.find((each) => each.endsWith(".wasm")) ?? "";
+    const [packed, plain] = await Promise.all(
+      ["br", "identity"].map((encoding) => fetch(runtime, { headers: { "accept-encoding": encoding } })),
+    );
+    expect(packed?.headers.get("content-encoding")).toBe("br");
+    expect(plain?.headers.get("content-encoding")).toBeNull();
+    expect(await packed?.arrayBuffer()).toEqual(await plain?.arrayBuffer());
+  });
+
+  it("shows nobody a hand that is not there: an empty scene stays ready", async () => {
+    await goto(`#pass=${GOOD_PASS}`);
+    await isReady();
+    await page.locator("#facts", { hasText: "Each look" }).waitFor();
+    expect(await page.locator("#headline").innerText()).toBe("Hold your hand over the reader");
+    expect(front.presentations.active).toBe(0);
+  });
+
+  it("lets the camera go while the page is hidden, and takes it again", async () => {
+    await goto(`#pass=${GOOD_PASS}`);
+    await isReady();
+    await page.locator("#facts", { hasText: "Each look" }).waitFor();
+    await page.evaluate(`window.track = document.getElementById("video").srcObject.getTracks()[0]`);
+    const hide = (isHidden: boolean) =>
+      page.evaluate(`Object.defineProperty(document, "hidden", { value: ${isHidden}, configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"));`);
+    await hide(true);
+    expect(await page.evaluate("window.track.readyState")).toBe("ended");
+    expect(await page.evaluate(`document.getElementById("video").srcObject`)).toBeNull();
+    await hide(false);
+    await page.waitForFunction(`document.getElementById("video").srcObject?.active`);
+  });
+
+  it("says when the gateway is away, and comes back by itself", async () => {
+    await goto(`#pass=${GOOD_PASS}`);
+    await isReady();
+    front.devices.delete("nobody");
+    front.lanes.dismiss("all");
+    await linkIs("away");
+    await linkIs("open");
+    await isReady();
+  });
+
+  it("takes the amount that the operator enters, and none that cannot be charged", async () => {
+    purpose = "PAY";
+    await goto(`#pass=${GOOD_PASS}`);
+    await page.locator("#detail", { hasText: "To pay 4.20 EUR" }).waitFor();
+    await page.locator("#amount").fill("0");
+    await page.keyboard.press("Enter");
+    await page.locator("#charge-why", { hasText: "Please enter an amount" }).waitFor();
+    expect(await page.locator("#detail").innerText()).toBe("To pay 4.20 EUR");
+    await page.locator("#amount").fill("13,5");
+    await page.keyboard.press("Enter");
+    await page.locator("#detail", { hasText: "To pay 13.50 EUR" }).waitFor();
+  });
+
+  it("has no amount on a lane that only opens", async () => {
+    await goto(`#pass=${GOOD_PASS}`);
+    await isReady();
+    expect(await page.locator("#charge").isVisible()).toBe(false);
+  });
+
+  it.each(["light", "dark"] as const)(
+    "is readable in the %s scheme, on a phone too, without sideways scrolling",
+    async (colorScheme) => {
+      purpose = "PAY";
+      await newPage({ colorScheme, viewport: { width: 360, height: 740 } });
+      await goto(`#pass=${GOOD_PASS}`);
+      await isReady();
+      const { sticksOut, contrasts } = measured.parse(await page.evaluate(MEASURE));
+      expect(sticksOut).toEqual([]);
+      expect(contrasts.length).toBeGreaterThan(8);
+      for (const { text, ratio } of contrasts) expect(ratio, text).toBeGreaterThanOrEqual(4.5);
+    },
+  );
+});
+
+describe("a camera that may not be used", () => {
+  it("is asked for in words that a person understands", async () => {
+    const shy = await openChromium({ answer: "deny" });
+    try {
+      const refused = await shy.newPage();
+      await refused.goto(url(`#pass=${GOOD_PASS}`));
+      await refused.locator("#headline", { hasText: "Please allow the camera" }).waitFor();
+      expect(await refused.locator("#detail").innerText()).toContain("Pictures stay in this browser");
+    } finally {
+      await shy.close();
+    }
+  });
+});
