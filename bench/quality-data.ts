@@ -24,11 +24,11 @@ export interface Samples {
 }
 
 /** Made-up palms, apart from the demo's and the tests' people. */
-const SYNTHETIC = { firstSeed: 70_000_000, palms: 60, templates: 2, probes: 4 };
+const SYNTHETIC = { firstSeed: 70_000_000, templates: 2, probes: 4 };
 
-/** @throws UsageError that says what the folder lacks */
-export async function openCrops(data: string | undefined): Promise<Samples> {
-  const { palms, gallery, probes } = data === undefined ? synthetic() : await folder(data);
+/** @param data a folder, or how many palms to make up @throws UsageError that says what the folder lacks */
+export async function openCrops(data: string | number): Promise<Samples> {
+  const { palms, gallery, probes } = typeof data === "number" ? synthetic(data) : await folder(data);
   const look = async (roi: GreyImage) => ({ roi, score: assessQuality(roi).score, sidePx: roi.width });
   return { palms, gallery, probes, degradations: LIGHT_AND_LENS, look, close: async () => {} };
 }
@@ -42,8 +42,8 @@ async function folder(data: string) {
   return { palms, gallery: gallery.map(sample), probes: probes.map(sample) };
 }
 
-function synthetic() {
-  const { firstSeed, palms, templates, probes } = SYNTHETIC;
+function synthetic(palms: number) {
+  const { firstSeed, templates, probes } = SYNTHETIC;
   const looks = (from: number, count: number): Sample[] =>
     Array.from({ length: palms * count }, (_, i) => {
       const palm = Math.floor(i / count);

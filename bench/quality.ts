@@ -32,11 +32,11 @@ const SETTINGS = {
     help: "palms: DIR/<palm>/<session>_<anything>.png (or .jpg, .bmp); without it, synthetic crops",
     schema: z.string().min(1).optional(),
   },
-  hands: {
-    option: "hands",
-    help: "the images are whole hands: find and cut them first",
-    flag: true,
-    schema: z.boolean().default(false),
+  palms: {
+    option: "palms",
+    value: "N",
+    help: "without --data: synthetic palms",
+    schema: z.coerce.number().int().min(2).max(1000).default(60),
   },
   degraded: {
     option: "degraded",
@@ -76,7 +76,7 @@ export async function run(argv: string[]): Promise<number> {
     throw new UsageError(`--model: ${error.message}. Give a signature model (.onnx).`);
   });
   try {
-    const samples = await openCrops(settings.data);
+    const samples = await openCrops(settings.data ?? settings.palms);
     const report = await measure(samples, model, settings).finally(() => samples.close());
     process.stdout.write(settings.json ? `${JSON.stringify(report)}\n` : qualityTable(report));
     return 0;
