@@ -1,13 +1,17 @@
 // The page's camera: opened on request, its newest frame as pixels, let go as soon as nobody looks.
 //
 // Invariants:
-// - frames live in memory only: one canvas that is overwritten by the next frame, and the copies that callers zero;
+// - frames live in memory only: two canvases that are overwritten by the next frame, and the copies that callers zero;
 // - while the page is hidden every video track is stopped, and the camera's light is off;
 // - after `close` nothing runs and no track is live.
+import type { GreyView } from "../edge-agent/camera/motion.js";
 import type { HandImage } from "../palm/hand/types.js";
 
 /** The longest side of a frame; a larger picture is scaled down, a smaller one stays as it is. */
 const MAX_FRAME_SIDE_PX = 640;
+/** Of a glance: enough to see that something moves. */
+const GLANCE_WIDTH_PX = 128;
+const GLANCE_HEIGHT_PX = 96;
 const WANTED_WIDTH_PX = 640;
 const WANTED_HEIGHT_PX = 480;
 const WANTED_FRAMES_PER_SECOND = 30;
@@ -40,6 +44,7 @@ export interface CameraOptions {
 export class Camera {
   readonly #options: CameraOptions;
   readonly #canvas = document.createElement("canvas");
+  readonly #glanceCanvas = document.createElement("canvas");
   #facing: Facing;
   #stream: MediaStream | undefined;
   #isWanted = false;
@@ -73,20 +78,21 @@ export class Camera {
 
   /** The newest frame, the caller's own to zero; `undefined` while there is none. */
   grab(): HandImage | undefined {
-    const { video } = this.#options;
-    const { videoWidth, videoHeight } = video;
-    if (!this.#stream || video.readyState < video.HAVE_CURRENT_DATA || videoWidth === 0) return undefined;
+    const { videoWidth, videoHeight } = this.#options.video;
     const scale = Math.min(1, MAX_FRAME_SIDE_PX / Math.max(videoWidth, videoHeight));
     const width = Math.round(videoWidth * scale);
     const height = Math.round(videoHeight * scale);
-    const canvas = this.#canvas;
-    if (canvas.width !== width) canvas.width = width;
-    if (canvas.height !== height) canvas.height = height;
-    const context = canvas.getContext("2d", { willReadFrequently: true, alpha: false });
-    if (!context) return undefined;
-    context.drawImage(video, 0, 0, width, height);
-    const { data } = context.getImageData(0, 0, width, height);
-    return { width, height, channels: 4, pixels: new Uint8Array(data.buffer) };
+    const pixels = this.#pixels(this.#canvas, width, height);
+    return pixels && { width, height, channels: 4, pixels };
+  }
+
+  /** The newest frame, small and grey: costs next to nothing. */
+  glance(): GreyView | undefined {
+    const pixels = this.#pixels(this.#glanceCanvas, GLANCE_WIDTH_PX, GLANCE_HEIGHT_PX);
+    if (!pixels) return undefined;
+    // Green stands for brightness: most of what the eye calls bright, and every camera's sharpest channel.
+    const luma = new Uint8Array(pixels.length / 4).map((_, i) => pixels[4 * i + 1] as number);
+    return { widthPx: GLANCE_WIDTH_PX, heightPx: GLANCE_HEIGHT_PX, luma };
   }
 
   /** Resolves when the camera has a frame that was not there before, and at once when `signal` aborts. */
@@ -113,6 +119,18 @@ export class Camera {
       void this.#start();
     }
   };
+
+  #pixels(canvas: HTMLCanvasElement, width: number, height: number): Uint8Array | undefined {
+    const { video } = this.#options;
+    const isShowing = this.#stream && video.readyState >= video.HAVE_CURRENT_DATA && video.videoWidth > 0;
+    if (!isShowing) return undefined;
+    if (canvas.width !== width) canvas.width = width;
+    if (canvas.height !== height) canvas.height = height;
+    const context = canvas.getContext("2d", { willReadFrequently: true, alpha: false });
+    if (!context) return undefined;
+    context.drawImage(video, 0, 0, width, height);
+    return new Uint8Array(context.getImageData(0, 0, width, height).data.buffer);
+  }
 
   async #start(): Promise<void> {
     const turn = ++this.#turn;
@@ -147,6 +165,7 @@ export class Camera {
     this.#options.video.srcObject = null;
     // A canvas forgets its pixels when it is resized.
     this.#canvas.width = 0;
+    this.#glanceCanvas.width = 0;
   }
 }
 

@@ -2,15 +2,17 @@
 //
 // Invariants:
 // - one look at a time, and always at the newest frame: nothing queues;
-// - when nobody has been there for IDLE_AFTER_MS it looks only every IDLE_INTERVAL_MS, so that an empty lane costs little;
+// - when nobody has been there for IDLE_AFTER_MS it looks only where something moves, and every IDLE_LOOK_MS, so that
+//   an empty lane costs little;
 // - it ends when `signal` aborts; a failing worker ends it with a rejection.
+import { MotionDetector, type Scene, sceneOf } from "../edge-agent/camera/motion.js";
 import type { Look } from "../palm/hand/index.js";
 import type { Camera } from "./camera.js";
 import type { FrameSize } from "./hand-overlay.js";
 import type { Sight } from "./sight.js";
 
-const IDLE_AFTER_MS = 5_000;
-const IDLE_INTERVAL_MS = 80;
+const IDLE_AFTER_MS = 1_000;
+const IDLE_LOOK_MS = 3_000;
 
 export interface Seen {
   look: Look;
@@ -30,30 +32,36 @@ export interface WatchOptions {
 }
 
 export async function watchHands({ camera, sight, onSeen, signal }: WatchOptions): Promise<void> {
-  let handAtMs = performance.now();
+  const idle = new Idleness();
   while (!signal.aborted) {
     await camera.nextFrame(signal);
-    if (signal.aborted) return;
-    const image = camera.grab();
-    if (!image) continue;
-    const { width, height } = image;
     const atMs = performance.now();
+    const glance = camera.glance();
+    if (!glance || idle.mayRest(sceneOf(glance), atMs)) continue;
+    const image = camera.grab();
+    if (!image || signal.aborted) continue;
+    const { width, height } = image;
     const look = await sight.look(image, atMs);
     if (signal.aborted) return;
+    idle.looked(look, sceneOf(glance), atMs);
     onSeen({ look, frame: { width, height }, atMs, lookMs: performance.now() - atMs });
-    if (look.kind !== "nothing") handAtMs = atMs;
-    if (atMs - handAtMs > IDLE_AFTER_MS) await elapsed(IDLE_INTERVAL_MS, signal);
   }
 }
 
-function elapsed(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const finish = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", finish);
-      resolve();
-    };
-    const timer = setTimeout(finish, ms);
-    signal.addEventListener("abort", finish);
-  });
+/** Whether anything is worth a look. */
+class Idleness {
+  readonly #motion = new MotionDetector();
+  #handAtMs = Number.NEGATIVE_INFINITY;
+  #lookedAtMs = Number.NEGATIVE_INFINITY;
+
+  mayRest(scene: Scene, atMs: number): boolean {
+    if (atMs - this.#handAtMs < IDLE_AFTER_MS || atMs - this.#lookedAtMs >= IDLE_LOOK_MS) return false;
+    return !this.#motion.moved(scene);
+  }
+
+  looked(look: Look, scene: Scene, atMs: number): void {
+    this.#lookedAtMs = atMs;
+    if (look.kind === "nothing") this.#motion.settle(scene);
+    else this.#handAtMs = atMs;
+  }
 }

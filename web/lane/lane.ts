@@ -65,6 +65,11 @@ export class BrowserLane {
     else if (!this.#visit.isOver && atMs >= this.#endShownUntilMs) this.#guide(adviceOn(look), atMs);
   }
 
+  /** The link is open again: what was last advised holds again. */
+  linkOpened(): void {
+    if (!this.#isPresenting && !this.#visit.isOver) this.#guide(this.#guidance.shown, performance.now());
+  }
+
   #guide(advice: Advice, atMs: number): void {
     const { agent, screen, texts, till } = this.#parts;
     const shown = this.#guidance.take(advice, atMs);

@@ -38,6 +38,7 @@ class LanePage {
   readonly #screen = new Screen();
   readonly #stop = new AbortController();
   #camera: Camera | undefined;
+  #lane: BrowserLane | undefined;
 
   async run(): Promise<void> {
     const screen = this.#screen;
@@ -68,6 +69,7 @@ class LanePage {
   #linkChanged(state: LinkState): void {
     const screen = this.#screen;
     screen.link(state.phase === "open" || state.phase === "connecting" ? state.phase : "away");
+    if (state.phase === "open") this.#lane?.linkOpened();
     if (state.phase !== "waiting" || this.#stop.signal.aborted) return;
     screen.show(CONNECTING);
     if (state.after.kind !== "refused") return;
@@ -102,8 +104,9 @@ class LanePage {
     });
     this.#camera = camera;
     screen.onTurn(() => void camera.open(camera.facing === "user" ? "environment" : "user"));
-    await camera.open();
     const lane = new BrowserLane({ agent, screen, texts, till });
+    this.#lane = lane;
+    await camera.open();
     await watchHands({ camera, sight, onSeen: (seen) => lane.see(seen), signal: this.#stop.signal });
   }
 }
