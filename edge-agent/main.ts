@@ -1,7 +1,11 @@
 // `palmgate edge`: the agent of one lane.
 //
 // Follow one palm from here to the gate relay:
-//   source/source.ts   a palm is held over the reader and yields frames
+//   source/source.ts   a palm is held over the reader and yields frames; from a camera:
+//     camera/camera.ts   ffmpeg's newest image
+//     camera/source.ts   something moves: look (sight.ts finds, cuts and judges, in a thread of its own)
+//     camera/visit.ts    somebody is there: when to present, when the next may begin
+//     best-crops.ts      which crops are sent, best first
 //   lane.ts            the lane presents palm after palm
 //   presentation.ts    one presentation, also when the link drops on the way; it pays once
 //   attempt.ts         each frame goes out with a credit, until the Decision comes
@@ -10,10 +14,13 @@
 //   gate.ts            may the gate open? only granted, in time, once per token
 //   gates/command.ts   the relay moves; agent.ts reports the passage
 import { randomBytes } from "node:crypto";
+import type { Guidance } from "../palm/hand/judge.js";
+import { edge } from "../wire/codec.js";
 import { helpText } from "../wire/config.js";
 import { type Log, openLog } from "../wire/log.js";
 import { type OpsServer, openOpsServer } from "../wire/ops-server.js";
 import { type Agent, startAgent } from "./agent.js";
+import { captureSize } from "./camera/ffmpeg.js";
 import { loadDeviceKey, writeNewDeviceKey } from "./device-key.js";
 import { type Gate, noGate } from "./gate.js";
 import { commandGate } from "./gates/command.js";
@@ -30,7 +37,8 @@ import {
   readAuthorities,
   readEdgeSettings,
 } from "./settings.js";
-import { openSource } from "./source/open.js";
+import { isCamera, openSource } from "./source/open.js";
+import type { PalmSource } from "./source/source.js";
 
 const WHAT = "Presents palms to a gateway and opens a gate on its decisions. Nothing is written to disk.";
 
@@ -52,9 +60,9 @@ export async function main(argv: string[]): Promise<number> {
 /** One lane, from its settings to its end. */
 async function runEdge(settings: EdgeSettings, signal: AbortSignal): Promise<void> {
   const log = openLog("edge", { device: settings.deviceId });
-  const source = await openSource(settings, log);
-  warnOfCleartext(new URL(settings.gateway), log);
   const metrics = openAgentMetrics();
+  const source = await openLaneSource(settings, metrics, log);
+  warnOfCleartext(new URL(settings.gateway), log);
   let state: LinkState = { phase: "connecting" };
   const ops = await openOps(settings, metrics, () => state);
   try {
@@ -69,7 +77,10 @@ async function runEdge(settings: EdgeSettings, signal: AbortSignal): Promise<voi
     if (!agent) return;
     announceReady(settings, agent, ops, log);
     const chargeFor = chargesOf(settings);
-    const { intervalMs, count, json } = settings;
+    const { count, json } = settings;
+    const intervalMs = settings.intervalMs ?? (isCamera(settings.source) ? 0 : REST_MS);
+    // A camera waits for hands: only its own end ends the wait.
+    signal.addEventListener("abort", () => void source.close?.());
     await runLane({
       agent,
       source,
@@ -81,8 +92,26 @@ async function runEdge(settings: EdgeSettings, signal: AbortSignal): Promise<voi
     });
     await agent.close();
   } finally {
+    await source.close?.();
     await ops.close();
   }
+}
+
+/** Rest between two presentations of a source that always has a palm. */
+const REST_MS = 1000;
+
+function openLaneSource(settings: EdgeSettings, { camera }: AgentMetrics, log: Log): Promise<PalmSource> {
+  const { source, session, send, hands, cameraSize, cameraFps, cameraLight, json } = settings;
+  const modality = cameraLight === "nir" ? edge.Modality.NIR : edge.Modality.VISIBLE;
+  const options = {
+    source,
+    session,
+    send,
+    hands,
+    camera: { size: captureSize(cameraSize), maxFps: cameraFps, modality },
+  };
+  const onGuide = (reason: Guidance) => print(json ? JSON.stringify({ guide: reason }) : `guide: ${reason}`);
+  return openSource(options, log, { counters: camera, onGuide });
 }
 
 interface AgentParts {

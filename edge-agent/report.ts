@@ -10,7 +10,10 @@ const tenths = (ms: number | null | undefined): number => Math.round((ms ?? 0) *
 export function describeEnd(palm: Palm, end: PresentationEnd): Record<string, unknown> {
   const about = { presentation: toHex(end.presentationId), palm: palm.label, end: end.kind };
   if (end.kind === "lost") return about;
-  if (end.kind === "error") return { ...about, code: end.code, message: end.message };
+  if (end.kind === "error") {
+    const missing = missingOf(palm, end.code);
+    return { ...about, code: end.code, message: end.message, ...(missing ? { reason: missing } : {}) };
+  }
   const { decision, roundTripMs, passage } = end;
   const { stages, payment } = decision;
   return {
@@ -35,10 +38,16 @@ export function describeEnd(palm: Palm, end: PresentationEnd): Record<string, un
   };
 }
 
+/** Why there was no frame of the palm. */
+const missingOf = (palm: Palm, code: string): string | undefined =>
+  code === "NO_FRAME" ? palm.missing?.() : undefined;
+
 /** The same for people. */
 export function lineOf(palm: Palm, end: PresentationEnd): string {
   if (end.kind === "lost") return `${palm.label}: no connection to the gateway`;
-  if (end.kind === "error") return `${palm.label}: ${end.code} ${end.message}`;
+  if (end.kind === "error") {
+    return [`${palm.label}:`, end.code, missingOf(palm, end.code), end.message].filter(Boolean).join(" ");
+  }
   const { outcome, reason, granted, pairwiseId } = end.decision;
   const words = [
     edge.Outcome[outcome ?? 0],

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { readSettings, UsageError, type Values } from "../wire/config.js";
 import { DEVICE_ID_PATTERN, MAX_AMOUNT_MINOR } from "../wire/limits.js";
+import { CAPTURE_SIZE_PATTERN } from "./camera/ffmpeg.js";
 import { SOURCE_PATTERN } from "./source/open.js";
 
 const gatewayUrl = z
@@ -28,11 +29,38 @@ export const EDGE_SETTINGS = {
   source: {
     option: "source",
     value: "SOURCE",
-    help: "DIR/<palm>/<session>_<sample>.png|jpg|bmp, or synthetic:SEED[:PALMS]",
+    help: "camera:/dev/video0, camera:rtsp://..., camera:FILE, DIR/<palm>/<session>_<sample>.png|jpg|bmp, or synthetic:SEED[:PALMS]",
     schema: z
       .string()
-      .regex(SOURCE_PATTERN, "must be a folder or synthetic:SEED[:PALMS]")
+      .regex(SOURCE_PATTERN, "must be camera:ADDRESS, a folder or synthetic:SEED[:PALMS]")
       .default("synthetic:1"),
+  },
+  hands: {
+    option: "hands",
+    flag: true,
+    help: "a folder's images are of whole hands: the palm is found and cut out here",
+    schema: z.boolean().default(false),
+  },
+  cameraSize: {
+    option: "camera-size",
+    value: "WxH",
+    help: "asked of a camera; larger images are scaled down to its longer side",
+    schema: z
+      .string()
+      .regex(CAPTURE_SIZE_PATTERN, "must be like 640x480, at most 1920 to a side")
+      .default("640x480"),
+  },
+  cameraFps: {
+    option: "camera-fps",
+    value: "N",
+    help: "images a second that the agent takes of a camera at most",
+    schema: z.coerce.number().int().min(1).max(60).default(15),
+  },
+  cameraLight: {
+    option: "camera-light",
+    value: "LIGHT",
+    help: "what a camera sees by: visible or nir (near infrared)",
+    schema: z.enum(["visible", "nir"]).default("visible"),
   },
   session: {
     option: "session",
@@ -49,8 +77,8 @@ export const EDGE_SETTINGS = {
   intervalMs: {
     option: "interval-ms",
     value: "MS",
-    help: "rest between two presentations",
-    schema: milliseconds.default(1000),
+    help: "rest between two presentations; 1000 unless a camera is the source, which waits for the next hand",
+    schema: milliseconds.optional(),
   },
   count: {
     option: "count",

@@ -113,7 +113,11 @@ export class Camera {
     const { ffmpeg, address, size, maxFps, onImage } = this.#options;
     const { imageDeadlineMs } = this.#timings;
     const args = ffmpegArguments(address, { size, maxFps, silenceMs: imageDeadlineMs });
-    const child = spawn(ffmpeg, args, { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(ffmpeg, args, {
+      stdio: ["ignore", "pipe", "pipe"],
+      // A group of its own: a wrapper's children go with it, and a Ctrl-C meant for the agent is the agent's to handle.
+      detached: true,
+    });
     const life = new ChildLife(child, this.#timings, this.#stop.signal);
     let hadImages = false;
     const reader = new Y4mReader({
@@ -129,7 +133,9 @@ export class Camera {
     child.stdout.on("data", (chunk: Buffer) => {
       const fault = reader.push(chunk);
       chunk.fill(0);
-      if (fault !== undefined) life.end(fault);
+      if (fault === undefined) return;
+      child.stdout.destroy();
+      life.end(fault);
     });
     let said = "";
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
@@ -201,11 +207,21 @@ class ChildLife {
     if (this.#why !== undefined) return;
     this.#why = why;
     clearTimeout(this.#silence);
-    this.#child.kill("SIGTERM");
-    this.#kill = setTimeout(() => this.#child.kill("SIGKILL"), this.#timings.killAfterMs);
+    signalGroup(this.#child, "SIGTERM");
+    this.#kill = setTimeout(() => signalGroup(this.#child, "SIGKILL"), this.#timings.killAfterMs);
   }
 
   #silenceAfter(ms: number): NodeJS.Timeout {
     return setTimeout(() => this.end(`no image for ${ms} ms`), ms);
+  }
+}
+
+function signalGroup({ pid }: ChildProcess, signal: NodeJS.Signals): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, signal);
+  } catch (error) {
+    // ESRCH: it ended in this very moment, which is what was wanted.
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
   }
 }

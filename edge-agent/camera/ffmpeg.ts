@@ -16,6 +16,16 @@ export interface CaptureSize {
   heightPx: number;
 }
 
+/** WIDTHxHEIGHT, 160 to 1920 to a side. */
+export const CAPTURE_SIZE_PATTERN =
+  /^(1[6-9]\d|[2-9]\d\d|1[0-8]\d\d|19[01]\d|1920)x(1[6-9]\d|[2-9]\d\d|1[0-8]\d\d|19[01]\d|1920)$/;
+
+/** @param text matches CAPTURE_SIZE_PATTERN */
+export function captureSize(text: string): CaptureSize {
+  const [widthPx = 0, heightPx = 0] = text.split("x").map(Number);
+  return { widthPx, heightPx };
+}
+
 export interface CaptureOptions {
   /** Asked of a device; any source is scaled down to its longer side. */
   size: CaptureSize;

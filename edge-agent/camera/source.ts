@@ -4,9 +4,9 @@
 // - nobody there: no look but every IDLE_LOOK_MS, and whenever something moves; a hand: a look at every image; its
 //   presentation over: a look every OVER_LOOK_MS, until it leaves;
 // - one look at a time, always at the newest image; nothing queues;
-// - `close` ends the camera and the sight, and overwrites what is left; a source that fails rejects `next`.
-import type { Guidance } from "../../palm/hand/judge.js";
-import { guidanceOf } from "../../palm/hand/judge.js";
+// - nothing runs before the first `next`; `close` ends the camera and the sight, and overwrites what is left; a source
+//   that fails rejects `next`.
+import { type Guidance, guidanceOf } from "../../palm/hand/judge.js";
 import type { edge } from "../../wire/codec.js";
 import { BestCrops } from "../best-crops.js";
 import type { Look, Sight } from "../sight.js";
@@ -27,8 +27,8 @@ export interface Images {
 }
 
 export interface CameraSourceOptions {
-  camera: Images;
-  sight: Sight;
+  openCamera: () => Images;
+  openSight: () => Promise<Sight>;
   modality: edge.Modality;
   onGuide?: ((reason: Guidance) => void) | undefined;
   /** @param atMs when the image was taken; @param lookMs how long the look took */
@@ -41,7 +41,9 @@ export class CameraSource implements PalmSource {
   readonly #visit = new Visit(this.#crops);
   readonly #motion = new MotionDetector();
   readonly #guides: Guides;
-  readonly #watching: Promise<void>;
+  #watching: Promise<void> | undefined;
+  #camera: Images | undefined;
+  #isClosed = false;
   #offer: ((palm: Palm | undefined) => void) | undefined;
   #lookedAtMs = Number.NEGATIVE_INFINITY;
   #palms = 0;
@@ -49,13 +51,15 @@ export class CameraSource implements PalmSource {
   constructor(options: CameraSourceOptions) {
     this.#options = options;
     this.#guides = new Guides((reason) => options.onGuide?.(reason));
-    this.#watching = this.#watch();
-    // Whoever awaits `next` or `close` learns of it; until somebody does, it is not unhandled.
-    this.#watching.catch(() => {});
   }
 
   /** The palm of the next visit; one call at a time. */
   async next(): Promise<Palm | undefined> {
+    if (!this.#watching) {
+      this.#watching = this.#watch();
+      // Whoever awaits `next` or `close` learns of a failure; until somebody does, it is not unhandled.
+      this.#watching.catch(() => {});
+    }
     const offered = new Promise<Palm | undefined>((resolve) => {
       this.#offer = resolve;
     });
@@ -67,41 +71,50 @@ export class CameraSource implements PalmSource {
   }
 
   async close(): Promise<void> {
-    await this.#options.camera.close();
-    await this.#watching.finally(async () => {
-      this.#crops.clear();
-      await this.#options.sight.close();
-    });
+    this.#isClosed = true;
+    await this.#camera?.close();
+    // Why it failed is for `next` to say.
+    await this.#watching?.catch(() => {});
   }
 
   async #watch(): Promise<void> {
-    const { camera } = this.#options;
-    for (let image = await camera.next(); image; image = await camera.next()) {
-      const scene = sceneOf(image);
-      if (this.#isWorthALook(scene, image.atMs)) await this.#look(image, scene);
+    const sight = await this.#options.openSight();
+    const camera = this.#options.openCamera();
+    this.#camera = camera;
+    try {
+      while (!this.#isClosed) {
+        const image = await camera.next();
+        if (!image) return;
+        const scene = sceneOf(image);
+        if (this.#isWorthALook(scene, image.atMs)) await this.#look(sight, image, scene);
+      }
+    } finally {
+      await camera.close();
+      this.#crops.clear();
+      await sight.close();
     }
   }
 
   #isWorthALook(scene: Scene, nowMs: number): boolean {
     const restedMs = nowMs - this.#lookedAtMs;
-    if (this.#visit.isEmpty(nowMs)) return restedMs >= IDLE_LOOK_MS || this.#motion.moved(scene);
+    if (this.#visit.isEmpty) return restedMs >= IDLE_LOOK_MS || this.#motion.moved(scene);
     return restedMs >= (this.#visit.isOver ? OVER_LOOK_MS : 0);
   }
 
-  async #look(image: CameraImage, scene: Scene): Promise<void> {
+  async #look(sight: Sight, image: CameraImage, scene: Scene): Promise<void> {
     const { atMs } = image;
     this.#lookedAtMs = atMs;
     const startedAtMs = performance.now();
-    const look = await this.#options.sight.look(toHandImage(image), atMs);
+    const look = await sight.look(toHandImage(image), atMs);
     this.#options.onLook?.(look, atMs, performance.now() - startedAtMs);
     const isReady = this.#visit.see(look, atMs);
     this.#guide(look, atMs);
-    if (this.#visit.isEmpty(atMs)) this.#motion.settle(scene);
+    if (this.#visit.isEmpty) this.#motion.settle(scene);
     if (isReady) this.#present();
   }
 
   #guide(look: Look, atMs: number): void {
-    if (this.#visit.isEmpty(atMs)) this.#guides.left(atMs);
+    if (this.#visit.isEmpty) this.#guides.left(atMs);
     else if (!this.#visit.isOver) this.#guides.want(wishOf(look), atMs);
   }
 

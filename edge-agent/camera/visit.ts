@@ -3,7 +3,8 @@
 // Invariants:
 // - one presentation for a visit, unless its end may be tried again: then AGAIN_AFTER_MS later, without leaving, and
 //   MAX_PRESENTATIONS at most, so that a thing that only resembles a hand cannot ask for ever;
-// - a visit is over when no hand has been seen for GONE_AFTER_MS; its crops are overwritten then;
+// - a visit is over when looks have seen no hand for GONE_AFTER_MS (that nobody looked says nothing); its crops are
+//   overwritten then;
 // - no crop waits longer than CROPS_LAST_MS to be presented: a gate opens for who is there now.
 import type { BestCrops } from "../best-crops.js";
 import type { Look } from "../sight.js";
@@ -26,15 +27,16 @@ export class Visit {
   readonly #crops: BestCrops;
   #phase: Phase = WATCHING;
   #handAtMs = Number.NEGATIVE_INFINITY;
+  #isEmpty = true;
   #presentations = 0;
 
   constructor(crops: BestCrops) {
     this.#crops = crops;
   }
 
-  /** No hand has been here for a while. */
-  isEmpty(nowMs: number): boolean {
-    return nowMs - this.#handAtMs >= GONE_AFTER_MS;
+  /** Looks have seen no hand for a while. */
+  get isEmpty(): boolean {
+    return this.#isEmpty;
   }
 
   /** The presentation is over and the hand still here. */
@@ -47,8 +49,12 @@ export class Visit {
    * @returns whether the crops may be presented now
    */
   see(look: Look, atMs: number): boolean {
-    if (isHand(look)) this.#handAtMs = atMs;
-    else if (this.isEmpty(atMs)) this.#leave();
+    if (isHand(look)) {
+      this.#handAtMs = atMs;
+      this.#isEmpty = false;
+    } else if (!this.#isEmpty && atMs - this.#handAtMs >= GONE_AFTER_MS) {
+      this.#leave();
+    }
     const phase = this.#phase;
     if (phase.kind === "ended" && phase.againAtMs !== undefined && atMs >= phase.againAtMs) {
       this.#phase = WATCHING;
@@ -89,6 +95,7 @@ export class Visit {
   }
 
   #leave(): void {
+    this.#isEmpty = true;
     this.#presentations = 0;
     if (this.#phase.kind === "presenting") {
       this.#phase.hasLeft = true;

@@ -1,5 +1,6 @@
 // A folder of palm images as a source: DIR/<palm>/<session>_<sample>.png (or .jpg, .jpeg, .bmp), round and round.
-// Each palm of a session is one presentation; its samples are the frames.
+// Each palm of a session is one presentation; its samples are the frames. With a sight the images are of whole hands,
+// and the frames are the palms that are found in them; an image without one yields no frame.
 //
 // Invariants:
 // - files are only read; at most one image is in memory at a time;
@@ -10,8 +11,10 @@ import { join } from "node:path";
 import { UsageError } from "../../wire/config.js";
 import { MAX_FRAMES_PER_PRESENTATION } from "../../wire/limits.js";
 import type { Log } from "../../wire/log.js";
+import type { Sight } from "../sight.js";
+import { type PalmFileResult, readPalmOfHand } from "./hand-file.js";
 import { readImageFile, type SentEncoding } from "./image-file.js";
-import type { CapturedFrame, Palm, PalmSource } from "./source.js";
+import type { CapturedFrame, Frames, Palm, PalmSource } from "./source.js";
 
 const IMAGE_FILE = /^([^_]+)_.+\.(png|jpe?g|bmp)$/i;
 const MAX_FILES = 200_000;
@@ -21,6 +24,8 @@ export interface DirectoryOptions {
   /** Present only this session's samples; all when undefined. */
   session?: string | undefined;
   encoding: SentEncoding;
+  /** Finds the palm in images of whole hands; undefined: they are palms already. */
+  sight?: Sight | undefined;
   log: Log;
 }
 
@@ -41,7 +46,10 @@ export async function openDirectorySource(options: DirectoryOptions): Promise<Pa
     );
   }
   let at = 0;
-  return { next: async () => order[at++ % order.length] };
+  return {
+    next: async () => order[at++ % order.length],
+    close: async () => options.sight?.close(),
+  };
 }
 
 interface ListedPalm {
@@ -84,21 +92,26 @@ function inGroups(files: string[]): string[][] {
   return groups;
 }
 
-/** Files that are no image are left out, with a word in the log. */
-function palmOfFiles(label: string, files: string[], { encoding, log }: DirectoryOptions): Palm {
-  return {
-    label,
-    frames: () => {
-      let at = 0;
-      const next = async (): Promise<CapturedFrame | undefined> => {
-        for (let file = files[at++]; file !== undefined; file = files[at++]) {
-          const result = await readImageFile(file, encoding);
-          if (result.ok) return { image: result.image, last: at >= files.length };
-          log.warn({ why: result.why }, "not an image");
-        }
-        return undefined;
-      };
-      return { next };
-    },
+/** Files that yield no frame are left out, with a word in the log. */
+function palmOfFiles(label: string, files: string[], { encoding, sight, log }: DirectoryOptions): Palm {
+  let missing: string | undefined;
+  const frames = (): Frames => {
+    let at = 0;
+    const next = async (): Promise<CapturedFrame | undefined> => {
+      for (let file = files[at++]; file !== undefined; file = files[at++]) {
+        const result = sight ? await readPalmOfHand(file, sight) : await readPalm(file, encoding);
+        if (result.ok) return { image: result.image, last: at >= files.length };
+        missing = result.code;
+        log.warn({ why: result.why }, "no palm in this image");
+      }
+      return undefined;
+    };
+    return { next };
   };
+  return { label, frames, missing: () => missing };
+}
+
+async function readPalm(file: string, encoding: SentEncoding): Promise<PalmFileResult> {
+  const result = await readImageFile(file, encoding);
+  return result.ok ? result : { ...result, code: "BAD_IMAGE" };
 }

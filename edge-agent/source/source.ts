@@ -27,13 +27,19 @@ export interface Frames {
 export interface Palm {
   /** For people to read; never leaves the lane. */
   label: string;
+  /** Why `frames` yielded nothing, as a code, where the source knows. */
+  missing?(): string | undefined;
   /** Starts from the first frame: asked again when the link was lost on the way. */
   frames(): Frames;
 }
 
 export interface PalmSource {
-  /** The next palm; `undefined` when nobody comes any more. */
+  /** The next palm; `undefined` when nobody comes any more, or the source was closed. */
   next(): Promise<Palm | undefined>;
+  /** The last palm's presentation has ended. @param mayTryAgain the same palm may be presented again as it lies there */
+  ended?(mayTryAgain: boolean): void;
+  /** Gives back what the source holds, also while `next` waits. */
+  close?(): Promise<void>;
 }
 
 /** @param image row-major, 0 black .. 255 white */

@@ -13,6 +13,11 @@ import { edge } from "../../wire/codec.js";
 import { listLog } from "./lane.js";
 
 const SIDE = 70;
+const OPTIONS = {
+  send: "gray8" as const,
+  hands: false,
+  camera: { size: { widthPx: 640, heightPx: 480 }, maxFps: 15, modality: edge.Modality.VISIBLE },
+};
 
 /** A grey image whose pixels run from dark to light. */
 const ramp = (width: number, height: number): Buffer =>
@@ -92,7 +97,7 @@ describe("a folder of palms", () => {
 
 describe("synthetic people", () => {
   it("come one after another and round again, each frame another look", async () => {
-    const source = await openSource({ source: "synthetic:7:2", send: "gray8" }, listLog().log);
+    const source = await openSource({ ...OPTIONS, source: "synthetic:7:2" }, listLog().log);
     expect(await labels(source, 3)).toEqual(["synthetic 7", "synthetic 8", "synthetic 7"]);
     const frames = await allFrames(await source.next());
     expect(frames.map(({ last }) => last)).toEqual([false, false, true]);
@@ -103,7 +108,7 @@ describe("synthetic people", () => {
 
   it("are the same people on every run", async () => {
     const firstLook = async () => {
-      const source = await openSource({ source: "synthetic:7", send: "gray8" }, listLog().log);
+      const source = await openSource({ ...OPTIONS, source: "synthetic:7" }, listLog().log);
       return (await allFrames(await source.next()))[0]?.image.bytes;
     };
     expect(await firstLook()).toEqual(await firstLook());
