@@ -36,7 +36,7 @@ const CONTRAST = { full: 5, none: 0.5 };
  */
 const SHARPNESS = { full: 0.05, none: 7e-4 };
 /** Line energy over the variance of noise, by its logarithm. */
-const SIGNAL_TO_NOISE = { full: 2, none: 0.11 };
+const SIGNAL_TO_NOISE = { full: 20, none: 0.04 };
 /** From this share of noise in the variance of grey on, want of light is what hides the lines, not blur. */
 const NOISY_SHARE = 0.5;
 

@@ -1,6 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { assessQuality, type GreyImage, QUALITY_FLOOR } from "../../palm/index.js";
+import {
+  assessQuality,
+  type GreyImage,
+  GUIDED_HAND,
+  QUALITY_FLOOR,
+  renderSample,
+  synthesiseIdentity,
+} from "../../palm/index.js";
 import { drawn, palm } from "./support.js";
 
 const SIDE = 128;
@@ -25,6 +32,21 @@ function blurred(image: GreyImage, radius: number): GreyImage {
       }
     }
     return Math.round(sum / count);
+  });
+}
+
+/** Moved by `lengthPx` while the shutter was open. */
+function smeared(image: GreyImage, lengthPx: number, degrees: number): GreyImage {
+  const { width, height, pixels } = image;
+  const [stepX, stepY] = [Math.cos((degrees * Math.PI) / 180), Math.sin((degrees * Math.PI) / 180)];
+  const inside = (at: number, size: number) => Math.max(0, Math.min(size - 1, Math.round(at)));
+  return drawn(width, height, (x, y) => {
+    let sum = 0;
+    for (let i = 0; i < lengthPx; i++) {
+      const way = i - (lengthPx - 1) / 2;
+      sum += pixels[inside(y + way * stepY, height) * width + inside(x + way * stepX, width)] ?? 0;
+    }
+    return Math.round(sum / lengthPx);
   });
 }
 
@@ -73,12 +95,38 @@ describe("quality of a region of interest", () => {
   it.each([1, 2, 3, 4, 5, 6, 7, 8])(
     "never rises as the same palm gets more blurred (palm %i)",
     (identity) => {
-      const image = palm(identity);
-      const scores = [0, 2, 4, 8, 16].map((radius) => assessQuality(blurred(image, radius)).score);
+      const lens = renderSample(synthesiseIdentity(identity), {
+        seed: 1,
+        variation: { ...GUIDED_HAND, noise: 0 },
+      });
+      // The sensor's noise comes after the lens.
+      const scores = [0, 2, 4, 8, 16].map((radius) => assessQuality(noisy(blurred(lens, radius))).score);
       expect(scores).toEqual(scores.toSorted((a, b) => b - a));
       expect(scores.at(-1)).toBeLessThan(QUALITY_FLOOR);
     },
   );
+
+  it.each([1, 2, 3, 4])(
+    "never rises as the sensor gets noisier, and asks for light (palm %i)",
+    (identity) => {
+      const judged = [1, 4, 8, 16, 32, 64].map((noise) =>
+        assessQuality(
+          renderSample(synthesiseIdentity(identity), { seed: 1, variation: { ...GUIDED_HAND, noise } }),
+        ),
+      );
+      const scores = judged.map(({ score }) => score);
+      expect(scores).toEqual(scores.toSorted((a, b) => b - a));
+      expect(judged.at(-1)).toMatchObject({ reason: "TOO_DARK" });
+    },
+  );
+
+  it.each([0, 20, 45, 90, 110])("sees that the hand moved, whichever way (%i degrees)", (degrees) => {
+    const still = assessQuality(PALM).score;
+    const [short, long] = [12, 36].map((lengthPx) => assessQuality(smeared(PALM, lengthPx, degrees)));
+    expect(short?.score).toBeLessThan(still);
+    expect(long?.score).toBeLessThan(short?.score ?? 0);
+    expect(long?.score).toBeLessThan(75);
+  });
 
   it("never rises as light fades, and never falls back to OK", () => {
     const scores = [1, 0.6, 0.4, 0.3, 0.2, 0.1, 0.05, 0].map((gain) => assessQuality(lit(gain, 0)).score);

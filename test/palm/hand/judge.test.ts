@@ -3,12 +3,13 @@ import { describe, expect, it } from "vitest";
 import { seeded } from "../../../bench/seeded.js";
 import { type Guidance, guidanceOf, JUDGE_FLOOR, judge } from "../../../palm/hand/judge.js";
 import type { FoundHand, HandImage, NotFound, Point } from "../../../palm/hand/types.js";
-import type { GreyImage } from "../../../palm/index.js";
+import { type GreyImage, GUIDED_HAND, renderSample, synthesiseIdentity } from "../../../palm/index.js";
 import { edge } from "../../../wire/codec.js";
 import { drawn, palm } from "../support.js";
 import { drawnHand, IMAGE, type Placed } from "./drawn-hand.js";
 
-const ROI = palm(7);
+/** Hardly any noise, so that nothing is wrong with it. */
+const ROI = renderSample(synthesiseIdentity(7), { seed: 1, variation: { ...GUIDED_HAND, noise: 1 } });
 const look = (placed: Placed = {}, roi: GreyImage = ROI) => judge(IMAGE, drawnHand(placed), roi);
 const random = seeded(1);
 const NOISE = drawn(128, 128, () => Math.floor(256 * random()));
