@@ -121,7 +121,10 @@ function termsIn(fields: Fields): Terms | undefined {
     site: textOf(fields.site),
     consents,
     title: textOf(content.title),
-    points: listOf(content.points).map(({ heading, text }) => ({ heading: textOf(heading), text: textOf(text) })),
+    points: listOf(content.points).map(({ heading, text }) => ({
+      heading: textOf(heading),
+      text: textOf(text),
+    })),
     purposes: { ENTRY: textOf(purposes.ENTRY), PAY: textOf(purposes.PAY) },
     textSha256,
     testCards: listOf(fields.testCards).map(({ name, brand, last4, what }) => ({
@@ -134,7 +137,11 @@ function termsIn(fields: Fields): Terms | undefined {
 }
 
 function membershipIn({ memberId, pairwiseId, authority }: Fields): Membership | undefined {
-  const membership = { memberId: textOf(memberId), pairwiseId: textOf(pairwiseId), authority: textOf(authority) };
+  const membership = {
+    memberId: textOf(memberId),
+    pairwiseId: textOf(pairwiseId),
+    authority: textOf(authority),
+  };
   return membership.memberId && membership.authority ? membership : undefined;
 }
 

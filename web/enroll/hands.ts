@@ -112,22 +112,38 @@ class HandStage {
     const taken = this.#captures.taken.length;
     const dots = Array.from({ length: CAPTURES_PER_HAND }, (_, index) => dot(index, index < taken));
     element("pictures", HTMLElement).replaceChildren(...dots);
-    const { side } = this.#captures;
-    const count = `Picture ${Math.min(taken + 1, CAPTURES_PER_HAND)} of ${CAPTURES_PER_HAND}`;
-    switch (advice) {
-      case "WHOLE":
-        return say("granted", "Thank you", `Your ${NAMES[side]} hand is done`);
-      case "TAKEN":
-        return say("granted", "Good", `${taken} of ${CAPTURES_PER_HAND}. Now move your hand a little`);
-      case "HOLD":
-        return say("working", "Hold still", count);
-      case "OTHER_HAND":
-        return say("guide", `Your ${NAMES[side]} hand, please`, `This looks like your ${NAMES[OTHER[side]]} hand`);
-      case "NO_HAND":
-        return say("ready", "Hold your hand up to the camera", `${count}: the palm, fingers apart`);
-      default:
-        return say("guide", this.#texts.display(`guide.${advice.toLowerCase()}`), count);
+    const { tone, headline, detail } = sceneOf(advice, this.#captures, this.#texts);
+    say(tone, headline, detail);
+  }
+}
+
+interface Scene {
+  tone: string;
+  headline: string;
+  detail: string;
+}
+
+function sceneOf(advice: Advice, { side, taken }: HandCaptures, texts: Texts): Scene {
+  const count = `Picture ${Math.min(taken.length + 1, CAPTURES_PER_HAND)} of ${CAPTURES_PER_HAND}`;
+  switch (advice) {
+    case "WHOLE":
+      return { tone: "granted", headline: "Thank you", detail: `Your ${NAMES[side]} hand is done` };
+    case "TAKEN": {
+      const detail = `${taken.length} of ${CAPTURES_PER_HAND}. Now move your hand a little`;
+      return { tone: "granted", headline: "Good", detail };
     }
+    case "HOLD":
+      return { tone: "working", headline: "Hold still", detail: count };
+    case "OTHER_HAND": {
+      const detail = `This looks like your ${NAMES[OTHER[side]]} hand`;
+      return { tone: "guide", headline: `Your ${NAMES[side]} hand, please`, detail };
+    }
+    case "NO_HAND": {
+      const detail = `${count}: the palm, fingers apart`;
+      return { tone: "ready", headline: "Hold your hand up to the camera", detail };
+    }
+    default:
+      return { tone: "guide", headline: texts.display(`guide.${advice.toLowerCase()}`), detail: count };
   }
 }
 

@@ -2,27 +2,26 @@
 //
 // Follow it from here:
 //   questions.ts   pass, consent, phone number, test card
-//   hands.ts       right hand, left hand: ../camera.ts, ../watch.ts, ../sight.ts, and captures.ts chooses the pictures
-//   gateway.ts     the enrolment, and the erasure
+//   hands.ts       right hand, left hand: ../camera.ts, ../watch.ts, ../sight.ts; captures.ts chooses the pictures
+//   gateway.ts     the enrolment
+//   member.ts      who one is now, and the way out again
 //
 // Invariants: crops leave the page for the gateway only, and are zeroed when it has them; whole pictures never leave it;
-// the pass outlives a reload of this tab, and nothing else does.
+// the pass outlives a reload of this tab until it is used, and nothing else does.
 import type { HandSide } from "../../palm/hand/index.js";
-import { element } from "../dom.js";
 import { passInAddress } from "../lane/pairing.js";
 import { openSight } from "../sight.js";
 import { loadTexts } from "../texts.js";
 import type { HandCaptures } from "./captures.js";
-import { type Answer, enrol, forget, type Membership, type Order } from "./gateway.js";
+import { type Answer, enrol, type Membership, type Purpose } from "./gateway.js";
 import { type HandParts, photograph } from "./hands.js";
+import { showMembership } from "./member.js";
 import { type Admitted, askCard, askConsent, askPass, askPhone } from "./questions.js";
 import { pressed, setText, showStep } from "./steps.js";
 
 const PASS_KEY = "palmgate-enrol-pass";
-const FORGET_PAUSE_MS = 3_000;
-const MAX_FORGET_TRIES = 20;
 
-/** Refusals that other answers of the person mend, by the step that asks for them. */
+/** Refusals that other answers of the person mend, and which. */
 const MENDED_BY: Readonly<Record<string, "pass" | "phone" | "hands">> = {
   PASS_UNKNOWN: "pass",
   PASS_EXPIRED: "pass",
@@ -36,32 +35,95 @@ const MENDED_BY: Readonly<Record<string, "pass" | "phone" | "hands">> = {
   CAPTURES_DISAGREE: "hands",
 };
 
-type Hands = Record<HandSide, HandCaptures>;
+type Hands = Readonly<Record<HandSide, HandCaptures>>;
+
+/** Everything but the hands. */
+interface Answers extends Admitted {
+  consents: readonly Purpose[];
+  phone: string;
+  testCard: string;
+}
 
 async function run(): Promise<void> {
-  const given = passInAddress() ?? sessionStorage.getItem(PASS_KEY) ?? undefined;
-  let admitted = await askPass(given);
-  // Some megabytes, while the person reads.
-  const parts = openParts();
-  parts.catch(() => undefined);
-  let person = await askPerson(admitted);
-  let hands = await photographBoth(await parts, 4);
+  let answers = await askAll(passInAddress() ?? sessionStorage.getItem(PASS_KEY) ?? undefined);
+  const parts = await loadParts();
+  let hands = await photographBoth(answers, parts);
   for (;;) {
-    showStep("failed");
-    const answer = await send(admitted, person, hands);
-    if (answer.ok) return membership(answer.value, admitted);
-    const mend = MENDED_BY[answer.code];
-    if (mend === "pass") {
-      admitted = await askPass(admitted.pass, answer.why);
-      person = await askPerson(admitted);
-    } else if (mend === "phone") {
-      person = { ...person, phone: await askPhone("Step 2 of 4", answer.why) };
-    } else {
-      await failed(answer.why, mend === "hands" ? "Take the pictures again" : "Try again");
-      if (mend === "hands") {
-        clear(hands);
-        hands = await photographBoth(await parts, 4);
-      }
+    const sent = await send(answers, hands);
+    if (sent.ok) return welcome(sent.value, answers, hands);
+    const mend = MENDED_BY[sent.code];
+    if (mend === "pass") answers = await askAll(answers.pass, sent.why);
+    else if (mend === "phone") answers = { ...answers, phone: await askPhone("", sent.why) };
+    else {
+      await failed(sent.why, mend === "hands" ? "Take the pictures again" : "Try again");
+      if (mend === "hands") hands = await photographAgain(hands, answers, parts);
     }
   }
 }
+
+/** @param pass tried first @param why what is said first, when an earlier answer would not do */
+async function askAll(pass: string | undefined, why = ""): Promise<Answers> {
+  const admitted = await askPass(pass);
+  sessionStorage.setItem(PASS_KEY, admitted.pass);
+  const consents = await askConsent(admitted.terms, "Step 1: what you agree to", why);
+  const phone = await askPhone("Step 2: your number");
+  const testCard = consents.includes("PAY") ? await askCard(admitted.terms, "Step 3: a card") : "";
+  return { ...admitted, consents, phone, testCard };
+}
+
+async function loadParts(): Promise<HandParts> {
+  const title = "Loading the palm reader";
+  showStep("sending");
+  setText("sending-title", title);
+  setText("sending-what", "Some megabytes, once. Pictures are looked at in this browser, not elsewhere.");
+  const [sight, texts] = await Promise.all([openSight(), loadTexts()]);
+  return { sight, texts };
+}
+
+async function photographBoth({ testCard }: Answers, parts: HandParts): Promise<Hands> {
+  const first = testCard === "" ? 3 : 4;
+  const progress = (side: HandSide) => `Step ${side === "RIGHT" ? first : first + 1}: your hands`;
+  const RIGHT = await photograph("RIGHT", parts, { progress: progress("RIGHT"), maySkip: true });
+  // One hand is enough, none is not.
+  const maySkip = RIGHT.taken.length > 0;
+  const LEFT = await photograph("LEFT", parts, { progress: progress("LEFT"), maySkip });
+  return { RIGHT, LEFT };
+}
+
+async function photographAgain(hands: Hands, answers: Answers, parts: HandParts): Promise<Hands> {
+  clear(hands);
+  return photographBoth(answers, parts);
+}
+
+const clear = (hands: Hands): void => {
+  for (const captures of Object.values(hands)) captures.clear();
+};
+
+function send(
+  { pass, terms, consents, phone, testCard }: Answers,
+  hands: Hands,
+): Promise<Answer<Membership>> {
+  showStep("sending");
+  setText("sending-title", "One moment");
+  setText("sending-what", "Your pictures become numbers, and the numbers are locked away.");
+  const captures = { RIGHT: hands.RIGHT.taken, LEFT: hands.LEFT.taken };
+  return enrol({ pass, textSha256: terms.textSha256, consents, phone, testCard, captures });
+}
+
+async function failed(why: string, again: string): Promise<void> {
+  showStep("failed");
+  setText("failed-why", why);
+  setText("again", again);
+  await pressed("again");
+}
+
+function welcome(membership: Membership, { terms }: Answers, hands: Hands): void {
+  clear(hands);
+  sessionStorage.removeItem(PASS_KEY);
+  showMembership(membership, terms.site);
+}
+
+run().catch((error: unknown) => {
+  console.error(error);
+  void failed("This page has stopped. Please load it again.", "Load again").then(() => location.reload());
+});

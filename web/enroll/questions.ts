@@ -33,7 +33,9 @@ export async function askConsent(terms: Terms, progress: string, why = ""): Prom
   setText("consent-title", terms.title);
   const points = terms.points.flatMap(({ heading, text }) => [made("dt", heading), made("dd", text)]);
   element("consent-points", HTMLElement).replaceChildren(...points);
-  const boxes = terms.consents.map((purpose) => choice("checkbox", "purpose", purpose, terms.purposes[purpose]));
+  const boxes = terms.consents.map((purpose) =>
+    choice("checkbox", "purpose", purpose, terms.purposes[purpose]),
+  );
   element("consent-purposes", HTMLElement).replaceChildren(...boxes.map(({ label }) => label));
   const read = () => {
     const purposes = terms.consents.filter((_, index) => boxes[index]?.input.checked);

@@ -1,9 +1,9 @@
 // The page's steps: one is shown at a time, and its heading gets the focus, so that a screen reader reads on from there.
 import { element } from "../dom.js";
 
-export type StepName = "pass" | "consent" | "phone" | "card" | "hand" | "failed" | "done" | "forgotten";
+const STEPS = ["pass", "consent", "phone", "card", "hand", "sending", "failed", "done", "forgotten"] as const;
 
-const STEPS: readonly StepName[] = ["pass", "consent", "phone", "card", "hand", "failed", "done", "forgotten"];
+export type StepName = (typeof STEPS)[number];
 
 /** @param progress what stands in the corner, e.g. "Step 2 of 4" */
 export function showStep(name: StepName, progress = ""): HTMLElement {
