@@ -4,7 +4,7 @@
 // Invariants:
 // - no frame is captured before its credit is there: nothing is buffered and the newest frame is sent;
 // - it ends by its deadline, and once its first frame is out by the gateway's own.
-import { edge } from "../wire/codec.js";
+import { edge } from "../wire/edge-codec.js";
 import { laneNowMs } from "./clock.js";
 import type { Connection, SendResult } from "./connection.js";
 import type { Conversation, Event, Reply } from "./conversation.js";

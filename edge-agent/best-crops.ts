@@ -7,7 +7,7 @@
 // - whoever asks for a crop waits for it no longer than `waitMs`: when no other comes (the hand has gone), the first one
 //   goes once more as the last, so that the gateway decides on what it has and does not wait for its deadline.
 import type { GreyImage } from "../palm/image.js";
-import { edge } from "../wire/codec.js";
+import { edge } from "../wire/edge-codec.js";
 import { type CapturedFrame, type Frames, greyImage, type Palm } from "./source/source.js";
 
 export interface Crop {

@@ -5,7 +5,7 @@
 // - a frame goes out only with a credit; frames are counted from zero on every connection;
 // - one conversation at a time; what the gateway says about any other presentation is handed to `onStray`;
 // - bytes that are no ServerMessage end the connection: nothing after them can be trusted.
-import { decode, edge, encode } from "../wire/codec.js";
+import { decode, edge, encode } from "../wire/edge-codec.js";
 import { type ClockExchange, GatewayClock } from "./clock.js";
 import { Conversation, type ErrorName, type Reply } from "./conversation.js";
 import { Credits } from "./credits.js";

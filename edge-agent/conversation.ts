@@ -4,7 +4,7 @@
 // - replies come out in the order in which they came in; at most MAX_UNREAD_REPLIES wait, and Guides go first;
 // - `next` always ends: with a reply, when the connection drops, or at the deadline;
 // - one reader at a time.
-import type { edge } from "../wire/codec.js";
+import type { edge } from "../wire/edge-codec.js";
 import type { LinkCode } from "../wire/errors.js";
 
 const MAX_UNREAD_REPLIES = 8;

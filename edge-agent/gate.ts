@@ -4,7 +4,7 @@
 // - only for a granted Decision with outcome MATCH, while its presentation is waited for at this lane;
 // - never after valid_until on the gateway's clock, taken at the latest that this clock can be (see clock.ts);
 // - at most once per passage token: a token is remembered before the gate is triggered, whatever comes of it.
-import { edge } from "../wire/codec.js";
+import { edge } from "../wire/edge-codec.js";
 import { PASSAGE_TOKEN_BYTES } from "../wire/limits.js";
 import type { AgentLog } from "./host.js";
 

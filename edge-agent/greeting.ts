@@ -4,7 +4,7 @@
 // - it ends within greetingDeadlineMs, with a Connection or with why there is none; in the second case the socket is gone;
 // - exactly one Hello is sent, over the Challenge of this very connection;
 // - no message is lost between greeting and connection: the Connection listens before Welcome's handler returns.
-import { decode, edge, encode } from "../wire/codec.js";
+import { decode, edge, encode } from "../wire/edge-codec.js";
 import { helloBytes } from "../wire/hello.js";
 import { CHALLENGE_BYTES, PROTOCOL_VERSIONS } from "../wire/limits.js";
 import { laneNowMs } from "./clock.js";

@@ -5,7 +5,7 @@
 // - a Decision goes through the gate keeper before `present` resolves, and every granted one is reported once;
 // - a Decision for a presentation that has ended opens nothing;
 // - after `close` nothing of the agent runs.
-import { edge } from "../wire/codec.js";
+import { edge } from "../wire/edge-codec.js";
 import { laneNowMs } from "./clock.js";
 import type { Connection, SendResult } from "./connection.js";
 import type { ErrorName, Reply } from "./conversation.js";

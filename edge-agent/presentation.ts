@@ -9,7 +9,7 @@
 //   NO_DECISION) carry the id, with which the same payment can be asked for again.
 //
 // Invariant: the whole ends within `deadlineMs`, whatever the gateway and the link do.
-import type { edge } from "../wire/codec.js";
+import type { edge } from "../wire/edge-codec.js";
 import { PRESENTATION_ID_BYTES } from "../wire/limits.js";
 import { Attempt, type AttemptEnd, type AttemptOptions, type Stopwatch } from "./attempt.js";
 import type { Connection, SendResult } from "./connection.js";

@@ -1,6 +1,6 @@
 // What a Welcome binds the lane to. Numbers from outside are brought inside bounds here, once, so that no timer and no
 // buffer of the agent can be set to nonsense by the other side.
-import { edge } from "../wire/codec.js";
+import { edge } from "../wire/edge-codec.js";
 import {
   HEARTBEAT_INTERVAL_MS,
   MAX_EDGE_MESSAGE_BYTES,

@@ -1,7 +1,7 @@
 // Where palms come from: a source yields palms, a palm yields frames, one at a time and only when asked. Nothing is
 // captured ahead, so whoever asks after a wait gets the newest frame and no old one waits in between.
 // Images live in memory only.
-import { edge } from "../../wire/codec.js";
+import { edge } from "../../wire/edge-codec.js";
 
 export interface PalmImage {
   encoding: edge.Encoding;

@@ -10,7 +10,7 @@
 import type { AgentLog } from "../../edge-agent/host.js";
 import { type Agent, startLaneAgent } from "../../edge-agent/lane-agent.js";
 import type { LinkState } from "../../edge-agent/link.js";
-import { edge } from "../../wire/codec.js";
+import { edge } from "../../wire/edge-codec.js";
 import { browserHost } from "../browser-host.js";
 import { Camera, type CameraState } from "../camera.js";
 import { openSight, type Sight } from "../sight.js";
@@ -99,6 +99,7 @@ class LanePage {
       onState: (state) => {
         // Nothing of what the camera saw before it was off is used any more.
         if (state.kind === "on") sight.forget();
+        if (state.kind === "on") void keepAwake();
         showCamera(state, screen, readyScene(texts, till?.text));
       },
     });
@@ -119,6 +120,15 @@ async function ownDevice(): Promise<Device> {
     return paired.ok ? paired.device : askForPass(paired.why);
   }
   return (await storedDevice()) ?? askForPass("");
+}
+
+/** A lane's screen stays on. Where that is not possible (an old browser, a low battery), the system decides. */
+async function keepAwake(): Promise<void> {
+  try {
+    await navigator.wakeLock.request("screen");
+  } catch (error) {
+    console.info("the screen may go to sleep", error);
+  }
 }
 
 function showCamera(state: CameraState, screen: Screen, ready: Scene): void {

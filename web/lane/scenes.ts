@@ -1,7 +1,7 @@
 // What the lane says when: the ends of presentations, guidance, and what keeps it from working, as scenes. Pure.
 import type { PresentationEnd } from "../../edge-agent/lane-agent.js";
 import type { Guidance } from "../../palm/hand/index.js";
-import { edge } from "../../wire/codec.js";
+import { edge } from "../../wire/edge-codec.js";
 import type { CameraProblem } from "../camera.js";
 import type { Texts } from "../texts.js";
 import { amountText } from "./money.js";
