@@ -1,11 +1,11 @@
-// Makes a fresh clone ready: npm packages, dist/, nats-server; with --tests also promtool and Chromium.
+// Makes a fresh clone ready: npm packages, dist/, nats-server; with --tests also promtool, Chromium and ffmpeg.
 // Needs nothing but Node. `npm run demo` and `npm test` run it first, so what is done already costs no time.
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { withLock } from "./setup/lock.mjs";
 import { build, checkNode, installPackages } from "./setup/packages.mjs";
 import { SetupError, say, step } from "./setup/report.mjs";
-import { ensureChromium, ensureTool, NATS_SERVER, PROMTOOL } from "./setup/tools.mjs";
+import { CHROMIUM, ensureInstalled, ensureTool, FFMPEG, NATS_SERVER, PROMTOOL } from "./setup/tools.mjs";
 
 const HELP = `Usage: node scripts/setup.mjs [--tests]
 
@@ -17,7 +17,7 @@ Makes this clone ready to run; does nothing where nothing is to do.
      else go install, else brew install
 
 Options:
-  --tests   also what 'npm test' needs: promtool ($PROMTOOL) and a Chromium ($CHROMIUM)
+  --tests   also what 'npm test' needs: promtool ($PROMTOOL), a Chromium ($CHROMIUM) and ffmpeg ($FFMPEG)
   --help    show this text
 `;
 
@@ -29,7 +29,8 @@ function setUp(root, forTests) {
     step(NATS_SERVER.name, () => ensureTool(root, NATS_SERVER));
     if (!forTests) return;
     step(PROMTOOL.name, () => ensureTool(root, PROMTOOL));
-    step("chromium", ensureChromium);
+    step("chromium", () => ensureInstalled(CHROMIUM));
+    step("ffmpeg", () => ensureInstalled(FFMPEG));
   });
 }
 

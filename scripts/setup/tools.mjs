@@ -1,7 +1,7 @@
-// The programs that are not npm packages: nats-server, and for the tests promtool and a Chromium.
+// The programs that are not npm packages: nats-server, and for the tests promtool, a Chromium and ffmpeg.
 //
 // Invariants:
-// - what is there already is used; what is installed goes to .palmgate/, but for Chromium (apt's);
+// - what is there already is used; what is installed goes to .palmgate/, but for Chromium and ffmpeg (apt's);
 // - no service is left running: a Debian package is unpacked, not installed, so its start script never runs.
 import { spawnSync } from "node:child_process";
 import {
@@ -130,28 +130,53 @@ function fromHomebrew(tool) {
   return run("brew", ["install", tool.brew]) ? tool.name : undefined;
 }
 
-const CHROMIUMS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-const CHROME_OF_MACOS = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome";
+/**
+ * @typedef {object} Installed
+ * @property {string} what for people to read
+ * @property {string} variable environment variable that names its path
+ * @property {string[]} names file names of the program
+ * @property {string[]} others paths
+ * @property {string} debian package
+ */
 
-/** A Chromium for the tests of the pages. @returns {string} where it is */
-export function ensureChromium() {
-  const named = process.env.CHROMIUM;
-  if (named && !isExecutable(named)) throw new SetupError(`$CHROMIUM is '${named}', which cannot be run.`);
-  const found = named ?? findChromium();
+/** @type {Installed} */
+export const CHROMIUM = {
+  what: "a Chromium, for the tests of the pages",
+  variable: "CHROMIUM",
+  names: ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"],
+  others: ["/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"],
+  debian: "chromium",
+};
+
+/** @type {Installed} */
+export const FFMPEG = {
+  what: "ffmpeg 5.1 or later, for the tests of the cameras",
+  variable: "FFMPEG",
+  names: ["ffmpeg"],
+  others: [],
+  debian: "ffmpeg",
+};
+
+/** A program with too many libraries to unpack by hand; its package starts no service. @returns {string} where it is */
+export function ensureInstalled(program) {
+  const { what, variable, debian } = program;
+  const named = process.env[variable];
+  if (named && !isExecutable(named)) throw new SetupError(`$${variable} is '${named}', which cannot be run.`);
+  const found = named ?? findProgram(program);
   if (found) return found;
-  installChromium();
-  const installed = findChromium();
+  installDebian(debian);
+  const installed = findProgram(program);
   if (installed) return `installed as ${installed}`;
   throw new SetupError(
-    "the page tests need a Chromium, and it could not be installed. Install one (Debian: apt-get install chromium, " +
-      "as root) and run this again, or set $CHROMIUM to the path of a Chromium or Chrome.",
+    `'npm test' needs ${what}, and it could not be installed. Install one (Debian: apt-get install ${debian}, ` +
+      `as root) and run this again, or set $${variable} to its path.`,
   );
 }
 
-function findChromium() {
+function findProgram({ names, others }) {
   const folders = (process.env.PATH ?? "").split(delimiter).filter((folder) => folder !== "");
-  const paths = CHROMIUMS.flatMap((name) => folders.map((folder) => join(folder, name)));
-  return [...paths, CHROME_OF_MACOS].find(isExecutable);
+  const paths = names.flatMap((name) => folders.map((folder) => join(folder, name)));
+  return [...paths, ...others].find(isExecutable);
 }
 
 function isExecutable(path) {
@@ -163,16 +188,15 @@ function isExecutable(path) {
   }
 }
 
-/** Chromium has too many libraries to unpack by hand; its package starts no service. */
-function installChromium() {
+function installDebian(name) {
   if (!output("apt-get", ["--version"])) return;
   const root = process.getuid?.() === 0;
   if (!root && spawnSync("sudo", ["-n", "true"], { stdio: "ignore" }).status !== 0) return;
-  announce("chromium", "apt-get install chromium");
+  announce(name, `apt-get install ${name}`);
   const aptGet = (...args) =>
     root
       ? run("apt-get", args, { env: { DEBIAN_FRONTEND: "noninteractive" } })
       : run("sudo", ["-n", "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", ...args]);
-  const install = () => aptGet("-q", "install", "-y", "--no-install-recommends", "chromium");
+  const install = () => aptGet("-q", "install", "-y", "--no-install-recommends", name);
   if (!install() && aptGet("-q", "update")) install();
 }

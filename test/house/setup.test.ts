@@ -134,6 +134,7 @@ describe("set-up", () => {
       `case "$1" in --version) echo dpkg;; *) ${process.execPath} -e '${unpack}' "$3";; esac`,
     );
     program("chromium", "exit 0");
+    program("ffmpeg", "exit 0");
     const first = setUp(["--tests"]);
     expect(first.status, first.stderr).toBe(0);
     expect(first.stderr).toContain(join(clone, ".palmgate", "bin", "promtool"));
@@ -141,12 +142,14 @@ describe("set-up", () => {
     expect(called().filter((call) => call.startsWith("apt-get"))).toEqual(["apt-get -q download prometheus"]);
   });
 
-  it("says how to go on where neither promtool nor Chromium can be had", () => {
+  it("says how to go on where promtool, Chromium or ffmpeg cannot be had", () => {
     expect(setUp(["--tests"]).stderr).toMatch(/promtool was not found .*\$PROMTOOL/);
     program("promtool", "echo promtool, version 2.42.0");
     const { status, stderr } = setUp(["--tests"], { CHROMIUM: join(clone, "none") });
     expect(status).toBe(1);
     expect(stderr).toContain("$CHROMIUM");
+    program("chromium", "exit 0");
+    expect(setUp(["--tests"]).stderr).toMatch(/ffmpeg 5\.1 or later.*apt-get install ffmpeg.*\$FFMPEG/);
   });
 
   it("explains itself and refuses what it does not know", () => {
