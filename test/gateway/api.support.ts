@@ -44,7 +44,7 @@ export interface Script {
 
 const nobody = (): ScatterResult => ({ complete: true, missing: [], candidates: [], templates: 0 });
 
-export async function openTestApi(): Promise<TestApi> {
+export async function openTestApi(changed: Partial<ApiGatewayDeps> = {}): Promise<TestApi> {
   const services = await openServices();
   const members = await openMembers(services.deps);
   const devices = await openPairedDevices(services.deps);
@@ -57,7 +57,7 @@ export async function openTestApi(): Promise<TestApi> {
       services.holder.status = bus.AppliedStatus.APPLIED;
     },
   };
-  const deps = depsOf({ services, members, devices, script });
+  const deps = { ...depsOf({ services, members, devices, script }), ...changed };
   const app = openApp(undefined);
   const api = registerApi(app, deps);
   const { port } = await listen(app, "127.0.0.1", 0);
