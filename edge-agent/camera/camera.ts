@@ -10,7 +10,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Log } from "../../wire/log.js";
 import { type BackoffBounds, backoffMs } from "../backoff.js";
 import { type CameraAddress, withoutCredentials } from "./address.js";
-import { type CaptureSize, ffmpegArguments } from "./ffmpeg.js";
+import { type CaptureSize, captureOf } from "./ffmpeg.js";
 import { type CameraImage, Y4mReader } from "./y4m.js";
 
 export interface CameraTimings {
@@ -112,9 +112,9 @@ export class Camera {
   #capture(): Promise<CaptureEnd> {
     const { ffmpeg, address, size, maxFps, onImage } = this.#options;
     const { imageDeadlineMs } = this.#timings;
-    const args = ffmpegArguments(address, { size, maxFps, silenceMs: imageDeadlineMs });
+    const { args, stdin } = captureOf(address, { size, maxFps, silenceMs: imageDeadlineMs });
     const child = spawn(ffmpeg, args, {
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: ["pipe", "pipe", "pipe"],
       // A group of its own: a wrapper's children go with it, and a Ctrl-C meant for the agent is the agent's to handle.
       detached: true,
     });
@@ -130,6 +130,8 @@ export class Camera {
     });
     this.#child = child;
     this.#reader = reader;
+    // One that ends before it has read is no failure of its own: its end says why.
+    child.stdin.on("error", () => {}).end(stdin);
     child.stdout.on("data", (chunk: Buffer) => {
       const fault = reader.push(chunk);
       chunk.fill(0);

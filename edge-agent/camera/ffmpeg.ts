@@ -5,7 +5,8 @@
 // planar 13 %, grey 11 %; its first plane is the grey image that motion.ts reads without any conversion.
 //
 // Invariants: arguments are a list, no shell reads them; a file is opened by the file protocol alone, a stream by RTSP's
-// alone, so that what they contain can make ffmpeg open nothing else.
+// alone, so that what they contain can make ffmpeg open nothing else; a stream's address, which may hold a password, goes
+// by stdin, for every user of a machine can read what its processes were started with.
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 import { UsageError } from "../../wire/config.js";
@@ -35,30 +36,61 @@ export interface CaptureOptions {
   silenceMs: number;
 }
 
-export function ffmpegArguments(address: CameraAddress, options: CaptureOptions): string[] {
-  return [
-    ...["-hide_banner", "-nostdin", "-nostats", "-loglevel", "warning", "-threads", "1"],
-    ...inputArguments(address, options),
-    ...["-map", "0:v:0", "-an", "-sn", "-dn", "-vf", filters(options), "-fps_mode", "passthrough"],
-    ...["-threads", "1", "-f", "yuv4mpegpipe", "pipe:1"],
-  ];
+export interface Capture {
+  args: string[];
+  /** What ffmpeg reads on stdin. */
+  stdin: string;
 }
 
-function inputArguments(address: CameraAddress, { size, maxFps, silenceMs }: CaptureOptions): string[] {
+export function captureOf(address: CameraAddress, options: CaptureOptions): Capture {
+  const { args, stdin = "" } = inputOf(address, options);
+  return {
+    stdin,
+    args: [
+      ...["-hide_banner", "-nostdin", "-nostats", "-loglevel", "warning", "-threads", "1"],
+      ...args,
+      ...["-map", "0:v:0", "-an", "-sn", "-dn", "-vf", filters(options), "-fps_mode", "passthrough"],
+      ...["-threads", "1", "-f", "yuv4mpegpipe", "pipe:1"],
+    ],
+  };
+}
+
+function inputOf(
+  address: CameraAddress,
+  { size, maxFps, silenceMs }: CaptureOptions,
+): { args: string[]; stdin?: string } {
   switch (address.kind) {
     case "device": {
       const wanted = ["-video_size", `${size.widthPx}x${size.heightPx}`, "-framerate", String(maxFps)];
-      return ["-f", "v4l2", ...wanted, "-i", address.path];
+      return { args: ["-f", "v4l2", ...wanted, "-i", address.path] };
     }
     case "stream": {
-      const only = ["-protocol_whitelist", "rtsp,rtp,rtcp,srtp,tcp,udp,tls,crypto"];
-      const fresh = ["-fflags", "nobuffer", "-flags", "low_delay", "-timeout", String(silenceMs * 1000)];
-      return [...only, ...fresh, "-rtsp_transport", "tcp", "-i", address.url];
+      const only = ["-protocol_whitelist", "pipe,rtsp,rtp,rtcp,srtp,tcp,udp,tls,crypto"];
+      return {
+        args: [...only, "-f", "concat", "-safe", "0", "-i", "pipe:0"],
+        stdin: listOf(address.url, silenceMs),
+      };
     }
     case "file":
       // At the speed of life, again and again.
-      return ["-protocol_whitelist", "file", "-re", "-stream_loop", "-1", "-i", `file:${address.path}`];
+      return {
+        args: ["-protocol_whitelist", "file", "-re", "-stream_loop", "-1", "-i", `file:${address.path}`],
+      };
   }
+}
+
+/** One stream as a list for ffmpeg's concat demuxer, where options stand beside the address. */
+function listOf(url: string, silenceMs: number): string {
+  // What would end the quotes; both stand for themselves when they are encoded.
+  const quoted = url.replaceAll("'", "%27").replaceAll("\\", "%5C");
+  return [
+    "ffconcat version 1.0",
+    `file '${quoted}'`,
+    "option rtsp_transport tcp",
+    `option timeout ${silenceMs * 1000}`,
+    "option fflags nobuffer",
+    "",
+  ].join("\n");
 }
 
 /** Drops first, then scales. Not ffmpeg's `fps`, which repeats images and holds each back until the next has come. */

@@ -8,9 +8,10 @@ import fc from "fast-check";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { type CameraAddress, cameraAddress, withoutCredentials } from "../../edge-agent/camera/address.js";
 import { Camera, type CameraOptions } from "../../edge-agent/camera/camera.js";
-import { ffmpegArguments, findFfmpeg } from "../../edge-agent/camera/ffmpeg.js";
+import { captureOf, findFfmpeg } from "../../edge-agent/camera/ffmpeg.js";
 import { type CameraImage, Y4mReader } from "../../edge-agent/camera/y4m.js";
 import { listLog } from "./lane.js";
+import { startRtspServer } from "./rtsp-server.js";
 import { drawVideo, temporaryFolder } from "./videos.js";
 
 const CAPTURE = { size: { widthPx: 640, heightPx: 480 }, maxFps: 15 };
@@ -103,9 +104,10 @@ describe("a camera's address", () => {
       fc.property(fc.oneof(fc.string(), fc.webUrl({ validSchemes: ["rtsp", "http"] })), (text) => {
         const result = cameraAddress(text);
         if (!result.ok) return;
-        const args = ffmpegArguments(result.address, { ...CAPTURE, silenceMs: 1000 });
-        const input = args[args.indexOf("-i") + 1] ?? "";
-        expect(input).toMatch(/^(file:\/|rtsps?:\/\/|\/dev\/v)/);
+        const { args, stdin } = captureOf(result.address, { ...CAPTURE, silenceMs: 1000 });
+        expect(args[args.indexOf("-i") + 1]).toMatch(/^(file:\/|pipe:0$|\/dev\/v)/);
+        const list = /^ffconcat version 1\.0\nfile 'rtsps?:\/\/[^'\n\\]+'\n(option [a-z_]+ \w+\n)+$/;
+        if (stdin !== "") expect(stdin).toMatch(list);
         expect(args.filter((each) => each === "-i")).toHaveLength(1);
       }),
     );
@@ -236,6 +238,30 @@ describe("a camera", () => {
     await drained;
     expect(isRunning(pid)).toBe(false);
     expect(await camera.next()).toBeUndefined();
+  });
+});
+
+describe("a network camera", () => {
+  it("gives images behind its user and password, and again when its line was cut", async () => {
+    const server = await startRtspServer(drawVideo({ seconds: 1, size: "320x240" }), "anna:s/cret");
+    const text = `rtsp://anna:s%2Fcret@127.0.0.1:${server.port}/live`;
+    const { camera, lines, happened } = openCamera(text);
+    expect(await nextOf(camera)).toMatchObject({ widthPx: 320, heightPx: 240 });
+    // Other users of the machine can read this.
+    expect(readFileSync(`/proc/${camera.pid}/cmdline`, "utf8")).not.toMatch(/anna|cret/);
+    server.cut();
+    await happened("restart", 1);
+    await nextOf(camera);
+    expect(server.connections()).toBeGreaterThanOrEqual(2);
+    expect(JSON.stringify(lines)).not.toMatch(/anna|cret/);
+  });
+
+  it("that refuses the password is asked again, and the log says so without it", async () => {
+    const server = await startRtspServer(drawVideo({ seconds: 0.2, size: "320x240" }), "anna:other");
+    const { lines, happened } = openCamera(`rtsp://anna:secret@127.0.0.1:${server.port}/live`);
+    await happened("restart", 1);
+    expect(lines[0]?.text).toContain("401 Unauthorized");
+    expect(JSON.stringify(lines)).not.toMatch(/anna|secret/);
   });
 });
 
