@@ -10,9 +10,9 @@
 import type { GreyImage } from "../image.js";
 import { assessQuality, QUALITY_FLOOR, type QualityReason, ramp } from "../quality.js";
 import {
+  flatnessOf,
   insideShareOf,
   LANDMARK_COUNT,
-  palmAspectOf,
   reachOf,
   shiftOf,
   sidePxOf,
@@ -51,14 +51,10 @@ const SIDE_PX = { full: 96, none: 40 };
 const SIDE_SHARE = { full: 0.85, none: 1.1 };
 /** Share of the region inside the image. */
 const INSIDE = { full: 0.98, none: 0.9 };
-/** Shorter over longer side of the region. */
+/** How round a circle of the region stays, for paths that see no bones: tilted by 45 degrees, 0.7. */
 const SQUARENESS = { full: 0.8, none: 0.5 };
-/**
- * Breadth over length of the palm, as landmarks show it. Flat hands have 0.57 to 0.80; less is a hand rolled about its
- * fingers' axis, more one pitched about its wrist.
- */
-const ASPECT_ROLLED = { full: 0.55, none: 0.3 };
-const ASPECT_PITCHED = { full: 0.82, none: 1.2 };
+/** The same of the palm's bones: flat hands have 0.8 to 1, for hands differ, and 0.5 to 0.8 at 50 degrees. */
+const FLATNESS = { full: 0.82, none: 0.58 };
 /** Reach of the least stretched finger; flat hands have 1.6 and more, fists 1. */
 const REACH = { full: 1.5, none: 1.15 };
 /** Distance of neighbouring fingertips over the breadth of the roots; pressed together they hide the valleys. */
@@ -120,8 +116,7 @@ function coverageOf({ width, height }: HandImage, { corners }: FoundHand): Compo
 function flatness({ corners, landmarks }: FoundHand): number {
   const square = ramp(squarenessOf(corners), SQUARENESS);
   if (landmarks.length !== LANDMARK_COUNT) return square;
-  const aspect = palmAspectOf(landmarks);
-  return Math.min(square, ramp(aspect, ASPECT_ROLLED), ramp(aspect, ASPECT_PITCHED));
+  return Math.min(square, ramp(flatnessOf(landmarks), FLATNESS));
 }
 
 function opennessOf({ landmarks }: FoundHand): Component[] {

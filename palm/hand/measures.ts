@@ -8,6 +8,7 @@ import type { Point, Quad } from "./types.js";
 const WRIST = 0;
 const INDEX_ROOT = 5;
 const MIDDLE_ROOT = 9;
+const RING_ROOT = 13;
 const LITTLE_ROOT = 17;
 /** Roots and tips of index, middle, ring and little finger; the thumb may lie as it likes. */
 const FINGERS = [
@@ -24,14 +25,34 @@ export function sidePxOf(corners: Quad): number {
   return Math.min(across, along);
 }
 
-/** How far the region is from a square: 1 a square, less as it is tilted away about either axis. */
-export function squarenessOf(corners: Quad): number {
-  const { across, along } = sidesOf(corners);
-  return Math.min(across, along) / Math.max(across, along);
+/** How far the region is from a square, whichever way it leans: 1 a square, the cosine of the tilt of what is one. */
+export function squarenessOf([a, b, c, d]: Quad): number {
+  return roundnessOf({
+    xx: (b.x - a.x + c.x - d.x) / 2,
+    yx: (b.y - a.y + c.y - d.y) / 2,
+    xy: (d.x - a.x + c.x - b.x) / 2,
+    yy: (d.y - a.y + c.y - b.y) / 2,
+  });
 }
 
 function sidesOf([a, b, c, d]: Quad) {
   return { across: (distance(a, b) + distance(d, c)) / 2, along: (distance(a, d) + distance(b, c)) / 2 };
+}
+
+/** What a linear map makes of (1, 0) and of (0, 1). */
+interface LinearMap {
+  xx: number;
+  yx: number;
+  xy: number;
+  yy: number;
+}
+
+/** Smaller over larger singular value: how round a circle stays. */
+function roundnessOf({ xx, yx, xy, yy }: LinearMap): number {
+  const squares = xx * xx + yx * yx + xy * xy + yy * yy;
+  const area = Math.abs(xx * yy - xy * yx);
+  const largest = (squares + Math.sqrt(Math.max(0, squares * squares - 4 * area * area))) / 2;
+  return area / largest;
 }
 
 /** Share of the region that lies inside the image. */
@@ -68,22 +89,50 @@ function areaOf(polygon: readonly Point[]): number {
   return Math.abs(twice) / 2;
 }
 
-/** Breadth of the row of finger roots over the length from wrist to middle root, both as seen. */
-export function palmAspectOf(landmarks: readonly Point[]): number {
-  const { along, across } = palmAxes(landmarks);
-  return across / along;
+/**
+ * How far the palm's bones are from lying as in a flat hand, whichever way it is tilted: the affine map from a mean hand
+ * to this one (least squares), its smaller over its larger singular value. Left hands are as good as right ones.
+ */
+export function flatnessOf(landmarks: readonly Point[]): number {
+  const map: LinearMap = { xx: 0, yx: 0, xy: 0, yy: 0 };
+  for (const { landmark, weight } of FLAT_PALM_FIT) {
+    const { x, y } = at(landmarks, landmark);
+    map.xx += weight.x * x;
+    map.yx += weight.x * y;
+    map.xy += weight.y * x;
+    map.yy += weight.y * y;
+  }
+  return roundnessOf(map);
 }
 
-function palmAxes(landmarks: readonly Point[]) {
-  const wrist = at(landmarks, WRIST);
-  const middle = at(landmarks, MIDDLE_ROOT);
-  const along = distance(wrist, middle);
-  const [index, little] = [at(landmarks, INDEX_ROOT), at(landmarks, LITTLE_ROOT)];
-  // Across the palm's own axis, for the row of roots runs aslant.
-  const across =
-    Math.abs((index.x - little.x) * (middle.y - wrist.y) - (index.y - little.y) * (middle.x - wrist.x)) /
-    along;
-  return { along, across };
+/** Wrist and finger roots in lengths from wrist to middle root: the joints of @webxr-input-profiles' generic hand. */
+const FLAT_PALM = [
+  { landmark: WRIST, x: 0, y: 0 },
+  { landmark: INDEX_ROOT, x: -0.23, y: -0.97 },
+  { landmark: MIDDLE_ROOT, x: 0, y: -1 },
+  { landmark: RING_ROOT, x: 0.21, y: -0.92 },
+  { landmark: LITTLE_ROOT, x: 0.41, y: -0.8 },
+];
+
+/** Weights of each landmark in the map's columns: the pseudo-inverse of FLAT_PALM about its mean. */
+const FLAT_PALM_FIT = fitTo(FLAT_PALM);
+
+function fitTo(points: readonly { landmark: number; x: number; y: number }[]) {
+  const mean = (pick: (point: Point) => number) =>
+    points.reduce((sum, each) => sum + pick(each), 0) / points.length;
+  const [meanX, meanY] = [mean(({ x }) => x), mean(({ y }) => y)];
+  const centred = points.map(({ landmark, x, y }) => ({ landmark, x: x - meanX, y: y - meanY }));
+  let [xx, xy, yy] = [0, 0, 0];
+  for (const { x, y } of centred) {
+    xx += x * x;
+    xy += x * y;
+    yy += y * y;
+  }
+  const determinant = xx * yy - xy * xy;
+  return centred.map(({ landmark, x, y }) => ({
+    landmark,
+    weight: { x: (yy * x - xy * y) / determinant, y: (xx * y - xy * x) / determinant },
+  }));
 }
 
 /** How far the least stretched finger's tip is from the wrist, in distances of its root from the wrist: 1 and less in a fist. */
