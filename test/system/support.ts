@@ -67,7 +67,7 @@ export async function openSite(options: Partial<StackOptions> = {}): Promise<Sit
     api,
     close,
     lane: async (deviceId, extra = {}) => {
-      const key = loadDeviceKey(stack.deviceKeyFile(deviceId));
+      const key = extra.key ?? loadDeviceKey(stack.deviceKeyFile(deviceId));
       const agent = await startAgent({
         gateway: stack.gatewayUrl,
         deviceId,
