@@ -45,8 +45,8 @@ export interface Judgement {
 export const JUDGE_FLOOR = QUALITY_FLOOR;
 
 /** Where a component starts to cost, and where nothing is left of it. */
-/** Side of the region of interest in the image, pixels: a crop of 128 that grew from fewer has no more detail than they. */
-const SIDE_PX = { full: 96, none: 40 };
+/** Side of the region in the image, pixels: a crop that grew from fewer has no more detail than they; misses begin at 30. */
+const SIDE_PX = { full: 80, none: 24 };
 /** The same, as a share of the image's shorter side: beyond, the hand does not fit and close lenses bend it. */
 const SIDE_SHARE = { full: 0.85, none: 1.1 };
 /** Share of the region inside the image. */

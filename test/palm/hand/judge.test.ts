@@ -26,7 +26,7 @@ describe("a judged palm", () => {
   });
 
   it.each<[Guidance, Placed]>([
-    ["CLOSER", { sidePx: 50 }],
+    ["CLOSER", { sidePx: 40 }],
     ["FARTHER", { sidePx: 520, centre: { x: 320, y: 240 } }],
     ["CENTRE_HAND", { centre: { x: 60, y: 300 } }],
     ["CENTRE_HAND", { centre: { x: 320, y: 900 } }],
