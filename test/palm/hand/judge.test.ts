@@ -56,13 +56,13 @@ describe("a judged palm", () => {
   it("asks for the worst fault, and for the hand's place before its light when both are hopeless", () => {
     expect(
       look(
-        { sidePx: 30 },
+        { sidePx: 20 },
         drawn(128, 128, () => 0),
       ).reason,
     ).toBe("CLOSER");
     expect(
       look(
-        { sidePx: 64 },
+        { sidePx: 40 },
         drawn(128, 128, () => 0),
       ).reason,
     ).toBe("TOO_DARK");
