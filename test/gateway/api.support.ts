@@ -5,8 +5,8 @@ import { type ApiGatewayDeps, registerApi } from "../../gateway/api/api.js";
 import { openPairedDevices, type PairedDevices } from "../../gateway/devices/paired-devices.js";
 import { type MemberDirectory, openMembers } from "../../gateway/members/members.js";
 import { Passes } from "../../gateway/passes/passes.js";
-import type { ScatterResult } from "../../gateway/seams.js";
-import { listen, openApp } from "../../gateway/transport.js";
+import type { Closable, ScatterResult } from "../../gateway/seams.js";
+import { type App, listen, openApp } from "../../gateway/transport.js";
 import { bus, edge } from "../../wire/codec.js";
 import { API_ERRORS, type ApiCode } from "../../wire/errors.js";
 import { GALLERY, openServices, type Services } from "./members.support.js";
@@ -44,7 +44,11 @@ export interface Script {
 
 const nobody = (): ScatterResult => ({ complete: true, missing: [], candidates: [], templates: 0 });
 
-export async function openTestApi(changed: Partial<ApiGatewayDeps> = {}): Promise<TestApi> {
+/** @param serveMore registers what is served beside the API */
+export async function openTestApi(
+  changed: Partial<ApiGatewayDeps> = {},
+  serveMore: (app: App, deps: ApiGatewayDeps) => Closable = () => ({ close: async () => {} }),
+): Promise<TestApi> {
   const services = await openServices();
   const members = await openMembers(services.deps);
   const devices = await openPairedDevices(services.deps);
@@ -60,6 +64,7 @@ export async function openTestApi(changed: Partial<ApiGatewayDeps> = {}): Promis
   const deps = { ...depsOf({ services, members, devices, script }), ...changed };
   const app = openApp(undefined);
   const api = registerApi(app, deps);
+  const more = serveMore(app, deps);
   const { port } = await listen(app, "127.0.0.1", 0);
   return {
     services,
@@ -70,6 +75,7 @@ export async function openTestApi(changed: Partial<ApiGatewayDeps> = {}): Promis
     script,
     call: (method, path, body, token = TOKEN) => call(`http://127.0.0.1:${port}${path}`, method, body, token),
     close: async () => {
+      await more.close();
       await api.close();
       app.close();
       await devices.close();
