@@ -13,9 +13,10 @@ import { CameraSource } from "../../edge-agent/camera/source.js";
 import { Visit } from "../../edge-agent/camera/visit.js";
 import { runLane } from "../../edge-agent/lane.js";
 import type { Look } from "../../edge-agent/sight.js";
+import { palmOfImages } from "../../edge-agent/source/source.js";
 import type { Guidance } from "../../palm/hand/judge.js";
 import { edge } from "../../wire/codec.js";
-import { listLog, openLane } from "./lane.js";
+import { images, listLog, openLane } from "./lane.js";
 import { drawVideo, palmIn, type Scene, SquareSight } from "./videos.js";
 
 function openCameraSource(scene: Scene) {
@@ -125,6 +126,47 @@ describe("a lane with a camera", () => {
     await expect(source.next()).rejects.toThrow("the networks are gone");
     expect(sight.isClosed).toBe(true);
     await source.close();
+  });
+});
+
+describe("the end of a presentation", () => {
+  const { MATCH, NO_MATCH, UNDECIDED, LOW_QUALITY } = edge.Outcome;
+  const CHARGE = { amountMinor: 100, currency: "EUR", orderRef: "1" };
+
+  it.each([
+    ["nobody was recognised", { outcome: NO_MATCH }, undefined, true],
+    ["the image was too poor", { outcome: LOW_QUALITY }, undefined, true],
+    ["nothing was decided, though it is a payment", { outcome: UNDECIDED }, CHARGE, true],
+    ["it was granted", { outcome: MATCH, granted: true }, undefined, false],
+    ["it was refused", { outcome: MATCH, granted: false }, undefined, false],
+    ["the card was declined", { outcome: MATCH, granted: false }, CHARGE, false],
+    ["the gateway was busy", "BUSY" as const, undefined, true],
+    ["it is open whether money moved", "BUSY" as const, CHARGE, false],
+  ])("when %s, says whether the palm may be tried as it lies", async (_what, answer, charge, again) => {
+    const { agent, connection } = await openLane();
+    const told: boolean[] = [];
+    const source = {
+      next: async () => palmOfImages(images(1)),
+      ended: (mayTryAgain: boolean) => told.push(mayTryAgain),
+    };
+    const signal = new AbortController().signal;
+    const day = runLane({
+      agent,
+      source,
+      chargeFor: () => charge,
+      intervalMs: 0,
+      count: 1,
+      onEnd: () => {},
+      signal,
+    });
+    const frame = await connection.frame();
+    if (answer === "BUSY") {
+      connection.send({ error: { code: edge.ErrorCode.BUSY, presentationId: frame.presentationId ?? null } });
+    } else {
+      connection.decide(frame, { granted: false, ...answer });
+    }
+    await day;
+    expect(told).toEqual([again]);
   });
 });
 
