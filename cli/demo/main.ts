@@ -11,15 +11,14 @@ import { operatorApi } from "../operator-api.js";
 import { type Stack, type StackDevice, startStack, waitReady } from "../stack/stack.js";
 import { enrolAll, type Member } from "./enrol.js";
 import { type Passer, runLane } from "./lane.js";
+import { demoLinks } from "./passes.js";
 import { type Person, peopleFromFolder, syntheticPerson } from "./people.js";
 import { DEMO_SETTINGS, type DemoConfig } from "./settings.js";
 import { openTable } from "./table.js";
 import { type Presented, type Summary, summarise } from "./tally.js";
 
-const LANES: StackDevice[] = [
-  { id: "north-gate", site: "north-store", purpose: "ENTRY" },
-  { id: "south-till", site: "south-store", purpose: "PAY" },
-];
+const ENTRANCE: StackDevice = { id: "north-gate", site: "north-store", purpose: "ENTRY" };
+const LANES: StackDevice[] = [ENTRANCE, { id: "south-till", site: "south-store", purpose: "PAY" }];
 const PARTITIONS = 8;
 const MATCHERS = 2;
 const REPLICAS = 2;
@@ -86,11 +85,14 @@ async function run(stack: Stack, config: DemoConfig, guests: Person[], stop: Abo
   const members = await enrolAll(api, [...enrolled, ...fillers], stop);
   // Real palms stand at the lanes when there are any; synthetic members then only fill the gallery.
   const regulars = enrolled.length > 0 ? members.filter(({ person }) => enrolled.includes(person)) : members;
+  const links = await demoLinks(api, stack, ENTRANCE.site);
   const ends = stopsAfter(config.forMs, stop);
 
   say(
     `\n  ${members.length} members enrolled. Live page: ${stack.gatewayUrl}/   metrics: ${stack.gatewayOpsUrl()}/metrics`,
   );
+  say(`  Try it with your own hand. First become a member: ${links.enrol}`);
+  say(`  then hold your palm over your own lane:           ${links.lane}`);
   say(
     config.forMs === undefined ? "  Ctrl-C ends it.\n" : `  It ends by itself in ${config.forMs / 1000} s.\n`,
   );

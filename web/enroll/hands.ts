@@ -80,6 +80,7 @@ class HandStage {
   constructor(captures: HandCaptures, texts: Texts) {
     this.#captures = captures;
     this.#texts = texts;
+    element("picture", HTMLElement).dataset.side = captures.side;
     this.#show("NO_HAND");
   }
 
@@ -130,7 +131,7 @@ function sceneOf(advice: Advice, { side, taken }: HandCaptures, texts: Texts): S
       return { tone: "granted", headline: "Thank you", detail: `Your ${NAMES[side]} hand is done` };
     case "TAKEN": {
       const detail = `${taken.length} of ${CAPTURES_PER_HAND}. Now move your hand a little`;
-      return { tone: "granted", headline: "Good", detail };
+      return { tone: "taken", headline: "Good", detail };
     }
     case "HOLD":
       return { tone: "working", headline: "Hold still", detail: count };
