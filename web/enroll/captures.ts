@@ -40,11 +40,11 @@ export class HandCaptures {
   /** @param look its crop is this collection's from here on @param atMs when the frame was taken */
   see(look: Look, atMs: number): Advice {
     const isResting = atMs - this.#takenAtMs < CAPTURES_APART_MS;
-    const isWanted = look.kind === "palm" && this.#isOurs(look) && !isResting;
+    const isWanted = look.kind === "palm" && this.#isOurs(look) && !isResting && !this.#isWhole;
     if (isWanted) this.#offer(look, atMs);
     else if (look.kind === "palm") look.roi.pixels.fill(0);
     this.#takeWhenReady(atMs);
-    if (this.#taken.length >= CAPTURES_PER_HAND) return "WHOLE";
+    if (this.#isWhole) return "WHOLE";
     if (isResting || atMs === this.#takenAtMs) return "TAKEN";
     if (isWanted) return "HOLD";
     if (look.kind === "palm") return "OTHER_HAND";
@@ -55,6 +55,10 @@ export class HandCaptures {
     for (const { pixels } of this.#taken.splice(0)) pixels.fill(0);
     this.#drop();
     this.#takenAtMs = Number.NEGATIVE_INFINITY;
+  }
+
+  get #isWhole(): boolean {
+    return this.#taken.length >= CAPTURES_PER_HAND;
   }
 
   /** A contour has no landmarks, and so cannot tell left from right. */
@@ -74,7 +78,7 @@ export class HandCaptures {
 
   #takeWhenReady(atMs: number): void {
     const best = this.#best;
-    if (!best || this.#taken.length >= CAPTURES_PER_HAND) return;
+    if (!best) return;
     if (best.score < GOOD_SCORE && atMs - best.firstAtMs < COLLECT_MS) return;
     this.#taken.push(best.roi);
     this.#takenAtMs = atMs;
