@@ -33,7 +33,6 @@ export {
   openTemplate,
   type SealedBytes,
   seal,
-  sealContact,
   sealInstrument,
   sealTemplate,
   type TemplatePlace,

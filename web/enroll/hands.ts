@@ -57,7 +57,9 @@ export async function photograph(
   element("turn", HTMLButtonElement).onclick = () =>
     void camera.open(camera.facing === "user" ? "environment" : "user");
   const see = (seen: Seen) => {
-    if (stage.see(seen) === "WHOLE") setTimeout(() => stop.abort(), WHOLE_SHOWN_MS);
+    if (stage.see(seen) !== "WHOLE") return;
+    skip.hidden = true;
+    setTimeout(() => stop.abort(), WHOLE_SHOWN_MS);
   };
   try {
     await camera.open();
