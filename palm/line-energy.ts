@@ -25,12 +25,15 @@ export interface LineEnergy {
   noise: number;
 }
 
-/** @param pixels SIDE_PX * SIDE_PX */
-export function lineEnergyOf(pixels: Uint8Array): LineEnergy {
+/**
+ * @param pixels SIDE_PX * SIDE_PX
+ * @param leastNoise variance of noise that is known to be in there; resampling makes it too smooth to be estimated
+ */
+export function lineEnergyOf(pixels: Uint8Array, leastNoise: number): LineEnergy {
   const half = halved(pixels);
   const moments = momentsOf(half);
   half.fill(0);
-  const noise = Math.max(ROUNDING_VARIANCE, noiseVarianceOf(pixels));
+  const noise = Math.max(ROUNDING_VARIANCE, leastNoise, noiseVarianceOf(pixels, SIDE_PX));
   const energies = STEERED.map((direction) => energyAlong(moments, direction, noise));
   const { xx, yy, xxyy } = moments;
   return {
@@ -98,27 +101,30 @@ function energyAlong(m: Moments, { a, b, c }: { a: number; b: number; c: number 
   return energy - (gain * noise) / CELL_PIXELS;
 }
 
-/** Immerkaer's estimate: the mean answer of a filter that no straight edge and no slope moves. */
-function noiseVarianceOf(pixels: Uint8Array): number {
+/**
+ * Immerkaer's estimate: the mean answer of a filter that no straight edge and no slope moves.
+ * @param pixels side * side, of any side from 3 on
+ */
+export function noiseVarianceOf(pixels: Uint8Array, side: number): number {
   let sum = 0;
-  for (let y = 1; y < SIDE_PX - 1; y++) {
-    const row = y * SIDE_PX;
+  for (let y = 1; y < side - 1; y++) {
+    const row = y * side;
     // The filter is a second difference of second differences: one column's is the next one's neighbour.
-    let left = bendAt(pixels, row);
-    let middle = bendAt(pixels, row + 1);
-    for (let at = row + 2; at < row + SIDE_PX; at++) {
-      const right = bendAt(pixels, at);
+    let left = bendAt(pixels, row, side);
+    let middle = bendAt(pixels, row + 1, side);
+    for (let at = row + 2; at < row + side; at++) {
+      const right = bendAt(pixels, at, side);
       sum += Math.abs(left - 2 * middle + right);
       left = middle;
       middle = right;
     }
   }
-  return (Math.PI / 2) * (sum / (6 * (SIDE_PX - 2) ** 2)) ** 2;
+  return (Math.PI / 2) * (sum / (6 * (side - 2) ** 2)) ** 2;
 }
 
 /** Second difference down the column. */
-const bendAt = (pixels: Uint8Array, at: number) =>
-  px(pixels, at - SIDE_PX) - 2 * px(pixels, at) + px(pixels, at + SIDE_PX);
+const bendAt = (pixels: Uint8Array, at: number, side: number) =>
+  px(pixels, at - side) - 2 * px(pixels, at) + px(pixels, at + side);
 
 /** Sums of 2 x 2 pixels. */
 function halved(pixels: Uint8Array): Int16Array {

@@ -40,20 +40,23 @@ const SIGNAL_TO_NOISE = { full: 20, none: 0.04 };
 /** From this share of noise in the variance of grey on, want of light is what hides the lines, not blur. */
 const NOISY_SHARE = 0.5;
 
-/** @param roi of any size */
-export function assessQuality(roi: GreyImage): Quality {
-  if (roi.width === SIDE_PX && roi.height === SIDE_PX) return assess(roi.pixels);
+/**
+ * @param roi of any size
+ * @param leastNoise variance of the noise that is known to be in it, squared grey values at SIDE_PX
+ */
+export function assessQuality(roi: GreyImage, leastNoise = 0): Quality {
+  if (roi.width === SIDE_PX && roi.height === SIDE_PX) return assess(roi.pixels, leastNoise);
   const pixels = new Uint8Array(SIDE_PX * SIDE_PX);
   resizeSquare(roi, SIDE_PX, pixels);
-  const quality = assess(pixels);
+  const quality = assess(pixels, leastNoise);
   pixels.fill(0);
   return quality;
 }
 
 /** @param pixels SIDE_PX * SIDE_PX */
-function assess(pixels: Uint8Array): Quality {
+function assess(pixels: Uint8Array, leastNoise: number): Quality {
   const { mean, variance, clipped } = exposureOf(pixels);
-  const { all, weakest, noise } = lineEnergyOf(pixels);
+  const { all, weakest, noise } = lineEnergyOf(pixels, leastNoise);
   const deviation = Math.sqrt(Math.max(0, variance - noise));
   const sharpness = weakest > 0 ? weakest ** 2 / (all * deviation) : 0;
   const components: [QualityReason, number][] = [

@@ -19,6 +19,7 @@ import {
   spreadOf,
   squarenessOf,
 } from "./measures.js";
+import { noiseInCut } from "./source-noise.js";
 import type { FoundHand, HandImage, NotFound } from "./types.js";
 
 /** What a person can do for a better image; the names are the wire's Reason. */
@@ -88,7 +89,7 @@ export function judge(
   previous?: { hand: FoundHand; atMs: number },
   nowMs?: number,
 ): Judgement {
-  const quality = assessQuality(roi);
+  const quality = assessQuality(roi, noiseInCut(image, hand.corners));
   // Where the palm lies comes first, for it wins a tie: grey values of what is outside mean nothing.
   const components: Component[] = [
     ...coverageOf(image, hand),
@@ -114,9 +115,8 @@ function coverageOf({ width, height }: HandImage, { corners }: FoundHand): Compo
 }
 
 function flatness({ corners, landmarks }: FoundHand): number {
-  const square = ramp(squarenessOf(corners), SQUARENESS);
-  if (landmarks.length !== LANDMARK_COUNT) return square;
-  return Math.min(square, ramp(flatnessOf(landmarks), FLATNESS));
+  if (landmarks.length !== LANDMARK_COUNT) return ramp(squarenessOf(corners), SQUARENESS);
+  return ramp(flatnessOf(landmarks), FLATNESS);
 }
 
 function opennessOf({ landmarks }: FoundHand): Component[] {
