@@ -39,6 +39,8 @@ export interface PairedDevicesOptions {
   log: Log;
   /** Default: RECHECK_INTERVAL_MS. */
   recheckIntervalMs?: number;
+  /** Default: MAX_PAIRED_DEVICES. */
+  maxDevices?: number;
 }
 
 /** Reads all devices, waiting up to 10 s for JetStream, and follows them. */
@@ -99,7 +101,8 @@ class FollowedDevices implements PairedDevices {
   }
 
   async add(device: PairedDevice): Promise<Added> {
-    if (this.#devices.size >= MAX_PAIRED_DEVICES) return { ok: false, code: "LIMIT_REACHED" };
+    const { maxDevices = MAX_PAIRED_DEVICES } = this.#options;
+    if (this.#devices.size >= maxDevices) return { ok: false, code: "LIMIT_REACHED" };
     const bytes = encodePairedDevice(device);
     const stored = await this.#asked(async (bucket) => bucket.create(device.id, bytes));
     if (!stored) return { ok: false, code: "LOG_UNAVAILABLE" };

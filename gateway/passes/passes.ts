@@ -56,6 +56,8 @@ export interface PassesOptions {
   /** Default: Date.now. */
   nowUnixMs?: () => number;
   tries?: Tries;
+  /** Default: MAX_PASSES. */
+  maxPasses?: number;
 }
 
 interface Kept {
@@ -81,9 +83,10 @@ export class Passes {
 
   /** Stores the pass under a new code. */
   async issue(pass: Pass): Promise<Issued> {
+    const { maxPasses = MAX_PASSES } = this.#options;
     const code = newPassCode();
     const stored = await this.#asked(async (bucket) => {
-      if ((await bucket.status()).values >= MAX_PASSES) return "LIMIT_REACHED" as const;
+      if ((await bucket.status()).values >= maxPasses) return "LIMIT_REACHED" as const;
       await bucket.create(this.#keyOf(code), encodePass(pass));
       return undefined;
     });

@@ -98,6 +98,17 @@ describe("a paired device", () => {
     await eventually(known(here, device.id), isFalse);
   });
 
+  it("is not taken beyond the bound", async () => {
+    const before = await gateway();
+    await before.add(newDevice());
+    const { log, site } = services.deps;
+    const full = await openPairedDevices({ nats: services.connection, log, site, maxDevices: 1 });
+    opened.push(full);
+    const device = newDevice();
+    expect(await full.add(device)).toEqual({ ok: false, code: "LIMIT_REACHED" });
+    expect(full.get(device.id)).toBeUndefined();
+  });
+
   it("is nobody where the site file has not its site or gallery", async () => {
     const here = await gateway();
     const lost = [newDevice({ site: "elsewhere" }), newDevice({ gallery: "elsewhere" })];

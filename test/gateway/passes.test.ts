@@ -195,6 +195,12 @@ describe("passes in their bucket", () => {
     expect(await passes.look(code, "LANE")).toMatchObject({ ok: true });
   });
 
+  it("are bounded in number", async () => {
+    const full = open({ maxPasses: 1 });
+    await issued(open(), lanePass());
+    expect(await full.issue(lanePass())).toEqual({ ok: false, code: "LIMIT_REACHED" });
+  });
+
   it("are not in their bucket under anything that tells the code, and open under no other master key", async () => {
     const code = await issued(open(), lanePass());
     const bucket = await readBucket(services.connection, { name: BUCKETS.passes, storage: "file" });
