@@ -4,7 +4,7 @@
 import type { HttpResponse } from "uWebSockets.js";
 import { readFileSync } from "node:fs";
 import type { Browser, Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import { registerPages } from "../../gateway/pages/pages.js";
 import type { Closable } from "../../gateway/seams.js";
@@ -13,6 +13,10 @@ import { publicKeyFromBase64 } from "../../wire/ed25519.js";
 import { type Front, startFront } from "../gateway/lane/harness.js";
 import { FakeFeed, status } from "../gateway/pages.fake-feed.js";
 import { openChromium, type Watched, watchPage } from "./chromium.js";
+
+/** Every page compiles the WebAssembly runtime anew: on a busy machine of two cores that takes its time. */
+const PAGE_DEADLINE_MS = 60_000;
+vi.setConfig({ testTimeout: 2 * PAGE_DEADLINE_MS });
 
 const DEVICE = "web-1";
 const GOOD_PASS = "GOOD-PASS";
@@ -63,6 +67,7 @@ afterEach(async () => {
 async function newPage(options: Parameters<Browser["newContext"]>[0] = {}): Promise<void> {
   await page?.context().close();
   page = await (await browser.newContext(options)).newPage();
+  page.setDefaultTimeout(PAGE_DEADLINE_MS);
   watched = watchPage(page);
 }
 
