@@ -54,8 +54,8 @@ const SIDE_SHARE = { full: 0.85, none: 1.1 };
 const INSIDE = { full: 0.98, none: 0.9 };
 /** How round a circle of the region stays, for paths that see no bones: tilted by 45 degrees, 0.7. */
 const SQUARENESS = { full: 0.8, none: 0.5 };
-/** The same of the palm's bones: flat hands have 0.8 to 1, for hands differ, and 0.5 to 0.8 at 50 degrees. */
-const FLATNESS = { full: 0.82, none: 0.58 };
+/** The same of the palm's bones: flat hands have 0.8 to 1, for hands differ. At 40 degrees, 0.6 to 0.85, half are missed. */
+const FLATNESS = { full: 0.86, none: 0.64 };
 /** Reach of the least stretched finger; flat hands have 1.6 and more, fists 1. */
 const REACH = { full: 1.5, none: 1.15 };
 /** Distance of neighbouring fingertips over the breadth of the roots; pressed together they hide the valleys. */
