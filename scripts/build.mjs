@@ -72,9 +72,7 @@ if (!isUpToDate(wanted)) {
   }
   run(join(root, "node_modules", ".bin", "tsc"), ["-p", "tsconfig.json"]);
   removeOrphans();
-  if (existsSync(join(root, "palm", "hand", "index.ts"))) {
-    run(join(root, "node_modules", ".bin", "tsc"), ["-p", "web"]);
-    await buildWeb(root);
-  }
+  run(join(root, "node_modules", ".bin", "tsc"), ["-p", "web"]);
+  await buildWeb(root);
   writeFileSync(stampFile, wanted);
 }

@@ -6,8 +6,9 @@
 // - a visit is over when looks have seen no hand for GONE_AFTER_MS (that nobody looked says nothing); its crops are
 //   overwritten then;
 // - no crop waits longer than CROPS_LAST_MS to be presented: a gate opens for who is there now.
+
+import type { Look } from "../../palm/hand/index.js";
 import type { BestCrops } from "../best-crops.js";
-import type { Look } from "../sight.js";
 
 const GONE_AFTER_MS = 400;
 const AGAIN_AFTER_MS = 2_000;

@@ -6,7 +6,7 @@
 // - a page runs no inline code and loads nothing from elsewhere; compiling WebAssembly is the one thing it may do more;
 // - no copy of a file is made for a reader, however slowly it reads.
 import type { HttpResponse, TemplatedApp } from "uWebSockets.js";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { z } from "zod";
 
 const manifestSchema = z.array(
@@ -42,7 +42,6 @@ const FOR_EVER = "public, max-age=31536000, immutable";
 
 /** @throws Error when the pages are not built */
 export function registerWebFiles(app: TemplatedApp): void {
-  if (!existsSync(new URL("manifest.json", FOLDER))) return;
   for (const entry of readManifest()) serve(app, entry);
 }
 
