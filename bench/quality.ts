@@ -32,6 +32,12 @@ const SETTINGS = {
     help: "palms: DIR/<palm>/<session>_<anything>.png (or .jpg, .bmp); without it, synthetic crops",
     schema: z.string().min(1).optional(),
   },
+  hands: {
+    option: "hands",
+    help: "the images of --data are whole hands: found, cut and judged as a lane does",
+    flag: true,
+    schema: z.boolean().default(false),
+  },
   palms: {
     option: "palms",
     value: "N",
@@ -76,13 +82,20 @@ export async function run(argv: string[]): Promise<number> {
     throw new UsageError(`--model: ${error.message}. Give a signature model (.onnx).`);
   });
   try {
-    const samples = await openCrops(settings.data ?? settings.palms);
+    const samples = await openSamples(settings);
     const report = await measure(samples, model, settings).finally(() => samples.close());
     process.stdout.write(settings.json ? `${JSON.stringify(report)}\n` : qualityTable(report));
     return 0;
   } finally {
     await model.close();
   }
+}
+
+async function openSamples({ data, hands, palms }: Values<typeof SETTINGS>): Promise<Samples> {
+  if (!hands) return openCrops(data ?? palms);
+  if (data === undefined) throw new UsageError("--hands needs --data: a folder of images of whole hands.");
+  // Only here, for it loads what crops do without.
+  return (await import("./quality-hands.js")).openHands(data);
 }
 
 /** An image, found, judged and signed. */

@@ -47,7 +47,7 @@ export const JUDGE_FLOOR = QUALITY_FLOOR;
 
 /** Where a component starts to cost, and where nothing is left of it. */
 /** Side of the region in the image, pixels: a crop that grew from fewer has no more detail than they; misses begin at 30. */
-const SIDE_PX = { full: 80, none: 24 };
+const SIDE_PX = { full: 64, none: 16 };
 /** The same, as a share of the image's shorter side: beyond, the hand does not fit and close lenses bend it. */
 const SIDE_SHARE = { full: 0.85, none: 1.1 };
 /** Share of the region inside the image. */

@@ -130,6 +130,10 @@ describe("a degraded image", () => {
 });
 
 describe("palmgate bench quality", () => {
+  it("needs a folder to find hands in, and says so", async () => {
+    await expect(run(["--hands"])).rejects.toThrow(/--hands needs --data/);
+  });
+
   it("shows that the score predicts which synthetic palms are missed", async () => {
     let printed = "";
     const spies = [

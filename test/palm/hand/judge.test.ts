@@ -26,7 +26,7 @@ describe("a judged palm", () => {
   });
 
   it.each<[Guidance, Placed]>([
-    ["CLOSER", { sidePx: 40 }],
+    ["CLOSER", { sidePx: 30 }],
     ["FARTHER", { sidePx: 520, centre: { x: 320, y: 240 } }],
     ["CENTRE_HAND", { centre: { x: 60, y: 300 } }],
     ["CENTRE_HAND", { centre: { x: 320, y: 900 } }],
@@ -56,13 +56,13 @@ describe("a judged palm", () => {
   it("asks for the worst fault, and for the hand's place before its light when both are hopeless", () => {
     expect(
       look(
-        { sidePx: 20 },
+        { sidePx: 10 },
         drawn(128, 128, () => 0),
       ).reason,
     ).toBe("CLOSER");
     expect(
       look(
-        { sidePx: 40 },
+        { sidePx: 30 },
         drawn(128, 128, () => 0),
       ).reason,
     ).toBe("TOO_DARK");
