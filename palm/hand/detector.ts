@@ -108,7 +108,9 @@ function merged(sorted: Candidate[], maxPalms: number): Candidate[] {
   let rest = sorted;
   while (rest.length > 0 && palms.length < maxPalms) {
     const best = rest[0] as Candidate;
-    const same = rest.filter((each) => each === best || overlap(best.values, each.values) > SAME_PALM_OVERLAP);
+    const same = rest.filter(
+      (each) => each === best || overlap(best.values, each.values) > SAME_PALM_OVERLAP,
+    );
     rest = rest.filter((each) => !same.includes(each));
     const values = new Float64Array(VALUES);
     const weight = same.reduce((sum, { score }) => sum + score, 0);

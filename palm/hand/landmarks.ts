@@ -17,25 +17,35 @@ const AROUND_HAND = { scale: 2, shift: 0.1 };
 
 export interface Landmarks {
   points: readonly Point[];
+  /** Of each point, away from the camera, in pixels of the image; only differences mean something. */
+  depths: readonly number[];
   /** 0 .. 1: is there a hand in the square. */
   presence: number;
   /** 0 .. 1: is it a right hand, seen from its palm, in an image that is not mirrored. */
   rightness: number;
 }
 
-export async function landmarksIn(network: Network, image: HandImage, square: TurnedSquare): Promise<Landmarks> {
+export async function landmarksIn(
+  network: Network,
+  image: HandImage,
+  square: TurnedSquare,
+): Promise<Landmarks> {
   const input = new Float32Array(LANDMARK_SIDE_PX * LANDMARK_SIDE_PX * 3);
   try {
     cropSquare(image, square, LANDMARK_SIDE_PX, input);
     const { landmarks, presence, handedness } = await network.run(input);
     if (landmarks?.length !== 3 * LANDMARKS || presence?.length !== 1 || handedness?.length !== 1) {
-      throw new Error(`the landmark network must answer landmarks of ${3 * LANDMARKS}, presence and handedness`);
+      throw new Error(
+        `the landmark network must answer landmarks of ${3 * LANDMARKS}, presence and handedness`,
+      );
     }
     const points = Array.from({ length: LANDMARKS }, (_, i) => {
       const inSquare = { x: landmarks[3 * i] as number, y: landmarks[3 * i + 1] as number };
       return squareToImage(square, LANDMARK_SIDE_PX, inSquare);
     });
-    return { points, presence: presence[0] as number, rightness: handedness[0] as number };
+    const depthScale = square.sidePx / LANDMARK_SIDE_PX;
+    const depths = points.map((_, i) => (landmarks[3 * i + 2] as number) * depthScale);
+    return { points, depths, presence: presence[0] as number, rightness: handedness[0] as number };
   } finally {
     input.fill(0);
   }
@@ -70,7 +80,12 @@ export function upAngle(low: Point, high: Point): number {
   return Math.atan2(high.x - low.x, low.y - high.y);
 }
 
-function shifted(centre: Point, sidePx: number, angleRad: number, by: { scale: number; shift: number }): TurnedSquare {
+function shifted(
+  centre: Point,
+  sidePx: number,
+  angleRad: number,
+  by: { scale: number; shift: number },
+): TurnedSquare {
   return {
     centre: {
       x: centre.x + Math.sin(angleRad) * by.shift * sidePx,

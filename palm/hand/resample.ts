@@ -13,31 +13,52 @@ export interface TurnedSquare {
 
 /** More samples than this to a side of an output pixel cost more than they steady. */
 const MAX_SAMPLES_PER_SIDE = 2;
-/** Shrinking less than this, one bilinear sample is enough. */
+/** Shrinking less than this, one bilinear sample is enough; from here on, plain samples are averaged. */
 const SUPERSAMPLE_FROM = 1.5;
 
 /** @param target side * side * 3 numbers */
 export function cropSquare(image: HandImage, square: TurnedSquare, side: number, target: Float32Array): void {
-  const shrink = square.sidePx / side;
-  const samples = shrink < SUPERSAMPLE_FROM ? 1 : Math.min(MAX_SAMPLES_PER_SIDE, Math.ceil(shrink));
-  const toImage = toImageOf(square, side);
+  const map = toImageOf(square, side);
+  if (square.sidePx / side < SUPERSAMPLE_FROM) interpolate(image, map, side, target);
+  else average(image, map, side, target);
+}
+
+function average(image: HandImage, map: Affine, side: number, target: Float32Array): void {
+  const { width, height, channels, pixels } = image;
+  const [green, blue] = channels === 1 ? [0, 0] : [1, 2];
+  const { xx, yx } = map;
+  const weight = 1 / (255 * MAX_SAMPLES_PER_SIDE ** 2);
+  target.fill(0);
+  // Sample rows one after the other: the inner loop only adds.
+  for (let v = 0; v < side * MAX_SAMPLES_PER_SIDE; v++) {
+    const py = (v + 0.5) / MAX_SAMPLES_PER_SIDE;
+    const row = Math.floor(v / MAX_SAMPLES_PER_SIDE) * side * 3;
+    const [x0, y0] = [map.x0 + map.xy * py, map.y0 + map.yy * py];
+    for (let u = 0; u < side * MAX_SAMPLES_PER_SIDE; u++) {
+      const px = (u + 0.5) / MAX_SAMPLES_PER_SIDE;
+      const imageX = x0 + xx * px;
+      const imageY = y0 + yx * px;
+      if (!(imageX >= 0 && imageY >= 0 && imageX < width && imageY < height)) continue;
+      const from = ((imageY | 0) * width + (imageX | 0)) * channels;
+      const at = row + ((u / MAX_SAMPLES_PER_SIDE) | 0) * 3;
+      target[at] = (target[at] as number) + weight * (pixels[from] as number);
+      target[at + 1] = (target[at + 1] as number) + weight * (pixels[from + green] as number);
+      target[at + 2] = (target[at + 2] as number) + weight * (pixels[from + blue] as number);
+    }
+  }
+}
+
+function interpolate(image: HandImage, map: Affine, side: number, target: Float32Array): void {
   const sum = new Float64Array(3);
-  const weight = 1 / (255 * samples * samples);
   for (let y = 0, at = 0; y < side; y++) {
     for (let x = 0; x < side; x++, at += 3) {
+      const imageX = map.x0 + map.xx * (x + 0.5) + map.xy * (y + 0.5);
+      const imageY = map.y0 + map.yx * (x + 0.5) + map.yy * (y + 0.5);
       sum.fill(0);
-      for (let v = 0; v < samples; v++) {
-        for (let u = 0; u < samples; u++) {
-          const px = x + (u + 0.5) / samples;
-          const py = y + (v + 0.5) / samples;
-          const imageX = toImage.x0 + toImage.xx * px + toImage.xy * py;
-          const imageY = toImage.y0 + toImage.yx * px + toImage.yy * py;
-          addBilinear(image, imageX - 0.5, imageY - 0.5, sum);
-        }
-      }
-      target[at] = (sum[0] as number) * weight;
-      target[at + 1] = (sum[1] as number) * weight;
-      target[at + 2] = (sum[2] as number) * weight;
+      addBilinear(image, imageX - 0.5, imageY - 0.5, sum);
+      target[at] = (sum[0] as number) / 255;
+      target[at + 1] = (sum[1] as number) / 255;
+      target[at + 2] = (sum[2] as number) / 255;
     }
   }
 }
@@ -48,7 +69,17 @@ export function squareToImage(square: TurnedSquare, side: number, point: Point):
   return { x: x0 + xx * point.x + xy * point.y, y: y0 + yx * point.x + yy * point.y };
 }
 
-function toImageOf({ centre, sidePx, angleRad }: TurnedSquare, side: number) {
+/** From the square's pixels to the image's. */
+interface Affine {
+  x0: number;
+  xx: number;
+  xy: number;
+  y0: number;
+  yx: number;
+  yy: number;
+}
+
+function toImageOf({ centre, sidePx, angleRad }: TurnedSquare, side: number): Affine {
   const scale = sidePx / side;
   const [cos, sin] = [scale * Math.cos(angleRad), scale * Math.sin(angleRad)];
   const half = side / 2;
