@@ -26,10 +26,12 @@ const PARTS = RED + GREEN + BLUE;
  */
 export function cutRoi(image: HandImage, corners: Quad, side: number = ROI_SIDE_PX): GreyImage {
   const plane = greyPlane(image, corners, side);
-  const inPlane = corners.map(({ x, y }) => ({
+  const [a, b, c, d] = corners;
+  const moved = ({ x, y }: Point) => ({
     x: (x - plane.left) / plane.factor,
     y: (y - plane.top) / plane.factor,
-  })) as unknown as Quad;
+  });
+  const inPlane: Quad = [moved(a), moved(b), moved(c), moved(d)];
   const pixels = new Uint8Array(side * side);
   sample(plane, homography(inPlane), samplesPerSide(longestSide(inPlane) / side), side, pixels);
   plane.pixels.fill(0);
