@@ -1,25 +1,43 @@
-// A lane in a browser against a whole Palmgate of real processes: a pass, real Chromium, its camera fed with films.
+// A lane in a browser against a whole Palmgate of real processes: a pass, real Chromium, its camera fed with films of
+// drawn hands with synthetic palms. The member was enrolled through crops that the same code found and cut, from other
+// images of the hand.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Browser, Page } from "playwright-core";
+import type { Browser, Page, WebSocket } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { enrolRequest } from "../../cli/demo/enrol.js";
 import { passLink } from "../../cli/operator-api.js";
 import { GALLERY } from "../../cli/stack/stack.js";
+import { HandSight } from "../../palm/hand/index.js";
+import { openNodeHandNetworks } from "../../palm/hand/node-networks.js";
+import { decode, edge } from "../../wire/codec.js";
 import { openChromium, watchPage } from "../web/chromium.js";
+import { drawnHand } from "../web/drawn-hand.js";
 import { emptyScene, lasting, makeFilm } from "../web/film.js";
-import { openSite, type Site } from "./support.js";
+import { gatewayMetric, openSite, type Site } from "./support.js";
 
 const FILM_FPS = 30;
 const PAGE_DEADLINE_MS = 60_000;
 
+const MEMBER = 1;
+const STRANGER = 2;
+/** Images the member is enrolled with; films show another one. */
+const ENROLLED_SAMPLES = [0, 1, 2];
+const FILMED_SAMPLE = 100;
+const ROI_SIDE_PX = 128;
+
 let site: Site;
+let pairwiseId: string;
 let dir: string;
 let browser: Browser | undefined;
 
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), "palmgate-lane-page-"));
   site = await openSite();
+  const enrolled = await site.api.enrol(enrolRequest(await cropsOf(MEMBER), "tok_approve"));
+  if (!enrolled.ok) throw new Error(`enrolment refused: ${enrolled.code} ${enrolled.message}`);
+  pairwiseId = enrolled.body.pairwiseIds.north ?? "";
 });
 afterEach(async () => {
   await browser?.close();
@@ -29,6 +47,17 @@ afterAll(async () => {
   await site?.close();
   rmSync(dir, { recursive: true, force: true });
 });
+
+async function cropsOf(person: number) {
+  const sight = new HandSight(await openNodeHandNetworks());
+  const crops = [];
+  for (const sample of ENROLLED_SAMPLES) {
+    const look = await sight.lookAtStill(drawnHand(person, sample));
+    if (look.kind !== "palm") throw new Error(`no palm in the drawing, but ${look.kind} ${look.reason}`);
+    crops.push(look.roi);
+  }
+  return crops;
+}
 
 async function lanePass(purpose: "ENTRY" | "PAY"): Promise<string> {
   const pass = await site.api.issuePass({ kind: "LANE", site: "north", gallery: GALLERY, purpose });
@@ -44,10 +73,73 @@ async function openPage(film: string): Promise<Page> {
 }
 
 const nobody = () => makeFilm(join(dir, "nobody.mjpeg"), lasting(emptyScene(640, 480), FILM_FPS));
+/** A hand that comes, stays for a while, and goes. */
+function visitOf(person: number): Promise<string> {
+  const hand = drawnHand(person, FILMED_SAMPLE);
+  const empty = emptyScene(hand.width, hand.height);
+  const frames = [...lasting(empty, 2 * FILM_FPS), ...lasting(hand, 6 * FILM_FPS)];
+  return makeFilm(join(dir, `${person}.mjpeg`), frames);
+}
+
 const laneId = (page: Page) => page.locator("#facts dd").first().innerText();
 const decisions = (page: Page) => page.locator("#facts", { hasText: "Answered in" }).count();
 
 describe("a lane in a browser", () => {
+  it("welcomes a member by the palm, and sends nothing of the hand but the palm", async () => {
+    const page = await openPage(await visitOf(MEMBER));
+    const { problems } = watchPage(page);
+    const sent: Buffer[] = [];
+    page.on("websocket", (socket: WebSocket) => {
+      socket.on("framesent", ({ payload }) => sent.push(Buffer.from(payload)));
+    });
+    await page.goto(await lanePass("ENTRY"));
+    await page.locator('body[data-tone="granted"]').waitFor();
+    expect(await page.locator("#headline").innerText()).toBe("Welcome");
+    expect(await page.locator("#detail").innerText()).toBe(`You are ${pairwiseId.slice(0, 6)} here`);
+    const messages = sent.map((bytes) => decode(edge.ClientMessage, bytes));
+    const frames = messages.flatMap((message) => message?.frame ?? []);
+    expect(frames.length).toBeGreaterThan(0);
+    const roi = {
+      stage: edge.Stage.ROI,
+      encoding: edge.Encoding.GRAY8,
+      widthPx: ROI_SIDE_PX,
+      heightPx: ROI_SIDE_PX,
+    };
+    for (const frame of frames) {
+      expect(frame).toMatchObject(roi);
+      expect(frame.image).toHaveLength(ROI_SIDE_PX ** 2);
+    }
+    expect(sent.reduce((sum, { length }) => sum + length, 0)).toBeLessThan(
+      frames.length * 2 * ROI_SIDE_PX ** 2,
+    );
+    expect(problems).toEqual([]);
+  });
+
+  it("opens once for a visit, however long the hand stays", async () => {
+    const series = 'palmgate_decisions_total{purpose="ENTRY",outcome="MATCH",reason="WELCOME_MEMBER"}';
+    const page = await openPage(await visitOf(MEMBER));
+    const before = await gatewayMetric(site.stack, series);
+    await page.goto(await lanePass("ENTRY"));
+    await page.locator('body[data-tone="granted"]').waitFor();
+    await page.locator('body[data-tone="ready"]').waitFor();
+    expect(await gatewayMetric(site.stack, series)).toBe(before + 1);
+  });
+
+  it("does not let a stranger in", async () => {
+    const page = await openPage(await visitOf(STRANGER));
+    await page.goto(await lanePass("ENTRY"));
+    await page.locator('body[data-tone="refused"]').waitFor();
+    expect(await page.locator("#headline").innerText()).toBe("We do not know this palm");
+  });
+
+  it("takes a payment by the palm", async () => {
+    const page = await openPage(await visitOf(MEMBER));
+    await page.goto(await lanePass("PAY"));
+    await page.locator('body[data-tone="granted"]').waitFor();
+    expect(await page.locator("#headline").innerText()).toBe("Payment approved. Thank you");
+    expect(await page.locator("#detail").innerText()).toBe("4.20 EUR, visa ending in 4242");
+  });
+
   it("asks an empty scene for a hand, and presents nothing", async () => {
     const page = await openPage(await nobody());
     const { problems } = watchPage(page);
