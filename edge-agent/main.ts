@@ -80,7 +80,7 @@ async function runEdge(settings: EdgeSettings, signal: AbortSignal): Promise<voi
     const { count, json } = settings;
     const intervalMs = settings.intervalMs ?? (isCamera(settings.source) ? 0 : REST_MS);
     // A camera waits for hands: only its own end ends the wait.
-    signal.addEventListener("abort", () => void source.close?.());
+    signal.addEventListener("abort", () => source.stop?.());
     await runLane({
       agent,
       source,

@@ -1,8 +1,8 @@
 // A camera as a source of palms: watches, looks where something moves, and offers each visit's best crops.
 //
 // Invariants:
-// - nobody there: no look but every IDLE_LOOK_MS, and whenever something moves; a hand: a look at every image; its
-//   presentation over: a look every OVER_LOOK_MS, until it leaves;
+// - nobody there: no look but every IDLE_LOOK_MS, and at every image while something moves and AWAKE_MS after; a hand: a
+//   look at every image; its presentation over: a look every OVER_LOOK_MS, until it leaves;
 // - one look at a time, always at the newest image; nothing queues;
 // - nothing runs before the first `next`; `close` ends the camera and the sight, and overwrites what is left; a source
 //   that fails rejects `next`.
@@ -19,6 +19,8 @@ import type { CameraImage } from "./y4m.js";
 
 const IDLE_LOOK_MS = 3_000;
 const OVER_LOOK_MS = 100;
+/** A hand that lies still at once, or upside down, is not found by the first look. */
+const AWAKE_MS = 500;
 
 /** Of camera.ts; a test may play one. */
 export interface Images {
@@ -43,7 +45,9 @@ export class CameraSource implements PalmSource {
   readonly #guides: Guides;
   #watching: Promise<void> | undefined;
   #camera: Images | undefined;
-  #isClosed = false;
+  #isStopped = false;
+  /** Until then every image is looked at: something moved a moment ago. */
+  #awakeUntilMs = Number.NEGATIVE_INFINITY;
   #offer: ((palm: Palm | undefined) => void) | undefined;
   #lookedAtMs = Number.NEGATIVE_INFINITY;
   #palms = 0;
@@ -70,9 +74,13 @@ export class CameraSource implements PalmSource {
     this.#visit.ended(mayTryAgain, performance.now());
   }
 
+  stop(): void {
+    this.#isStopped = true;
+    void this.#camera?.close();
+  }
+
   async close(): Promise<void> {
-    this.#isClosed = true;
-    await this.#camera?.close();
+    this.stop();
     // Why it failed is for `next` to say.
     await this.#watching?.catch(() => {});
   }
@@ -82,7 +90,7 @@ export class CameraSource implements PalmSource {
     const camera = this.#options.openCamera();
     this.#camera = camera;
     try {
-      while (!this.#isClosed) {
+      while (!this.#isStopped) {
         const image = await camera.next();
         if (!image) return;
         const scene = sceneOf(image);
@@ -97,7 +105,10 @@ export class CameraSource implements PalmSource {
 
   #isWorthALook(scene: Scene, nowMs: number): boolean {
     const restedMs = nowMs - this.#lookedAtMs;
-    if (this.#visit.isEmpty) return restedMs >= IDLE_LOOK_MS || this.#motion.moved(scene);
+    if (this.#visit.isEmpty) {
+      if (this.#motion.moved(scene)) this.#awakeUntilMs = nowMs + AWAKE_MS;
+      return nowMs < this.#awakeUntilMs || restedMs >= IDLE_LOOK_MS;
+    }
     return restedMs >= (this.#visit.isOver ? OVER_LOOK_MS : 0);
   }
 

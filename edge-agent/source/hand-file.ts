@@ -41,7 +41,7 @@ export type PalmFileResult =
 export async function readPalmOfHand(file: string, sight: Sight): Promise<PalmFileResult> {
   const read = await readHandFile(file);
   if (!read.ok) return { ok: false, code: "BAD_IMAGE", why: read.why };
-  const look = await sight.look(read.image, performance.now());
+  const look = await sight.lookAtStill(read.image);
   if (look.kind !== "palm") return { ok: false, code: look.reason, why: `${file}: ${look.reason}` };
   return { ok: true, image: greyImage(look.roi) };
 }

@@ -9,7 +9,7 @@ import { Camera } from "../camera/camera.js";
 import { type CaptureSize, findFfmpeg } from "../camera/ffmpeg.js";
 import type { CameraCounters } from "../camera/metrics.js";
 import { CameraSource } from "../camera/source.js";
-import { openSight } from "../sight.js";
+import { openSight } from "../node-sight.js";
 import { openDirectorySource } from "./directory.js";
 import type { SentEncoding } from "./image-file.js";
 import type { PalmSource } from "./source.js";

@@ -34,11 +34,13 @@ export interface Palm {
 }
 
 export interface PalmSource {
-  /** The next palm; `undefined` when nobody comes any more, or the source was closed. */
+  /** The next palm; `undefined` when nobody comes any more, or the source was stopped. */
   next(): Promise<Palm | undefined>;
   /** The last palm's presentation has ended. @param mayTryAgain the same palm may be presented again as it lies there */
   ended?(mayTryAgain: boolean): void;
-  /** Gives back what the source holds, also while `next` waits. */
+  /** No further palm is wanted: whoever waits for one learns of it. */
+  stop?(): void;
+  /** Gives back what the source holds, once nobody uses it. */
   close?(): Promise<void>;
 }
 

@@ -17,7 +17,7 @@ import { palmOfImages } from "../../edge-agent/source/source.js";
 import type { Guidance } from "../../palm/hand/judge.js";
 import { edge } from "../../wire/codec.js";
 import { images, listLog, openLane } from "./lane.js";
-import { drawVideo, palmIn, type Scene, SquareSight } from "./videos.js";
+import { drawVideo, guideIn, palmIn, type Scene, SquareSight } from "./videos.js";
 
 function openCameraSource(scene: Scene) {
   const checked = cameraAddress(drawVideo(scene));
@@ -103,8 +103,8 @@ describe("a lane with a camera", () => {
     const { source, sight, read } = openCameraSource({ seconds: 6, square: [3, 6] });
     await source.next();
     const seenAt = sight.looks.findIndex(({ look }) => look.kind === "palm");
-    // One at the start, for a hand may lie there already; one more at the slow beat.
-    expect(seenAt).toBeLessThanOrEqual(2);
+    // Half a second at the start, for a hand may lie there already; one more at the slow beat.
+    expect(seenAt).toBeLessThanOrEqual(10);
     expect(read()).toBeGreaterThan(30);
     const entered = sight.looks[seenAt]?.atMs ?? 0;
     expect(performance.now() - entered).toBeLessThan(100);
@@ -112,7 +112,7 @@ describe("a lane with a camera", () => {
 
   it("guides calmly, and says when nobody is there any more", async () => {
     const { source, sight, guides } = openCameraSource({ seconds: 4, square: [0.5, 2.5] });
-    sight.sees = () => ({ kind: "guide", reason: "CLOSER" });
+    sight.sees = guideIn;
     const next = source.next();
     while (!guides.includes("NO_HAND")) await sight.looked();
     expect(guides).toEqual(["CLOSER", "NO_HAND"]);

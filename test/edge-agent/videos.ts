@@ -63,9 +63,18 @@ export class SquareSight implements Sight {
     await once(this.#events, "look");
   }
 
+  lookAtStill(image: HandImage): Promise<Look> {
+    return this.look(image, performance.now());
+  }
+
   async close(): Promise<void> {
     this.isClosed = true;
   }
+}
+
+export function guideIn(image: HandImage): Look {
+  const seen = palmIn(image);
+  return seen.kind === "palm" ? { kind: "guide", reason: "CLOSER", hand: seen.hand } : seen;
 }
 
 const isSquareIn = ({ width, height, pixels }: HandImage): boolean =>
