@@ -12,7 +12,7 @@ import type { FindResult, FoundHand, HandImage, HandNetworks, NotFound } from ".
 
 export type Look =
   | { kind: "nothing"; reason: NotFound }
-  | { kind: "guide"; reason: Guidance; hand: FoundHand }
+  | { kind: "guide"; reason: Guidance; hand?: FoundHand | undefined }
   /** score: 0 .. 100, of judge.ts. */
   | { kind: "palm"; roi: GreyImage; score: number; hand: FoundHand };
 
