@@ -1,6 +1,7 @@
 // One look at a made-up palm: pose, light, sensor. Identity in, 128 x 128 grey region of interest out.
 import type { GreyImage } from "../image.js";
-import type { Crease, PalmIdentity, Point } from "./identity.js";
+import { CreaseMap, type Place } from "./creases.js";
+import type { PalmIdentity } from "./identity.js";
 import { type Random, seededRandom } from "./random.js";
 
 /** How far looks at one palm differ; every number is the largest deviation, or a standard deviation where it says so. */
@@ -38,10 +39,6 @@ export interface SampleOptions {
 }
 
 const SIDE_PX = 128;
-/** A line's profile is drawn out to so many standard deviations. */
-const PROFILE_REACH = 2.5;
-/** Distance of two points drawn on a curve, pixels. */
-const STEP_PX = 0.8;
 /** Side of a cell of the relief, pixels. */
 const CELL_PX = 4;
 const RELIEF_SIDE = SIDE_PX / CELL_PX;
@@ -51,10 +48,11 @@ export function renderSample(identity: PalmIdentity, options: SampleOptions): Gr
   const variation = options.variation ?? GUIDED_HAND;
   const random = seededRandom(identity.seed, options.seed, 0x5a3b1e);
   const place = pose(variation, random);
-  const depths = new Float32Array(SIDE_PX * SIDE_PX);
+  const creases = new CreaseMap(SIDE_PX);
   for (const crease of identity.creases) {
-    drawCrease(depths, crease, place, 1 + variation.creaseFade * random.between(-1, 1));
+    creases.draw(crease, place, SIDE_PX, 1 + variation.creaseFade * random.between(-1, 1));
   }
+  const { depths } = creases;
   const skin = identity.skin * (1 + variation.exposure * random.between(-1, 1));
   const tilt = random.between(0, 2 * Math.PI);
   const slope = variation.gradient * random.next();
@@ -75,8 +73,6 @@ export function renderSample(identity: PalmIdentity, options: SampleOptions): Gr
   return { width: SIDE_PX, height: SIDE_PX, pixels: new Uint8Array(pixels.buffer) };
 }
 
-type Place = (point: Point) => Point;
-
 /** Unit square -> pixels, turned, scaled and shifted about the middle. */
 function pose({ rotationDegrees, scale, shift }: Variation, random: Random): Place {
   const angle = (random.between(-rotationDegrees, rotationDegrees) * Math.PI) / 180;
@@ -89,57 +85,6 @@ function pose({ rotationDegrees, scale, shift }: Variation, random: Random): Pla
     y: sin * (x - 0.5) + cos * (y - 0.5) + dy,
   });
 }
-
-function drawCrease(depths: Float32Array, crease: Crease, place: Place, fade: number): void {
-  const [a, b, c, d] = crease.points.map(place) as [Point, Point, Point, Point];
-  const length = distance(a, b) + distance(b, c) + distance(c, d);
-  const steps = Math.max(2, Math.ceil(length / STEP_PX));
-  for (let step = 0; step <= steps; step++) {
-    const t = step / steps;
-    const taper = Math.sqrt(Math.min(1, 6 * t, 6 * (1 - t)));
-    const u = 1 - t;
-    // Products, for a third power is a slow call.
-    const [p, q, r, s] = [u * u * u, 3 * t * u * u, 3 * t * t * u, t * t * t];
-    const x = p * a.x + q * b.x + r * c.x + s * d.x;
-    const y = p * a.y + q * b.y + r * c.y + s * d.y;
-    stamp(depths, x, y, SIDE_PX * crease.width * (0.5 + 0.5 * taper), crease.depth * fade * taper);
-  }
-}
-
-const distance = (a: Point, b: Point) => Math.hypot(a.x - b.x, a.y - b.y);
-
-/** Darkens a round spot; where lines cross, the deeper one shows. */
-function stamp(depths: Float32Array, x: number, y: number, widthPx: number, depth: number): void {
-  const reach = PROFILE_REACH * widthPx;
-  const fromY = Math.max(0, Math.ceil(y - reach));
-  const toY = Math.min(SIDE_PX - 1, Math.floor(y + reach));
-  const fromX = Math.max(0, Math.ceil(x - reach));
-  const toX = Math.min(SIDE_PX - 1, Math.floor(x + reach));
-  const perWidth = BELL_STEPS / widthPx;
-  // A round Gaussian is the product of its profiles: one value for each row and column, not for each pixel.
-  for (let px = fromX; px <= toX; px++) PROFILE[px] = bell(px - x, perWidth);
-  for (let py = fromY; py <= toY; py++) {
-    const row = py * SIDE_PX;
-    const depthHere = depth * bell(py - y, perWidth);
-    for (let px = fromX; px <= toX; px++) {
-      const value = depthHere * (PROFILE[px] as number);
-      if (value > (depths[row + px] as number)) depths[row + px] = value;
-    }
-  }
-}
-
-/** Steps of BELL for one standard deviation. */
-const BELL_STEPS = 256;
-const BELL = Float64Array.from({ length: PROFILE_REACH * BELL_STEPS + 2 }, (_, i) =>
-  Math.exp(-((i / BELL_STEPS) ** 2) / 2),
-);
-
-/** Gaussian from a table: exact to a fifth of a grey value, and many times faster than Math.exp. */
-const bell = (distancePx: number, perWidth: number) =>
-  BELL[Math.round(Math.abs(distancePx * perWidth))] as number;
-
-/** Scratch of stamp(): nothing is kept in it from one call to the next. */
-const PROFILE = new Float64Array(SIDE_PX);
 
 /** Soft relief of the palm, computed on a coarse grid: it has no detail. [RELIEF_SIDE * RELIEF_SIDE] */
 function drawMounds({ mounds }: PalmIdentity, place: Place): Float32Array {
