@@ -25,6 +25,8 @@ const STRANGER = 2;
 /** Images the member is enrolled with; films show another one. */
 const ENROLLED_SAMPLES = [0, 1, 2];
 const FILMED_SAMPLE = 100;
+/** Of the drawing: the palm is some thirty pixels wide. */
+const FAR_SCALE = 0.22;
 const ROI_SIDE_PX = 128;
 
 let site: Site;
@@ -138,6 +140,19 @@ describe("a lane in a browser", () => {
     await page.locator('body[data-tone="granted"]').waitFor();
     expect(await page.locator("#headline").innerText()).toBe("Payment approved. Thank you");
     expect(await page.locator("#detail").innerText()).toBe("4.20 EUR, visa ending in 4242");
+  });
+
+  it("guides a hand that is too far away, and presents nothing", async () => {
+    const film = await makeFilm(
+      join(dir, "far.mjpeg"),
+      lasting(drawnHand(MEMBER, FILMED_SAMPLE, FAR_SCALE), FILM_FPS),
+    );
+    const page = await openPage(film);
+    await page.goto(await lanePass("ENTRY"));
+    await page.locator('body[data-tone="guide"]').waitFor();
+    // So far away it is too small and too blurred at once.
+    expect(await page.locator("#headline").innerText()).toMatch(/^(A little closer|Hold still, please)$/);
+    expect(await decisions(page)).toBe(0);
   });
 
   it("asks an empty scene for a hand, and presents nothing", async () => {

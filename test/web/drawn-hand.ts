@@ -20,18 +20,20 @@ const LIMBS = [
   { from: [325, 350], to: [325, 520], radiusPx: 62 },
 ] as const;
 
-/** @param seed of the person @param sample of the image: another one is another moment of the same palm */
-export function drawnHand(seed: number, sample: number): HandImage {
+/** @param seed of the person @param sample of the image: another one is another moment of the same palm @param scale of the hand in the image */
+export function drawnHand(seed: number, sample: number, scale = 1): HandImage {
   const skin = renderSample(synthesiseIdentity(seed), { seed: sample });
   const pixels = new Uint8Array(WIDTH_PX * HEIGHT_PX * 3);
-  for (let y = 0; y < HEIGHT_PX; y++) {
-    for (let x = 0; x < WIDTH_PX; x++) {
+  for (let row = 0; row < HEIGHT_PX; row++) {
+    for (let column = 0; column < WIDTH_PX; column++) {
+      const x = (column - WIDTH_PX / 2) / scale + WIDTH_PX / 2;
+      const y = (row - HEIGHT_PX / 2) / scale + HEIGHT_PX / 2;
       const depth = Math.max(palmDepth(x, y), ...LIMBS.map((limb) => limbDepth(limb, x, y)));
       const shade = Math.min(1, 0.55 + 0.03 * depth) * textureAt(skin, x, y);
       for (let c = 0; c < 3; c++) {
         const ground = BACKGROUND[c] as number;
         const cover = Math.min(1, Math.max(0, depth));
-        pixels[(y * WIDTH_PX + x) * 3 + c] =
+        pixels[(row * WIDTH_PX + column) * 3 + c] =
           ground + cover * (Math.min(255, (SKIN[c] as number) * shade) - ground);
       }
     }
