@@ -46,6 +46,10 @@ const COMMANDS: Record<string, Command> = {
     what: "does the quality score predict matching?",
     load: async () => (await import("../bench/quality.js")).run,
   },
+  "bench roi": {
+    what: "whole hands: found, cut and compared; how steady, at what cost",
+    load: async () => (await import("../bench/roi.js")).run,
+  },
   "bench search": {
     what: "index against exact search: agreement and cost",
     load: async () => (await import("../bench/search.js")).run,
