@@ -99,7 +99,11 @@ describe("an erasure that is pending", () => {
 
   it("is attempted once at a time: who asks meanwhile gets that one's outcome", async () => {
     const id = await enrolSomebody(services);
-    const outcomes = await Promise.all([erasures.erase(id, "operator"), erasures.erase(id, "operator"), erasures.erase(id, "operator")]);
+    const outcomes = await Promise.all([
+      erasures.erase(id, "operator"),
+      erasures.erase(id, "operator"),
+      erasures.erase(id, "operator"),
+    ]);
     expect(outcomes[0]).toMatchObject({ ok: true });
     expect([outcomes[1], outcomes[2]]).toEqual([outcomes[0], outcomes[0]]);
     expect(attempts).toHaveLength(1);
