@@ -220,8 +220,8 @@ async function palmsOf(members: readonly Member[], wanted: number): Promise<Grey
   const palms: GreyImage[] = [];
   for (let n = 0; palms.length < wanted; n++) {
     for (const { person } of members.slice(0, wanted - palms.length)) {
-      const [image] = await person.presentation(n);
-      if (image !== undefined) palms.push(image);
+      const { image } = (await (await person.presentation(n)).frames().next()) ?? {};
+      if (image) palms.push({ width: image.widthPx, height: image.heightPx, pixels: image.bytes });
     }
   }
   return palms;

@@ -15,10 +15,27 @@ export {
   MAX_SHIFT_CELLS,
 } from "./competitive-code.js";
 export { type DecodeResult, decodeImage, type Encoding } from "./decode-image.js";
+export {
+  cutRoi,
+  type FoundHand,
+  HandFinder,
+  type HandImage,
+  type HandNetworks,
+  HandSight,
+  type Look,
+  type NotFound,
+  type Point,
+  type Quad,
+} from "./hand/index.js";
+export { openNodeHandNetworks } from "./hand/node-networks.js";
+export { SightThread } from "./hand/node-sight.js";
 export type { GreyImage } from "./image.js";
 export { type ModelInfo, modelInfo } from "./model-file.js";
 export { assessQuality, QUALITY_FLOOR, type Quality, type QualityReason } from "./quality.js";
 export { openSignatureModel, type SignatureModel } from "./signature-model.js";
 export { SignerPool, type SignerPoolOptions, type SignJob, type SignResult } from "./signer-pool.js";
+export { openShells } from "./synthetic/hand/node-shells.js";
+export { renderHand } from "./synthetic/hand/render.js";
+export type { HandShell } from "./synthetic/hand/shell.js";
 export { type PalmIdentity, synthesiseIdentity } from "./synthetic/identity.js";
 export { GUIDED_HAND, renderSample, type SampleOptions, type Variation } from "./synthetic/render.js";

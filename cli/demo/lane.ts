@@ -2,7 +2,6 @@
 import { randomUUID } from "node:crypto";
 import { type Agent, startAgent } from "../../edge-agent/agent.js";
 import { loadDeviceKey } from "../../edge-agent/device-key.js";
-import { greyImage } from "../../edge-agent/source/source.js";
 import { edge } from "../../wire/codec.js";
 import type { Log } from "../../wire/log.js";
 import type { Stack, StackDevice } from "../stack/stack.js";
@@ -49,7 +48,7 @@ async function presentOne(
   { device, passer, onPresented, signal }: LaneOptions,
 ): Promise<void> {
   const { person, pairwiseIds } = passer(n);
-  const images = (await person.presentation(n)).map((image) => greyImage(image));
+  const palm = await person.presentation(n);
   if (signal.aborted) return;
   const isPay = device.purpose === "PAY";
   const charge = {
@@ -58,7 +57,7 @@ async function presentOne(
     orderRef: randomUUID(),
   };
   const startedAtMs = performance.now();
-  const end = await agent.present(images, isPay ? { charge } : {});
+  const end = await agent.present(palm, isPay ? { charge } : {});
   const roundTripMs = end.kind === "decision" ? end.roundTripMs : performance.now() - startedAtMs;
   const truth = pairwiseIds?.[device.site];
   if (end.kind !== "decision") return onPresented({ truth, decision: undefined, roundTripMs }, undefined);

@@ -10,6 +10,7 @@ import { openLog } from "../../wire/log.js";
 import { operatorApi } from "../operator-api.js";
 import { type Stack, type StackDevice, startStack, waitReady } from "../stack/stack.js";
 import { enrolAll, type Member } from "./enrol.js";
+import { HandSource } from "./hands.js";
 import { type Passer, runLane } from "./lane.js";
 import { demoLinks } from "./passes.js";
 import { type Person, peopleFromFolder, syntheticPerson } from "./people.js";
@@ -29,6 +30,10 @@ const INTERRUPTED_EXIT_CODE = 130;
 const STRANGER_EVERY = 6;
 /** Of real palms, every so many is left out of the gallery and presented as a stranger. */
 const HELD_OUT_EVERY = 5;
+/** So many made-up people come to the lanes, with whole hands. */
+const CAST_SIZE = 40;
+/** Seeds from here on are members whom nobody meets. */
+const FILLER_SEED = 1_000;
 /** Seeds from here on are people who are never enrolled. */
 const STRANGER_SEED = 1_000_000;
 
@@ -46,11 +51,15 @@ export async function main(argv: string[]): Promise<number> {
     return 0;
   }
   const config = readSettings(DEMO_SETTINGS, argv);
-  const guests = config.palms === undefined ? [] : await peopleFromFolder(config.palms);
   const stop = stopSignal();
   const dir = await mkdtemp(join(tmpdir(), "palmgate-demo-"));
+  const hands = await HandSource.open();
   let stack: Stack | undefined;
   try {
+    const guests =
+      config.palms === undefined
+        ? []
+        : await peopleFromFolder(config.palms, config.hands ? hands : undefined);
     stack = await startStack({
       dir,
       matchers: MATCHERS,
@@ -62,7 +71,7 @@ export async function main(argv: string[]): Promise<number> {
       onProgress: say,
     });
     await waitReady(stack, READY_DEADLINE_MS);
-    const summary = await run(stack, config, guests, stop);
+    const summary = await run(stack, config, { hands, guests }, stop);
     if (config.json) process.stdout.write(`${JSON.stringify(summary)}\n`);
     else say(sentence(summary));
     return 0;
@@ -73,18 +82,36 @@ export async function main(argv: string[]): Promise<number> {
   } finally {
     say("stopping");
     await stack?.close();
+    await hands.close();
     await rm(dir, { recursive: true, force: true });
   }
 }
 
-async function run(stack: Stack, config: DemoConfig, guests: Person[], stop: AbortSignal): Promise<Summary> {
+interface Cast {
+  hands: HandSource;
+  /** From a folder; none: made-up people. */
+  guests: readonly Person[];
+}
+
+async function run(
+  stack: Stack,
+  config: DemoConfig,
+  { hands, guests }: Cast,
+  stop: AbortSignal,
+): Promise<Summary> {
   const heldOut = guests.filter((_, index) => index % HELD_OUT_EVERY === HELD_OUT_EVERY - 1);
-  const enrolled = guests.filter((guest) => !heldOut.includes(guest));
-  const fillers = Array.from({ length: config.members }, (_, seed) => syntheticPerson(seed));
+  // Those who stand at the lanes hold out whole hands; the rest of the gallery is made of crops, which takes less time.
+  const cast = Math.min(CAST_SIZE, config.members);
+  const actors = Array.from({ length: cast }, (_, seed) => hands.person(seed));
+  const enrolled = guests.length > 0 ? guests.filter((guest) => !heldOut.includes(guest)) : actors;
+  const fillers = Array.from({ length: config.members - (guests.length > 0 ? 0 : cast) }, (_, i) =>
+    syntheticPerson(FILLER_SEED + i),
+  );
   const api = operatorApi(stack.gatewayUrl, stack.operatorToken);
   const members = await enrolAll(api, [...enrolled, ...fillers], stop);
-  // Real palms stand at the lanes when there are any; synthetic members then only fill the gallery.
-  const regulars = enrolled.length > 0 ? members.filter(({ person }) => enrolled.includes(person)) : members;
+  const regulars = members.filter(({ person }) => enrolled.includes(person));
+  const strangerOf = (turn: number) =>
+    heldOut.length > 0 ? (heldOut[turn % heldOut.length] as Person) : hands.person(STRANGER_SEED + turn);
   const links = await demoLinks(api, stack, ENTRANCE.site);
   const ends = stopsAfter(config.forMs, stop);
 
@@ -115,7 +142,7 @@ async function run(stack: Stack, config: DemoConfig, guests: Person[], stop: Abo
         log,
         pauseMs: config.pauseMs,
         signal: ends,
-        passer: (n) => passerOf(n, lane, regulars, heldOut),
+        passer: (n) => passerOf(n, lane, regulars, strangerOf),
         onPresented: (each, decision) => {
           presented.push(each);
           table.status(sentence(summarise(presented, facts)));
@@ -128,13 +155,15 @@ async function run(stack: Stack, config: DemoConfig, guests: Person[], stop: Abo
 }
 
 /** Members in an order that visits everybody, a stranger in between now and then. */
-function passerOf(n: number, lane: number, regulars: readonly Member[], heldOut: readonly Person[]): Passer {
+function passerOf(
+  n: number,
+  lane: number,
+  regulars: readonly Member[],
+  strangerOf: (turn: number) => Person,
+): Passer {
   const turn = n * LANES.length + lane;
   if (n % STRANGER_EVERY === STRANGER_EVERY - 1) {
-    return {
-      person: heldOut[turn % Math.max(1, heldOut.length)] ?? syntheticPerson(STRANGER_SEED + turn),
-      pairwiseIds: undefined,
-    };
+    return { person: strangerOf(turn), pairwiseIds: undefined };
   }
   const member = regulars[turn % regulars.length];
   if (!member) throw new Error("nobody is enrolled");

@@ -1,36 +1,46 @@
-// Who stands at the demo's lanes: made-up people with synthetic palms, or real images from a folder per palm.
+// Who stands at the demo's lanes or fills its gallery: made-up people with synthetic palms, or real images from a folder
+// per palm. Whole hands are in hands.ts; here are ready-made crops.
 //
 // Invariant: the images a person is enrolled with are never presented, so recognition is never a comparison of an
 // image with itself.
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { readImageFile } from "../../edge-agent/source/image-file.js";
+import { greyImage, type Palm, palmOfImages } from "../../edge-agent/source/source.js";
 import { type GreyImage, renderSample, synthesiseIdentity } from "../../palm/index.js";
 import { UsageError } from "../../wire/config.js";
 import { MAX_FRAMES_PER_PRESENTATION, MAX_TEMPLATES_PER_MEMBER } from "../../wire/limits.js";
+import type { HandSource } from "./hands.js";
 
 export interface Person {
   label: string;
   /** Captures to enrol with; another attempt gives other captures as far as there are any. */
   enrolment(attempt: number): Promise<GreyImage[]>;
   /** Frames of this person's n-th presentation, n = 0, 1, 2 ..; repeats when a folder runs out of images. */
-  presentation(n: number): Promise<GreyImage[]>;
+  presentation(n: number): Palm | Promise<Palm>;
 }
 
-const ENROLMENT_SAMPLES = 3;
+export const ENROLMENT_SAMPLES = 3;
 /** Sample seeds from here on are presentations; below are enrolments. */
-const PRESENTATION_SEED = 1000;
+export const PRESENTATION_SEED = 1000;
+
+export interface SyntheticPerson extends Person {
+  /** What `presentation(n)` sends. */
+  crops(n: number): GreyImage[];
+}
 
 /** A made-up person; the same seed gives the same palm on every machine. */
-export function syntheticPerson(seed: number): Person {
+export function syntheticPerson(seed: number): SyntheticPerson {
   const identity = synthesiseIdentity(seed);
   const samples = (from: number, count: number) =>
     Array.from({ length: count }, (_, i) => renderSample(identity, { seed: from + i }));
+  const crops = (n: number) =>
+    samples(PRESENTATION_SEED + n * MAX_FRAMES_PER_PRESENTATION, MAX_FRAMES_PER_PRESENTATION);
   return {
     label: `synthetic-${seed}`,
     enrolment: async (attempt) => samples(attempt * ENROLMENT_SAMPLES, ENROLMENT_SAMPLES),
-    presentation: async (n) =>
-      samples(PRESENTATION_SEED + n * MAX_FRAMES_PER_PRESENTATION, MAX_FRAMES_PER_PRESENTATION),
+    presentation: (n) => palmOfCrops(crops(n)),
+    crops,
   };
 }
 
@@ -38,9 +48,10 @@ const IMAGE_NAME = /^([^_]+)_.*\.(png|jpe?g|bmp)$/i;
 
 /**
  * People from DIR/<palm>/<session>_<anything>.png|jpg|bmp: enrolled from the first session, presented from the others.
+ * @param hands the images show whole hands, which are found and cut by it; undefined: ready-made crops
  * @throws UsageError when the folder cannot be read or holds no palm with two sessions, saying what it should look like
  */
-export async function peopleFromFolder(dir: string): Promise<Person[]> {
+export async function peopleFromFolder(dir: string, hands?: HandSource): Promise<Person[]> {
   const people: Person[] = [];
   const entries = await readdir(dir, { withFileTypes: true }).catch((error: Error) => {
     throw new UsageError(`the folder of palms cannot be read: ${error.message}`);
@@ -52,19 +63,22 @@ export async function peopleFromFolder(dir: string): Promise<Person[]> {
     const first = files.filter((file) => sessionOf(file) === sessionOf(files[0] ?? ""));
     const later = files.filter((file) => !first.includes(file));
     if (first.length === 0 || later.length === 0) continue;
-    const load = (names: string[]) => Promise.all(names.map((file) => loadGrey(join(dir, name, file))));
+    const paths = (names: string[]) => names.map((file) => join(dir, name, file));
+    const cropsOf = (names: string[]) =>
+      hands ? hands.cropsOf(paths(names)) : Promise.all(paths(names).map(loadGrey));
     people.push({
       label: name,
       enrolment: (attempt) => {
         const from = (attempt * ENROLMENT_SAMPLES) % first.length;
-        return load(
+        return cropsOf(
           [...first.slice(from), ...first.slice(0, from)].slice(0, MAX_TEMPLATES_PER_MEMBER - attempt),
         );
       },
-      presentation: (n) =>
-        load(
-          Array.from({ length: MAX_FRAMES_PER_PRESENTATION }, (_, i) => later[(n + i) % later.length] ?? ""),
-        ),
+      presentation: async (n) => {
+        if (hands) return hands.palmOf(name, paths(later), n);
+        const shown = Array.from({ length: MAX_FRAMES_PER_PRESENTATION }, (_, i) => (n + i) % later.length);
+        return palmOfCrops(await cropsOf(shown.map((index) => later[index] ?? "")));
+      },
     });
   }
   if (people.length === 0) {
@@ -74,6 +88,8 @@ export async function peopleFromFolder(dir: string): Promise<Person[]> {
   }
   return people;
 }
+
+const palmOfCrops = (crops: readonly GreyImage[]): Palm => palmOfImages(crops.map((crop) => greyImage(crop)));
 
 /** As a lane reads it. */
 async function loadGrey(file: string): Promise<GreyImage> {

@@ -9,8 +9,14 @@ export const DEMO_SETTINGS = {
   palms: {
     option: "palms",
     value: "DIR",
-    help: "real images instead of synthetic palms at the lanes: one folder per palm, files <session>_<sample>.png",
+    help: "real images instead of synthetic hands at the lanes: one folder per palm, files <session>_<sample>.png",
     schema: z.string().min(1).optional(),
+  },
+  hands: {
+    option: "hands",
+    flag: true,
+    help: "the images of --palms show whole hands, not cut palms",
+    schema: z.boolean().default(false),
   },
   forMs: {
     option: "for",

@@ -31,7 +31,8 @@ it("takes every kind of image that it says it takes", async () => {
   mkdirSync(join(dir, "anna"));
   for (const name of ["1_1.bmp", "2_1.bmp"]) writeFileSync(join(dir, "anna", name), bitmap());
   const [anna] = await peopleFromFolder(dir);
-  expect((await anna?.presentation(0))?.[0]).toMatchObject({ width: SIDE, height: SIDE });
+  const palm = await anna?.presentation(0);
+  expect((await palm?.frames().next())?.image).toMatchObject({ widthPx: SIDE, heightPx: SIDE });
 });
 
 it.each([

@@ -200,7 +200,7 @@ describe("mutated messages on the edge link", () => {
 
   it("never crash the gateway and never make a decision", { timeout: 300_000 }, async () => {
     const { pid } = site.stack.gateway();
-    const [image] = await syntheticPerson(PERSON).presentation(0);
+    const [image] = syntheticPerson(PERSON).crops(0);
     if (image === undefined) throw new Error("no image of the enrolled palm");
     const lanes = Array.from({ length: LANES }, (_, at) => {
       const id = `fuzz-${at}`;

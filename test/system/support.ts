@@ -14,7 +14,6 @@ import {
   startAgent,
 } from "../../edge-agent/agent.js";
 import { loadDeviceKey } from "../../edge-agent/device-key.js";
-import { greyImage } from "../../edge-agent/source/source.js";
 import { edge } from "../../wire/codec.js";
 import { openLog } from "../../wire/log.js";
 
@@ -95,11 +94,7 @@ export async function present(
   n = 0,
   options: PresentOptions = {},
 ): Promise<PresentationEnd> {
-  const images = await syntheticPerson(seed).presentation(n);
-  return agent.present(
-    images.map((image) => greyImage(image)),
-    options,
-  );
+  return agent.present(await syntheticPerson(seed).presentation(n), options);
 }
 
 export interface Seen {
