@@ -1,8 +1,9 @@
 // A folder of palms as gallery and probes: DIR/<palm>/<session>_<anything>.png (.jpg, .jpeg, .bmp).
 //
 // Invariants: the gallery is each palm's first session, in natural order of the sessions' names (2 before 10); the
-// probes are all later ones, so that no probe was taken in the sitting of its own template. Nothing is left out in
-// silence: an image that cannot be used ends the run with its name and what to do.
+// probes are all later ones, so that no probe was taken in the sitting of its own template; only where a bench asks for
+// it, a palm of one session is split in two. Nothing is left out in silence: an image that cannot be used ends the run
+// with its name and what to do.
 import { readdir } from "node:fs/promises";
 import { extname, join } from "node:path";
 import { readImageFile } from "../edge-agent/source/image-file.js";
@@ -19,7 +20,12 @@ export interface PalmFolder {
   palms: number;
   gallery: readonly PalmFile[];
   probes: readonly PalmFile[];
+  /** Palms of one session whose images serve as both, the first half as templates. */
+  splitPalms: number;
 }
+
+/** What a palm of one session is for: templates that others are compared with, or also compared with itself. */
+export type OneSession = "GALLERY" | "SPLIT";
 
 const IMAGE_EXTENSIONS = new Set([".png", ".jpg", ".jpeg", ".bmp"]);
 const LAYOUT = "<palm>/<session>_<anything>.png (or .jpg, .bmp)";
@@ -27,22 +33,27 @@ const LAYOUT = "<palm>/<session>_<anything>.png (or .jpg, .bmp)";
 const MAX_COMPARISONS = 50_000_000;
 
 /** @throws UsageError that says what the folder lacks */
-export async function readPalmFolder(dir: string): Promise<PalmFolder> {
+export async function readPalmFolder(dir: string, oneSession: OneSession = "GALLERY"): Promise<PalmFolder> {
   const names = (await list(dir)).filter((entry) => entry.isDirectory()).map(({ name }) => name);
   const gallery: PalmFile[] = [];
   const probes: PalmFile[] = [];
   let palms = 0;
+  let splitPalms = 0;
   for (const name of names.sort(byNaturalOrder)) {
     const images = (await list(join(dir, name))).filter((entry) => entry.isFile() && isImage(entry.name));
     if (images.length === 0) continue;
     const files = images.map((entry) => ({ session: sessionOf(dir, name, entry.name), name: entry.name }));
     const [first] = files.map(({ session }) => session).sort(byNaturalOrder);
-    for (const each of files.sort((a, b) => byNaturalOrder(a.name, b.name))) {
-      (each.session === first ? gallery : probes).push({ file: join(dir, name, each.name), palm: palms });
+    const isSplit =
+      oneSession === "SPLIT" && files.length > 1 && files.every(({ session }) => session === first);
+    for (const [i, each] of files.sort((a, b) => byNaturalOrder(a.name, b.name)).entries()) {
+      const isTemplate = isSplit ? i < files.length / 2 : each.session === first;
+      (isTemplate ? gallery : probes).push({ file: join(dir, name, each.name), palm: palms });
     }
+    if (isSplit) splitPalms++;
     palms++;
   }
-  return checked({ palms, gallery, probes }, dir);
+  return checked({ palms, gallery, probes, splitPalms }, dir);
 }
 
 function checked(folder: PalmFolder, dir: string): PalmFolder {

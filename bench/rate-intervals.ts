@@ -30,16 +30,21 @@ export interface MeasuredRates extends Rates {
 export function measureRates(table: SimilarityTable): MeasuredRates {
   const ratesOf = openRates(table);
   const once = new Float64Array(table.palms).fill(1);
-  return { ...ratesOf(once), ci95: intervals(ratesOf, table.palms) };
+  return { ...ratesOf(once), ci95: intervals(ratesOf, table) };
 }
 
-function intervals(ratesOf: (drawn: Float64Array) => Rates, palms: number): Intervals {
+function intervals(
+  ratesOf: (drawn: Float64Array) => Rates,
+  { palms, probePalms }: SimilarityTable,
+): Intervals {
   const random = seeded(SEED);
+  const probed = [...new Set(probePalms)];
   const all: Rates[] = [];
   for (let round = 0; round < ROUNDS; round++) {
     const drawn = drawPalms(palms, random);
-    // A draw of one palm alone has no strangers to compare; it happens where there are two or three palms.
-    if (drawn.filter((times) => times > 0).length > 1) all.push(ratesOf(drawn));
+    // Where there are few palms, a draw may be of one alone, without strangers, or of palms without a probe.
+    const hasStrangers = drawn.filter((times) => times > 0).length > 1;
+    if (hasStrangers && probed.some((palm) => drawn[palm] !== 0)) all.push(ratesOf(drawn));
   }
   const tar = (far: Far): Interval | null => {
     const values = all.map(({ tarAtFar }) => tarAtFar[far]).filter((each) => each !== null);

@@ -7,6 +7,9 @@ export interface RoiReport {
   /** Folder measured. */
   data: string;
   images: number;
+  palms: number;
+  /** Palms of one session: half of its images against the others, which is easier than another day. */
+  splitPalms: number;
   foundRate: number;
   /** Found, and good enough for a lane to send. */
   sentRate: number;
@@ -32,7 +35,7 @@ export function roiTable(report: RoiReport): string {
     `  ${label.padEnd(LABEL_WIDTH)} ${value.padStart(9)}   ${more}`.trimEnd();
   const between = ([low, high]: readonly [number, number]) => `95 %: ${percent(low)} .. ${percent(high)}`;
   const lines = [
-    `${report.data}: ${report.images} images of whole hands`,
+    `${report.data}: ${report.images} images of ${report.palms} whole hands, ${report.splitPalms} of one session only`,
     row("found", percent(report.foundRate), reasons.length > 0 ? `not: ${reasons.join(", ")}` : ""),
     row("good enough to send", percent(report.sentRate)),
     row(

@@ -55,7 +55,7 @@ export async function run(argv: string[]): Promise<number> {
       helpText(
         "palmgate bench roi --data DIR [options]",
         "Finds the hand in each image, cuts its palm, signs it, and compares the first session of each palm with all later\n" +
-          "ones. foundRate: images in which a palm was found. cornerSpreadPx: how far one crop lies from the others of its\n" +
+          "ones; a palm of one session is split, its first half of images against the others. foundRate: images in which a palm was found. cornerSpreadPx: how far one crop lies from the others of its\n" +
           "palm, registered on the palm's lines; root mean square over corners, pixels of a crop of 128. cpuMs: of one frame,\n" +
           'all threads of this process, median. A truth.json in DIR is compared with: {"<palm>/<file>": {corners: [[x, y] x 4]}}.',
         SETTINGS,
@@ -77,7 +77,7 @@ interface Hand extends Seen {
 }
 
 async function measureFolder({ data, model, sheet }: Values<typeof SETTINGS>): Promise<RoiReport> {
-  const folder = await readPalmFolder(data);
+  const folder = await readPalmFolder(data, "SPLIT");
   const truth = await readTruth(data);
   const hands = await findAll([
     ...folder.gallery.map((each) => ({ ...each, isTemplate: true })),
@@ -93,6 +93,8 @@ async function measureFolder({ data, model, sheet }: Values<typeof SETTINGS>): P
     return {
       data,
       images: hands.length,
+      palms: folder.palms,
+      splitPalms: folder.splitPalms,
       ...foundRates(hands),
       ...spreadOf(hands),
       cpuMsSearch: median(hands.flatMap(({ searchCpuMs }) => searchCpuMs)),
