@@ -11,8 +11,12 @@ const CHAIN = ["metacarpal", "phalanx-proximal", "phalanx-intermediate", "phalan
 const THUMB_CHAIN = ["metacarpal", "phalanx-proximal", "phalanx-distal", "tip"];
 /** Where neighbouring fingers part on the left mesh at rest, y and z in metres (read off a drawing of it). */
 const VALLEYS = { indexMiddle: [-0.0553, -0.0027], ringPinky: [-0.0393, 0.0392] };
-/** Side of the skin square, and how far its middle lies below the middle of the valleys; in distances of the valleys. */
-const SQUARE = { side: 1.33, below: 0.93 };
+/**
+ * The skin square: side, how far its middle lies below the middle of the valleys and towards the thumb (distances of the
+ * valleys), and how far its top leans to the thumb's side from the line wrist to middle fingers. So it is, on average,
+ * the region of interest that palm/hand/roi.ts cuts out of these hands.
+ */
+const SQUARE = { side: 1.37, below: 0.93, towardsThumb: 0.148, leanDegrees: 11.5 };
 /** The grid reaches past the square by that share of its side; both ends of the square are nodes of the grid. */
 export const GRID = { nodes: 33, margin: 0.3 };
 /** Skin counts as palm while it faces the palm's normal by that cosine (none to full). */
@@ -167,6 +171,11 @@ function skinSquare(hand) {
   // To the right in the image: away from the thumb on a left palm, towards it on a right one.
   const right = new THREE.Vector3(0, -up.z, up.y).multiplyScalar(-mirror);
   const centre = a.lerp(b, 0.5).addScaledVector(up, -SQUARE.below * unit);
+  centre.addScaledVector(right, -mirror * SQUARE.towardsThumb * unit);
+  const lean = THREE.MathUtils.degToRad(SQUARE.leanDegrees) * mirror;
+  const [uprightUp, uprightRight] = [up.clone(), right.clone()];
+  up.multiplyScalar(Math.cos(lean)).addScaledVector(uprightRight, Math.sin(lean));
+  right.multiplyScalar(Math.cos(lean)).addScaledVector(uprightUp, -Math.sin(lean));
   const towards = new THREE.Vector3(-mirror, 0, 0);
   const target = new THREE.Mesh(hand.rest, new THREE.MeshBasicMaterial());
   const ray = new THREE.Raycaster();

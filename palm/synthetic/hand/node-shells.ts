@@ -23,7 +23,7 @@ export async function openShells(
   const list = LIST.parse(JSON.parse(await readFile(new URL("shells.json", FOLDER), "utf8")));
   return Promise.all(
     list.filter(wanted).map(async ({ name, kind, side, look, hands }) => {
-      const image = await decode(await readFile(new URL(`${name}.jpg`, FOLDER)));
+      const image = await decode(await readFile(new URL(`${name}.jpg`, FOLDER)), look);
       const shell = { name, kind, side, look, image };
       return hands === 0
         ? shell
@@ -32,8 +32,9 @@ export async function openShells(
   );
 }
 
-async function decode(jpeg: Uint8Array): Promise<HandImage> {
-  const { data, info } = await sharp(jpeg).raw().toBuffer({ resolveWithObject: true });
+async function decode(jpeg: Uint8Array, look: HandShell["look"]): Promise<HandImage> {
+  const space = look === "NIR" ? "b-w" : "srgb";
+  const { data, info } = await sharp(jpeg).toColourspace(space).raw().toBuffer({ resolveWithObject: true });
   if (info.channels !== 1 && info.channels !== 3) throw new Error(`a shell has ${info.channels} channels`);
   return { width: info.width, height: info.height, channels: info.channels, pixels: data };
 }

@@ -11,7 +11,7 @@ import { GRID_MARGIN } from "./shell.js";
 /** Side of the skin square in the texture, pixels: about what a camera sees of it. */
 const UNIT_PX = 160;
 const SIDE_PX = Math.round(UNIT_PX * (1 + 2 * GRID_MARGIN));
-const MARGIN_WRINKLES = 90;
+const MARGIN_WRINKLES = 60;
 /** How strongly the soft relief shows, share of its height: the shell has its own light. */
 const RELIEF = 0.5;
 
@@ -57,7 +57,7 @@ function marginWrinkles(random: Random): Crease[] {
     const angle = random.between(0, Math.PI);
     const half = random.between(0.02, 0.1);
     const bow = 0.02 * random.normal();
-    const look = { width: random.between(0.004, 0.008), depth: random.between(0.05, 0.2) };
+    const look = { width: random.between(0.004, 0.008), depth: random.between(0.05, 0.15) };
     if (Math.max(Math.abs(middle.x - 0.5), Math.abs(middle.y - 0.5)) < 0.52) continue;
     const at = (along: number, aside: number): Point => ({
       x: middle.x + Math.cos(angle) * along - Math.sin(angle) * aside,
