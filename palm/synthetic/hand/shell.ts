@@ -53,9 +53,6 @@ export function parseGrid(bytes: Uint8Array): SkinGrid {
   };
 }
 
-/** Skin coordinate of a column or row of the grid. */
-export const skinOfNode = (index: number) => (index / CELLS) * SPAN - GRID_MARGIN;
-
 /** Where a spot of skin lies in the image; undefined beside the hand. */
 export function imageOfSkin(grid: SkinGrid, { x: u, y: v }: Point): Point | undefined {
   const [column, row] = [u, v].map((value) => ((value + GRID_MARGIN) / SPAN) * CELLS) as [number, number];
