@@ -1,13 +1,13 @@
 // Where the region of interest lies, from the landmarks of a hand. Pure.
 //
 // A mean palm (wrist, thumb joints, finger roots; unit: the breadth from index root to little root) is laid on the
-// landmarks by the least-squares similarity (Umeyama, "Least-squares estimation of transformation parameters between two
-// point patterns", 1991), and the region is a square fixed to it: from the finger roots down, a tenth wider than the
-// roots. So a single bad point moves it little, and fingers may spread as they like. Finger roots weigh more than the
-// thumb and the wrist, which move or lie outside the image.
+// landmarks by the least-squares similarity, and the region is a square fixed to it: from the finger roots down, a tenth
+// wider than the roots. So a single bad point moves it little, and fingers may spread as they like. Finger roots weigh
+// more than the thumb and the wrist, which move or lie outside the image.
 //
 // Invariants: turning, moving or scaling all landmarks does the same to the square; mirroring them mirrors it; the
 // square's up is the fingers' direction.
+import { apply, fitSimilarity, type Similarity } from "./similarity.js";
 import type { HandSide, Point, Quad } from "./types.js";
 
 /** Medians of some hundred left palms, seen from the palm, fingers up. */
@@ -42,47 +42,29 @@ export function sideOf(landmarks: readonly Point[]): HandSide {
 
 /** @param landmarks 21 points @returns undefined when they lie on one spot or are no numbers */
 export function roiOf(landmarks: readonly Point[]): Quad | undefined {
-  const mirror = sideOf(landmarks) === "LEFT" ? 1 : -1;
-  const place = similarityTo(landmarks, mirror);
-  if (!place) return undefined;
-  return [place(-HALF_SIDE, TOP), place(HALF_SIDE, TOP), place(HALF_SIDE, BOTTOM), place(-HALF_SIDE, BOTTOM)];
+  const side = sideOf(landmarks);
+  const place = fitSimilarity(
+    MEAN_PALM.map(({ landmark, x, y, weight }) => ({
+      from: inFrameOf(side, { x, y }),
+      to: at(landmarks, landmark),
+      weight,
+    })),
+  );
+  return place && squareOn(place);
 }
 
-/** The map from the mean palm's frame to the image. */
-function similarityTo(
-  landmarks: readonly Point[],
-  mirror: 1 | -1,
-): ((x: number, y: number) => Point) | undefined {
-  const pairs = MEAN_PALM.map(({ landmark, x, y, weight }) => ({
-    from: { x: mirror * x, y },
-    to: at(landmarks, landmark),
-    weight,
-  }));
-  const total = pairs.reduce((sum, { weight }) => sum + weight, 0);
-  const from = { x: 0, y: 0 };
-  const to = { x: 0, y: 0 };
-  for (const pair of pairs) {
-    const share = pair.weight / total;
-    from.x += share * pair.from.x;
-    from.y += share * pair.from.y;
-    to.x += share * pair.to.x;
-    to.y += share * pair.to.y;
-  }
-  let [spread, along, across] = [0, 0, 0];
-  for (const pair of pairs) {
-    const [ax, ay] = [pair.from.x - from.x, pair.from.y - from.y];
-    const [bx, by] = [pair.to.x - to.x, pair.to.y - to.y];
-    spread += pair.weight * (ax * ax + ay * ay);
-    along += pair.weight * (ax * bx + ay * by);
-    across += pair.weight * (ax * by - ay * bx);
-  }
-  const [cos, sin] = [along / spread, across / spread];
-  // Also false for NaN.
-  if (!(Math.hypot(cos, sin) > 0)) return undefined;
-  return (x, y) => ({
-    x: to.x + cos * (x - from.x) - sin * (y - from.y),
-    y: to.y + sin * (x - from.x) + cos * (y - from.y),
-  });
+/** A point of the mean palm, which is a left one, in the frame of this hand. */
+export const inFrameOf = (side: HandSide, { x, y }: Point): Point => ({ x: side === "LEFT" ? x : -x, y });
+
+/** The region of interest of a hand on which the mean palm, as seen by `inFrameOf`, lies as `place` says. */
+export function squareOn(place: Similarity): Quad {
+  const corner = (x: number, y: number) => apply(place, { x, y });
+  return [
+    corner(-HALF_SIDE, TOP),
+    corner(HALF_SIDE, TOP),
+    corner(HALF_SIDE, BOTTOM),
+    corner(-HALF_SIDE, BOTTOM),
+  ];
 }
 
 const at = (points: readonly Point[], index: number) => points[index] as Point;
