@@ -2,6 +2,8 @@
 import { readFile } from "node:fs/promises";
 import sharp from "sharp";
 import { z } from "zod";
+import { openSight } from "../edge-agent/node-sight.js";
+import { readPalmOfHand } from "../edge-agent/source/hand-file.js";
 import { valueHoldsCardNumber } from "../gateway/payments/card-number.js";
 import { type bus, edge } from "../wire/codec.js";
 import { helpText, readSettings, type Settings, UsageError } from "../wire/config.js";
@@ -10,8 +12,9 @@ import { OPERATOR_SETTINGS, operatorApi } from "./operator-api.js";
 
 const USAGE = "palmgate enroll --gallery NAME --consent entry[,pay] [options] FILES...";
 const WHAT = [
-  "Enrols one member from 1 to 8 images of the palm's region of interest (PNG or JPEG), and prints the",
-  "member's id and pseudonyms as JSON. Several captures of one hand make recognition more certain.",
+  "Enrols one member from 1 to 8 images (PNG or JPEG) of the palm's region of interest, or with --hands of the whole",
+  "hand, whose palm is found and cut here. Prints the member's id and pseudonyms as JSON. Several captures of one hand",
+  "make recognition more certain.",
   "Never give a card number: a payment instrument is the processor's token, the brand and the last four digits.",
 ].join("\n");
 
@@ -58,6 +61,12 @@ const SETTINGS = {
     schema: z.string().default(""),
     value: "DIGITS",
   },
+  hands: {
+    option: "hands",
+    flag: true,
+    help: "the images show whole hands; only the cut palms are sent",
+    schema: z.boolean().default(false),
+  },
   position: {
     option: "position",
     help: "which hand: right, left or unknown",
@@ -87,7 +96,9 @@ export async function run(argv: string[]): Promise<number> {
     );
     return 1;
   }
-  const captures = await Promise.all(files.map((file) => readCapture(file, settings)));
+  const captures = settings.hands
+    ? await cutCaptures(files, settings)
+    : await Promise.all(files.map((file) => readCapture(file, settings)));
   const answer = await operatorApi(settings.gateway, settings.operatorToken).enrol({
     gallery: settings.gallery,
     captures,
@@ -102,7 +113,9 @@ export async function run(argv: string[]): Promise<number> {
   return 0;
 }
 
-/** Every option takes a value, so what follows no option is a file. */
+const FLAGS = new Set([`--${SETTINGS.hands.option}`]);
+
+/** Options that are no flag take a value; what follows no such option is a file. */
 function splitFiles(argv: readonly string[]): { options: string[]; files: string[] } {
   const options: string[] = [];
   const files: string[] = [];
@@ -112,7 +125,7 @@ function splitFiles(argv: readonly string[]): { options: string[]; files: string
     else {
       options.push(word);
       const value = argv[index + 1];
-      if (!word.includes("=") && value !== undefined) {
+      if (!FLAGS.has(word) && !word.includes("=") && value !== undefined) {
         options.push(value);
         index++;
       }
@@ -124,10 +137,40 @@ function splitFiles(argv: readonly string[]): { options: string[]; files: string
   return { options, files };
 }
 
-async function readCapture(
-  file: string,
-  { position, modality }: { position: keyof typeof POSITIONS; modality: keyof typeof MODALITIES },
-): Promise<bus.ICapture> {
+interface Told {
+  position: keyof typeof POSITIONS;
+  modality: keyof typeof MODALITIES;
+}
+
+/** @throws UsageError naming the first file without a good palm, and why */
+async function cutCaptures(
+  files: readonly string[],
+  { position, modality }: Told,
+): Promise<bus.Capture.$Properties[]> {
+  const sight = await openSight();
+  try {
+    const captures = [];
+    for (const file of files) {
+      const palm = await readPalmOfHand(file, sight);
+      if (!palm.ok)
+        throw new UsageError(`${palm.why}. Take another picture: the open palm, sharp and well lit.`);
+      const { encoding, widthPx, heightPx, bytes } = palm.image;
+      captures.push({
+        encoding,
+        widthPx,
+        heightPx,
+        modality: MODALITIES[modality],
+        position: POSITIONS[position],
+        image: bytes,
+      });
+    }
+    return captures;
+  } finally {
+    await sight.close();
+  }
+}
+
+async function readCapture(file: string, { position, modality }: Told): Promise<bus.ICapture> {
   const bytes = await readFile(file).catch((error: Error) => {
     throw new UsageError(`an image cannot be read: ${error.message}`);
   });

@@ -15,19 +15,7 @@ export {
   MAX_SHIFT_CELLS,
 } from "./competitive-code.js";
 export { type DecodeResult, decodeImage, type Encoding } from "./decode-image.js";
-export {
-  cutRoi,
-  type FoundHand,
-  HandFinder,
-  type HandImage,
-  type HandNetworks,
-  HandSight,
-  type Look,
-  type NotFound,
-  type Point,
-  type Quad,
-} from "./hand/index.js";
-export { openNodeHandNetworks } from "./hand/node-networks.js";
+export type { HandImage } from "./hand/index.js";
 export { SightThread } from "./hand/node-sight.js";
 export type { GreyImage } from "./image.js";
 export { type ModelInfo, modelInfo } from "./model-file.js";

@@ -9,9 +9,11 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { syntheticPerson } from "../../cli/demo/people.js";
 import { PALMGATE_JS } from "../../cli/stack/child.js";
 import { GALLERY } from "../../cli/stack/stack.js";
+import { type HandShell, openShells, renderHand, synthesiseIdentity } from "../../palm/index.js";
 import { openSite, type Site } from "./support.js";
 
 const PALM = 7;
+const HAND = 8;
 const CARD = ["--instrument", "tok_approve", "--brand", "visa", "--last4", "4242"];
 
 let site: Site;
@@ -36,6 +38,14 @@ afterAll(async () => {
   await site?.close();
   rmSync(dir, { recursive: true, force: true });
 });
+
+async function writeHand(shell: HandShell, name: string): Promise<string> {
+  const { image } = renderHand(synthesiseIdentity(HAND), shell, { seed: 1 });
+  const { width, height, channels } = image;
+  const file = join(dir, name);
+  await sharp(image.pixels, { raw: { width, height, channels } }).png().toFile(file);
+  return file;
+}
 
 async function palmgate(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
   const child = spawn(process.execPath, [PALMGATE_JS, ...args], {
@@ -88,6 +98,24 @@ describe("a member on the command line", () => {
     expect(forged.stderr).toContain("BAD_SIGNATURE");
     const stranger = Buffer.alloc(32, 1).toString("base64");
     expect((await palmgate("verify-receipt", "--key", stranger, receipt)).stderr).toContain("UNKNOWN_KEY");
+  });
+
+  it("is enrolled from images of a whole hand, and not from one of a fist", {
+    timeout: 180_000,
+  }, async () => {
+    const shells = await openShells(({ look, side }) => look === "VISIBLE" && side === "RIGHT");
+    const pictures = async (kind: HandShell["kind"], count: number) => {
+      const chosen = shells.filter((shell) => shell.kind === kind).slice(0, count);
+      expect(chosen).toHaveLength(count);
+      return Promise.all(chosen.map((shell, index) => writeHand(shell, `${kind}-${index}.png`)));
+    };
+    const enrolled = await enroll("--hands", ...CARD, ...(await pictures("PALM", 3)));
+    expect(enrolled).toMatchObject({ code: 0, stderr: "" });
+    expect(JSON.parse(enrolled.stdout)).toMatchObject({ templates: 3 });
+
+    const refused = await enroll("--hands", ...CARD, ...(await pictures("FIST", 1)));
+    expect(refused.code).not.toBe(0);
+    expect(refused.stderr).toContain("HAND_CLOSED");
   });
 
   it("never sends or prints what looks like a card number", async () => {
