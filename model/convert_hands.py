@@ -2,7 +2,7 @@
 """Makes palm_detection.onnx and hand_landmarks.onnx from Google's MediaPipe hand models (Apache-2.0).
 
     npm package @mediapipe/hands, fetched from the registry and checked against a pinned SHA-256
-      -> palm_detection_full.tflite, hand_landmark_lite.tflite   (checked too; the lite one takes a quarter less time than
+      -> palm_detection_full.tflite, hand_landmark_lite.tflite   (checked too; the lite one takes half the time of
          hand_landmark_full.tflite, and followed over two images its regions of interest are as steady)
       -> tf2onnx
       -> the same functions, arranged for ONNX Runtime on one CPU core:
@@ -13,7 +13,7 @@
       -> compared with the tflite interpreter on random images
 
 Invariants: the numbers are Google's, nothing is trained here; a file is written only when it answers as the tflite
-model does, within TOLERANCE.
+model does, within TOLERANCE; with the versions of requirements-hands.txt the same file is made every time, byte for byte.
 """
 
 import argparse
@@ -124,6 +124,38 @@ def drop_unused(graph: onnx.GraphProto) -> None:
     graph.initializer.extend(constants)
 
 
+def make_canonical(graph: onnx.GraphProto) -> None:
+    """One order and one naming, whatever tf2onnx did: it walks through sets, so that no two of its files are alike."""
+    makers = {name: node for node in graph.node for name in node.output}
+    nodes, names = [], {port.name: port.name for port in [*graph.input, *graph.output]}
+
+    def visit(name: str) -> None:
+        node = makers.pop(name, None)
+        if node is None:
+            return
+        for source in node.input:
+            visit(source)
+        for tensor in [*node.input, *node.output]:
+            names.setdefault(tensor, f"t{len(names)}" if tensor else "")
+        node.name = f"{node.op_type}{len(nodes)}"
+        nodes.append(node)
+
+    outputs = sorted(graph.output, key=lambda port: port.name)
+    for port in outputs:
+        visit(port.name)
+    for node in nodes:
+        node.input[:] = [names[name] for name in node.input]
+        node.output[:] = [names[name] for name in node.output]
+    constants = [constant for constant in graph.initializer if constant.name in names]
+    for constant in constants:
+        constant.name = names[constant.name]
+    constants.sort(key=lambda constant: int(constant.name[1:]))
+    del graph.node[:], graph.initializer[:], graph.output[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(constants)
+    graph.output.extend(outputs)
+
+
 def expand_prelu(graph: onnx.GraphProto) -> None:
     constants = {constant.name: constant for constant in graph.initializer}
     nodes = []
@@ -194,7 +226,8 @@ def make(name: str, spec: dict, tarball: bytes, out: Path) -> None:
     expand_prelu(model.graph)
     drop_unused(model.graph)
     halve_weights(model.graph)
-    model.graph.name = name
+    make_canonical(model.graph)
+    model.graph.name, model.graph.doc_string = name, ""  # tf2onnx notes the path of its input
     helper.set_model_props(
         model,
         {
