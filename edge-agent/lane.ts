@@ -1,6 +1,6 @@
 // The lane's day: palm after palm until the source has no more, the count is reached, or somebody stops it.
 import { setTimeout as sleep } from "node:timers/promises";
-import { edge } from "../wire/codec.js";
+import { mayTryAgain } from "./again.js";
 import type { Agent, PresentationEnd } from "./agent.js";
 import type { Charge } from "./presentation.js";
 import type { Palm, PalmSource } from "./source/source.js";
@@ -40,15 +40,6 @@ export async function runLane({
     onEnd(palm, end);
     if (end.kind === "error") await rest(Math.min(end.retryAfterMs, MAX_RETRY_AFTER_MS), signal);
   }
-}
-
-/**
- * Whether the palm that is still there may be presented anew, as another order: nobody was recognised, so nobody was
- * refused. Where money may have moved, the hand has to leave first, which says that a person wants it again.
- */
-function mayTryAgain(end: PresentationEnd, charge: Charge | undefined): boolean {
-  if (end.kind === "decision") return end.decision.outcome !== edge.Outcome.MATCH;
-  return charge === undefined;
 }
 
 async function rest(ms: number, signal: AbortSignal): Promise<void> {

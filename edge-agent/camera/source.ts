@@ -37,6 +37,12 @@ export interface CameraSourceOptions {
   onLook?: ((look: Look, atMs: number, lookMs: number) => void) | undefined;
 }
 
+/** Whoever asked for the next palm. Held here alone, so that nothing of it stays once it has been answered. */
+interface Waiting {
+  resolve(palm: Palm | undefined): void;
+  reject(error: unknown): void;
+}
+
 export class CameraSource implements PalmSource {
   readonly #options: CameraSourceOptions;
   readonly #crops = new BestCrops();
@@ -44,11 +50,13 @@ export class CameraSource implements PalmSource {
   readonly #motion = new MotionDetector();
   readonly #guides: Guides;
   #watching: Promise<void> | undefined;
+  /** How `next` ends once nobody watches any more. */
+  #end: (() => Promise<undefined>) | undefined;
   #camera: Images | undefined;
   #isStopped = false;
   /** Until then every image is looked at: something moved a moment ago. */
   #awakeUntilMs = Number.NEGATIVE_INFINITY;
-  #offer: ((palm: Palm | undefined) => void) | undefined;
+  #waiting: Waiting | undefined;
   #lookedAtMs = Number.NEGATIVE_INFINITY;
   #palms = 0;
 
@@ -59,15 +67,11 @@ export class CameraSource implements PalmSource {
 
   /** The palm of the next visit; one call at a time. */
   async next(): Promise<Palm | undefined> {
-    if (!this.#watching) {
-      this.#watching = this.#watch();
-      // Whoever awaits `next` or `close` learns of a failure; until somebody does, it is not unhandled.
-      this.#watching.catch(() => {});
-    }
-    const offered = new Promise<Palm | undefined>((resolve) => {
-      this.#offer = resolve;
+    this.#watching ??= this.#watch();
+    if (this.#end) return this.#end();
+    return new Promise((resolve, reject) => {
+      this.#waiting = { resolve, reject };
     });
-    return Promise.race([offered, this.#watching.then(() => undefined)]);
   }
 
   ended(mayTryAgain: boolean): void {
@@ -82,14 +86,27 @@ export class CameraSource implements PalmSource {
   async close(): Promise<void> {
     this.stop();
     // Why it failed is for `next` to say.
-    await this.#watching?.catch(() => {});
+    await this.#watching;
   }
 
+  /** Watches to the end, which is told to whoever waits, and to whoever asks later. Never rejects. */
   async #watch(): Promise<void> {
-    const sight = await this.#options.openSight();
-    const camera = this.#options.openCamera();
-    this.#camera = camera;
     try {
+      await this.#watchImages();
+      this.#end = async () => undefined;
+      this.#waiting?.resolve(undefined);
+    } catch (error) {
+      this.#end = () => Promise.reject(error);
+      this.#waiting?.reject(error);
+    }
+    this.#waiting = undefined;
+  }
+
+  async #watchImages(): Promise<void> {
+    const sight = await this.#options.openSight();
+    try {
+      const camera = this.#options.openCamera();
+      this.#camera = camera;
       while (!this.#isStopped) {
         const image = await camera.next();
         if (!image) return;
@@ -97,7 +114,7 @@ export class CameraSource implements PalmSource {
         if (this.#isWorthALook(scene, image.atMs)) await this.#look(sight, image, scene);
       }
     } finally {
-      await camera.close();
+      await this.#camera?.close();
       this.#crops.clear();
       await sight.close();
     }
@@ -130,11 +147,11 @@ export class CameraSource implements PalmSource {
   }
 
   #present(): void {
-    const offer = this.#offer;
-    if (!offer) return;
-    this.#offer = undefined;
+    const waiting = this.#waiting;
+    if (!waiting) return;
+    this.#waiting = undefined;
     this.#visit.begin();
-    offer(this.#crops.palm(`camera ${++this.#palms}`, this.#options.modality));
+    waiting.resolve(this.#crops.palm(`camera ${++this.#palms}`, this.#options.modality));
   }
 }
 

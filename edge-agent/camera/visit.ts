@@ -22,11 +22,11 @@ type Phase =
   /** `againAtMs` undefined: the hand must leave first. */
   | { kind: "ended"; againAtMs: number | undefined };
 
-const WATCHING: Phase = { kind: "watching", firstAtMs: undefined };
+const watching = (): Phase => ({ kind: "watching", firstAtMs: undefined });
 
 export class Visit {
   readonly #crops: BestCrops;
-  #phase: Phase = WATCHING;
+  #phase: Phase = watching();
   #handAtMs = Number.NEGATIVE_INFINITY;
   #isEmpty = true;
   #presentations = 0;
@@ -58,8 +58,9 @@ export class Visit {
     }
     const phase = this.#phase;
     if (phase.kind === "ended" && phase.againAtMs !== undefined && atMs >= phase.againAtMs) {
-      this.#phase = WATCHING;
+      this.#phase = watching();
     }
+    this.#dropOldCrops(atMs);
     if (look.kind === "palm") this.#collect(look, atMs);
     return this.#phase.kind === "watching" && this.#crops.isReady(atMs);
   }
@@ -74,7 +75,7 @@ export class Visit {
   ended(mayTryAgain: boolean, nowMs: number): void {
     this.#crops.clear();
     if (this.#phase.kind === "presenting" && this.#phase.hasLeft) {
-      this.#phase = WATCHING;
+      this.#phase = watching();
       return;
     }
     const isTryLeft = this.#presentations < MAX_PRESENTATIONS;
@@ -88,11 +89,16 @@ export class Visit {
       roi.pixels.fill(0);
       return;
     }
-    if (phase.kind === "watching" && atMs - (phase.firstAtMs ?? Number.NEGATIVE_INFINITY) > CROPS_LAST_MS) {
-      this.#crops.clear();
-      this.#phase = { kind: "watching", firstAtMs: atMs };
-    }
+    if (phase.kind === "watching") phase.firstAtMs ??= atMs;
     this.#crops.offer({ roi, score, atMs });
+  }
+
+  #dropOldCrops(atMs: number): void {
+    const phase = this.#phase;
+    if (phase.kind !== "watching" || phase.firstAtMs === undefined) return;
+    if (atMs - phase.firstAtMs <= CROPS_LAST_MS) return;
+    this.#crops.clear();
+    this.#phase = watching();
   }
 
   #leave(): void {
@@ -103,7 +109,7 @@ export class Visit {
       return;
     }
     this.#crops.clear();
-    this.#phase = WATCHING;
+    this.#phase = watching();
   }
 }
 

@@ -1,5 +1,7 @@
 // Who stands before the camera, and what the lane makes of it: real videos through a real ffmpeg, with a sight that
 // takes a bright square for a hand (the real one has its own tests).
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { BestCrops } from "../../edge-agent/best-crops.js";
@@ -9,11 +11,11 @@ import { findFfmpeg } from "../../edge-agent/camera/ffmpeg.js";
 import { Guides } from "../../edge-agent/camera/guides.js";
 import { MotionDetector, sceneOf } from "../../edge-agent/camera/motion.js";
 import { toHandImage } from "../../edge-agent/camera/pixels.js";
-import { CameraSource } from "../../edge-agent/camera/source.js";
+import { CameraSource, type Images } from "../../edge-agent/camera/source.js";
 import { Visit } from "../../edge-agent/camera/visit.js";
 import { runLane } from "../../edge-agent/lane.js";
 import type { Look } from "../../edge-agent/sight.js";
-import { palmOfImages } from "../../edge-agent/source/source.js";
+import { type Palm, palmOfImages } from "../../edge-agent/source/source.js";
 import type { Guidance } from "../../palm/hand/judge.js";
 import { edge } from "../../wire/codec.js";
 import { images, listLog, openLane } from "./lane.js";
@@ -41,6 +43,31 @@ function openCameraSource(scene: Scene) {
   });
   onTestFinished(() => source.close());
   return { source, sight, guides, read: () => read };
+}
+
+/** A square that is there in every other image; between two images more time passes than a hand may be away. */
+function visitors(): Images {
+  let index = 0;
+  let isClosed = false;
+  return {
+    next: async () => {
+      await new Promise(setImmediate);
+      if (isClosed) return undefined;
+      const isIn = (i: number) => index % 2 === 0 && i % 64 > 20 && i > 20 * 64;
+      const luma = new Uint8Array(64 * 64).map((_, i) => (isIn(i) ? 200 : 60));
+      const chroma = new Uint8Array(32 * 32).fill(128);
+      const atMs = 500 * index;
+      return { widthPx: 64, heightPx: 64, luma, blue: chroma, red: chroma, atMs, index: index++ };
+    },
+    close: async () => {
+      isClosed = true;
+    },
+  };
+}
+
+function collectGarbage(): void {
+  setFlagsFromString("--expose-gc");
+  runInNewContext("gc")();
 }
 
 const IMAGE = { width: 320, height: 240, channels: 3 as const, pixels: new Uint8Array(320 * 240 * 3) };
@@ -118,6 +145,26 @@ describe("a lane with a camera", () => {
     expect(guides).toEqual(["CLOSER", "NO_HAND"]);
     await source.close();
     expect(await next).toBeUndefined();
+  });
+
+  it("keeps nothing of the visits that are over, however many there were", async () => {
+    const source = new CameraSource({
+      openCamera: visitors,
+      openSight: async () => new SquareSight(),
+      modality: edge.Modality.VISIBLE,
+    });
+    onTestFinished(() => source.close());
+    const visits: WeakRef<Palm>[] = [];
+    for (let i = 0; i < 20; i++) {
+      const visit = await source.next();
+      if (visit) visits.push(new WeakRef(visit));
+      source.ended(false);
+    }
+    await new Promise(setImmediate);
+    collectGarbage();
+    // The last one may still be at hand.
+    expect(visits.filter((visit) => visit.deref() !== undefined).length).toBeLessThanOrEqual(1);
+    expect(visits).toHaveLength(20);
   });
 
   it("fails its lane when its sight fails, and leaves no process", async () => {
@@ -229,6 +276,18 @@ describe("a visit", () => {
     visit.see(first, 0);
     visit.see(palm(), 1001);
     if (first.kind === "palm") expect(first.roi.pixels.every((each) => each === 0)).toBe(true);
+  });
+
+  it("whose palm nobody could present in time is not presented later, when the palm shows no more", () => {
+    const { visit, see } = visitor();
+    const seen = palm();
+    if (seen.kind !== "palm") throw new Error("a palm");
+    seen.roi.pixels.fill(7);
+    expect(visit.see(seen, 0)).toBe(true);
+    const fist: Look = { kind: "guide", reason: "OPEN_HAND" };
+    expect(see(fist, 1000)).toContain(true);
+    expect(see(fist, 1000).slice(1)).not.toContain(true);
+    expect(seen.roi.pixels.every((each) => each === 0)).toBe(true);
   });
 });
 

@@ -4,10 +4,11 @@
 // - one presentation at a time; its gate is this screen, and it opens only while somebody can see it;
 // - the end of a presentation is shown until the visit may go on (edge-agent/camera/visit.ts), and END_SHOWN_MS at least;
 // - guidance does not flicker: it must hold for STEADY_MS before it is shown.
+import { mayTryAgain } from "../../edge-agent/again.js";
 import { BestCrops } from "../../edge-agent/best-crops.js";
 import { Visit } from "../../edge-agent/camera/visit.js";
 import type { Gate } from "../../edge-agent/gate.js";
-import type { Agent, PresentationEnd } from "../../edge-agent/lane-agent.js";
+import type { Agent } from "../../edge-agent/lane-agent.js";
 import type { Charge } from "../../edge-agent/presentation.js";
 import { type Guidance, guidanceOf, type Look } from "../../palm/hand/index.js";
 import { HandOverlay, type Tone } from "../hand-overlay.js";
@@ -89,7 +90,7 @@ export class BrowserLane {
     const end = await agent.present(palm, { charge, deadlineMs: PRESENTATION_DEADLINE_MS });
     const nowMs = performance.now();
     this.#isPresenting = false;
-    this.#visit.ended(!isGranted(end), nowMs);
+    this.#visit.ended(mayTryAgain(end, charge), nowMs);
     this.#endShownUntilMs = nowMs + END_SHOWN_MS;
     this.#guidance.set("NO_HAND");
     screen.show(endScene(texts, end));
@@ -101,8 +102,6 @@ function adviceOn(look: Look): Advice {
   if (look.kind === "palm") return "HOLD";
   return look.kind === "guide" ? look.reason : guidanceOf(look.reason);
 }
-
-const isGranted = (end: PresentationEnd): boolean => end.kind === "decision" && end.decision.granted === true;
 
 function toneOf(kind: Seen["look"]["kind"]): Tone {
   if (kind === "palm") return "good";
