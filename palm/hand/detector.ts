@@ -9,7 +9,7 @@ import { cropSquare, squareToImage, type TurnedSquare } from "./resample.js";
 import type { HandImage, Network, Point } from "./types.js";
 
 /** Side of the detector's input, pixels. */
-export const DETECTOR_SIDE_PX = 192;
+export const DETECTOR_SIDE_PX = 160;
 /** Anchor grids: cells are this many pixels wide, and each holds so many anchors. */
 const GRIDS = [
   { stridePx: 8, anchors: 2 },
