@@ -4,7 +4,7 @@
 // - a device is known here when the bucket has it, at the latest RECHECK_INTERVAL_MS after, and gone here when it is
 //   revoked, likewise; here and where the change was made it is at once;
 // - a device whose site or gallery the site file does not have (any more) is nobody;
-// - at most MAX_PAIRED_DEVICES.
+// - at most MAX_PAIRED_DEVICES; gateways that add at the same moment may go past it by what is under way.
 import type { NatsConnection } from "@nats-io/transport-node";
 import { type BucketSpec, followBucket, openBucket, readBucket, retried } from "../../wire/bucket.js";
 import type { Log } from "../../wire/log.js";
@@ -59,6 +59,8 @@ class FollowedDevices implements PairedDevices {
   readonly #options: PairedDevicesOptions;
   readonly #devices = new Map<string, PairedDevice>();
   readonly #listeners = new Set<() => void>();
+  /** Devices on their way into the bucket. */
+  #adding = 0;
   /** Told by the bucket while it is being read: newer than what the reading finds. */
   #heardMeanwhile: Set<string> | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -102,9 +104,11 @@ class FollowedDevices implements PairedDevices {
 
   async add(device: PairedDevice): Promise<Added> {
     const { maxDevices = MAX_PAIRED_DEVICES } = this.#options;
-    if (this.#devices.size >= maxDevices) return { ok: false, code: "LIMIT_REACHED" };
+    if (this.#devices.size + this.#adding >= maxDevices) return { ok: false, code: "LIMIT_REACHED" };
     const bytes = encodePairedDevice(device);
-    const stored = await this.#asked(async (bucket) => bucket.create(device.id, bytes));
+    this.#adding += 1;
+    const stored = await this.#asked((bucket) => bucket.create(device.id, bytes));
+    this.#adding -= 1;
     if (!stored) return { ok: false, code: "LOG_UNAVAILABLE" };
     this.#heardMeanwhile?.add(device.id);
     if (this.#take(device.id, bytes)) this.#tell();

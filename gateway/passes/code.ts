@@ -1,7 +1,7 @@
 // The code of a pass: what a person reads aloud or finds in a link. Pure.
 //
 // Ten letters of Crockford's base32 (no I, L, O, U): 50 random bits. With the bounded number of tries (tries.ts) and
-// of passes, guessing one all day long succeeds once in some million days.
+// of passes, guessing one all day long succeeds once in hundreds of thousands of days.
 import { randomBytes } from "node:crypto";
 
 const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";

@@ -35,7 +35,7 @@ export async function forgetMember(
   { authorities, erasures }: { authorities: ForgetAuthority; erasures: Pick<Eraser, "erase"> },
   body: Buffer,
 ): Promise<Answer> {
-  const parsed = parseBody(question, body);
+  const parsed = parseBody(question, body, ["memberId", "authority"]);
   if (!parsed.ok) return parsed.refused;
   const { memberId, authority } = parsed.value;
   if (!authorities.holds(memberId, authority)) {

@@ -18,7 +18,7 @@ const RAW_KEY_PATTERN = /^[A-Za-z0-9+/]{43}=?$/;
 const pairing = z.object({ pass: z.string(), publicKey: z.string() });
 
 export async function pairLane(deps: ApiDeps, body: Buffer): Promise<Answer> {
-  const parsed = parseBody(pairing, body);
+  const parsed = parseBody(pairing, body, ["publicKey"]);
   if (!parsed.ok) return parsed.refused;
   const text = parsed.value.publicKey;
   const publicKey = RAW_KEY_PATTERN.test(text) ? publicKeyFromBase64(text) : undefined;

@@ -148,15 +148,16 @@ export class Passes {
     kind: PassKind,
   ): Promise<{ ok: true; code: string; kept: Kept } | { ok: false; code: PassRefusal }> {
     const { metrics } = this.#options;
-    if (!this.#tries.allowed) {
+    if (!this.#tries.enter()) {
       metrics.pass("throttled");
       return { ok: false, code: "TOO_MANY_TRIES" };
     }
     const code = readPassCode(typed);
+    // Never rejects: what was entered is left.
     const read = code === undefined ? ({ ok: true, value: undefined } as const) : await this.#read(code);
+    this.#tries.leave(read.ok && read.value === undefined);
     if (!read.ok) return read;
     if (code === undefined || read.value === undefined) {
-      this.#tries.wrong();
       metrics.pass("refused");
       return { ok: false, code: "PASS_UNKNOWN" };
     }

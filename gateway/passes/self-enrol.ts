@@ -3,7 +3,7 @@
 //
 // Invariants:
 // - nobody is enrolled without the text that is shown now: its hash must come back, and is recorded;
-// - one hand or both, three captures of each; each capture says which hand it is of;
+// - one hand or both, three plain captures of each; each capture says which hand it is of;
 // - a use of the pass is gone when the person is in the record, and given back (within bounds) when they are not;
 // - the phone number is answered to nobody and logged nowhere; a card is a name of the list of test cards.
 import { bus, decode, edge } from "../../wire/codec.js";
@@ -120,6 +120,9 @@ function checkHands(captures: readonly bus.ICapture[]) {
     return bad(
       `captures must be ${CAPTURES_PER_HAND} of the right hand (position 1), of the left (2), or of each.`,
     );
+  }
+  if (captures.some(({ encoding }) => encoding !== edge.Encoding.GRAY8)) {
+    return bad("captures must be GRAY8: nothing of theirs is unpacked.");
   }
   return checkCaptures(captures);
 }

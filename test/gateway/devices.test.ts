@@ -109,6 +109,16 @@ describe("a paired device", () => {
     expect(full.get(device.id)).toBeUndefined();
   });
 
+  it("is not taken beyond the bound when many come at once", async () => {
+    const { log, site } = services.deps;
+    const maxDevices = (await gateway()).list().length + 1;
+    const almostFull = await openPairedDevices({ nats: services.connection, log, site, maxDevices });
+    opened.push(almostFull);
+    const added = await Promise.all([1, 2, 3].map(() => almostFull.add(newDevice())));
+    expect(added.filter(({ ok }) => ok)).toHaveLength(1);
+    expect(added.filter((each) => !each.ok && each.code === "LIMIT_REACHED")).toHaveLength(2);
+  });
+
   it("is nobody where the site file has not its site or gallery", async () => {
     const here = await gateway();
     const lost = [newDevice({ site: "elsewhere" }), newDevice({ gallery: "elsewhere" })];

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { consentText } from "../../gateway/passes/consent-text.js";
+import { forgetAuthority } from "../../gateway/passes/forget.js";
 import { decodeMemberEvent } from "../../records/index.js";
 import { bus, edge, encode } from "../../wire/codec.js";
 import type { ApiCode } from "../../wire/errors.js";
@@ -202,6 +203,11 @@ describe("enrolling oneself", () => {
     ["four pictures of a hand", "BAD_REQUEST", { captures: hand(1, 1, 4) }],
     ["a hand that is neither", "BAD_REQUEST", { captures: hand(1, 0) }],
     ["a half second hand", "BAD_REQUEST", { captures: [...hand(1, 1), ...hand(2, 2, 1)] }],
+    [
+      "a picture that has to be unpacked",
+      "BAD_REQUEST",
+      { captures: [...hand(1, 1, 2), capture(1, { encoding: edge.Encoding.JPEG })] },
+    ],
     ["blurred pictures", "LOW_QUALITY", { captures: hand(BLURRED, 1) }],
     [
       "two people's hands as one",
@@ -264,6 +270,15 @@ describe("enrolling oneself", () => {
 });
 
 describe("being forgotten by one's own wish", () => {
+  it("is for members too whose id looks like a card number", async () => {
+    // One id in six hundred does.
+    const memberId = "4242424242424242abcdefabcdefabcd";
+    const authority = forgetAuthority(api.deps.masterKey).of(memberId);
+    expect(await call("POST", "/api/erasures", { memberId, authority }, NOBODY)).toMatchObject(
+      refusal("NOT_FOUND"),
+    );
+  });
+
   const forget = (body: object) => call("POST", "/api/erasures", body, NOBODY);
 
   it("erases with a receipt that says who asked, and gives the receipt again", async () => {

@@ -107,20 +107,46 @@ describe("a pass", () => {
 });
 
 describe("wrong tries", () => {
+  const tried = (tries: Tries, isWrong: boolean) => {
+    const isAllowed = tries.enter();
+    if (isAllowed) tries.leave(isWrong);
+    return isAllowed;
+  };
+
   it("are let through up to the bound, and again in the next window", () => {
     let nowMs = 0;
     const tries = new Tries(3, 1000, () => nowMs);
-    for (let n = 0; n < 3; n++) {
-      expect(tries.allowed).toBe(true);
-      tries.wrong();
-    }
-    expect(tries.allowed).toBe(false);
+    for (let n = 0; n < 3; n++) expect(tried(tries, true)).toBe(true);
+    expect(tried(tries, false)).toBe(false);
     nowMs = 999;
-    expect(tries.allowed).toBe(false);
+    expect(tried(tries, false)).toBe(false);
     nowMs = 1000;
-    expect(tries.allowed).toBe(true);
-    tries.wrong();
-    expect(tries.allowed).toBe(true);
+    expect(tried(tries, true)).toBe(true);
+    expect(tried(tries, true)).toBe(true);
+  });
+
+  it("count for nothing when they were right", () => {
+    const tries = new Tries(3, 1000, () => 0);
+    for (let n = 0; n < 10; n++) expect(tried(tries, false)).toBe(true);
+  });
+
+  it("are never more than the bound, however many are under way at once", () => {
+    fc.assert(
+      fc.property(fc.array(fc.constantFrom("enter", "right", "wrong"), { maxLength: 60 }), (steps) => {
+        const tries = new Tries(3, 1000, () => 0);
+        let underWay = 0;
+        let wrong = 0;
+        for (const step of steps) {
+          if (step === "enter") underWay += tries.enter() ? 1 : 0;
+          else if (underWay > 0) {
+            underWay--;
+            tries.leave(step === "wrong");
+            wrong += step === "wrong" ? 1 : 0;
+          }
+          expect(underWay + wrong).toBeLessThanOrEqual(3);
+        }
+      }),
+    );
   });
 });
 
@@ -193,6 +219,14 @@ describe("passes in their bucket", () => {
     expect(await passes.look(code, "LANE")).toEqual({ ok: false, code: "TOO_MANY_TRIES" });
     nowMs = 60_000;
     expect(await passes.look(code, "LANE")).toMatchObject({ ok: true });
+  });
+
+  it("are not to be guessed by many who try at once", async () => {
+    const passes = open({ tries: new Tries(3, 60_000, () => 0) });
+    const answers = await Promise.all(Array.from({ length: 20 }, () => passes.look(newPassCode(), "LANE")));
+    const codes = answers.map((answer) => (answer.ok ? "" : answer.code));
+    expect(codes.filter((code) => code === "PASS_UNKNOWN")).toHaveLength(3);
+    expect(codes.filter((code) => code === "TOO_MANY_TRIES")).toHaveLength(17);
   });
 
   it("are bounded in number", async () => {
