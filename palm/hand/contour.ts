@@ -42,13 +42,11 @@ const MIN_INSIDE_SHARE = 0.9;
 
 export function contourHand(image: HandImage): FindResult {
   const silhouette = silhouetteOf(image);
-  const hand = silhouette && bestHand(silhouette);
+  const hand = silhouette && bestHand(silhouette, image);
   if (!hand) return { ok: false, reason: "NO_HAND" };
-  const { side, place, miss } = hand;
+  const { side, place, miss, isInside } = hand;
+  if (!isInside) return { ok: false, reason: "PARTLY_OUTSIDE" };
   const corners = squareOn(place);
-  if (insideShareOf(corners, image.width, image.height) < MIN_INSIDE_SHARE) {
-    return { ok: false, reason: "PARTLY_OUTSIDE" };
-  }
   const presence = 1 - miss / (2 * MAX_VALLEY_MISS);
   return { ok: true, hand: { side, corners, landmarks: [], presence, path: "CONTOUR" } };
 }
@@ -58,19 +56,16 @@ interface Candidate {
   /** From the frame of the mean palm to the image. */
   place: Similarity;
   miss: number;
+  /** Else only its valleys are known: the palm cannot be seen. */
+  isInside: boolean;
 }
 
-/** Of all three valleys that lie as between fingers, those that lie most so. */
-function bestHand(silhouette: Silhouette): Candidate | undefined {
-  const valleys = valleysOf(silhouette);
-  let best: Candidate | undefined;
-  for (const three of triplesOf(valleys)) {
-    for (const side of ["LEFT", "RIGHT"] as const) {
-      const candidate = candidateOf(three, side, silhouette);
-      if (candidate && candidate.miss < (best?.miss ?? MAX_VALLEY_MISS)) best = candidate;
-    }
-  }
-  return best;
+/** Of all three valleys that lie as between fingers, those that lie most so; a palm that can be seen goes first. */
+function bestHand(silhouette: Silhouette, image: HandImage): Candidate | undefined {
+  const candidates = triplesOf(valleysOf(silhouette)).flatMap((three) =>
+    (["LEFT", "RIGHT"] as const).flatMap((side) => candidateOf(three, side, silhouette, image) ?? []),
+  );
+  return candidates.sort((a, b) => Number(b.isInside) - Number(a.isInside) || a.miss - b.miss)[0];
 }
 
 type Triple = readonly [Point, Point, Point];
@@ -88,7 +83,12 @@ function triplesOf(valleys: readonly Point[]): Triple[] {
 }
 
 /** @returns undefined when these are not the valleys of such a hand */
-function candidateOf(valleys: Triple, side: HandSide, silhouette: Silhouette): Candidate | undefined {
+function candidateOf(
+  valleys: Triple,
+  side: HandSide,
+  silhouette: Silhouette,
+  { width, height }: HandImage,
+): Candidate | undefined {
   // Clockwise on the screen a left palm has its index finger first, a right palm its little finger.
   const ordered = side === "LEFT" ? valleys : valleys.toReversed();
   const pairs = MEAN_VALLEYS.map((valley, i) => ({
@@ -100,10 +100,13 @@ function candidateOf(valleys: Triple, side: HandSide, silhouette: Silhouette): C
   if (!rough) return undefined;
   const misses = pairs.map(({ from, to }) => distance(from, unapply(rough, to)));
   const miss = Math.hypot(...misses) / Math.sqrt(misses.length);
-  if (miss > MAX_VALLEY_MISS || !isRound(rough, side, silhouette)) return undefined;
+  if (miss > MAX_VALLEY_MISS) return undefined;
+  const isIn = (each: Similarity) => insideShareOf(squareOn(each), width, height) >= MIN_INSIDE_SHARE;
+  if (!isIn(rough)) return { side, place: rough, miss, isInside: false };
+  if (!isRound(rough, side, silhouette)) return undefined;
   const place = steadied(rough, pairs, side, silhouette);
   if (!place || thumbShare(place, side, silhouette) < MIN_THUMB_SHARE) return undefined;
-  return { side, place, miss };
+  return { side, place, miss, isInside: isIn(place) };
 }
 
 function isRound(place: Similarity, side: HandSide, { centre, radiusPx }: Silhouette): boolean {

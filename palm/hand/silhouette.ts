@@ -7,7 +7,7 @@
 import type { HandImage, Point } from "./types.js";
 
 /** Finger valleys of a palm as small as a quarter of the image are still some pixels wide. */
-const MAX_SIDE_PX = 320;
+const MAX_SIDE_PX = 256;
 /** Share of the variance that lies between dark and bright (Otsu): less is no plain background. */
 const MIN_SEPARATION = 0.7;
 /** Share of the image that is hand. */
@@ -118,43 +118,59 @@ function percentile(pixels: Uint8Array, share: number): number {
 }
 
 /** The largest connected bright part, holes filled: 1 inside. @returns undefined when it is no size for a hand */
-function largestPart({ width, height, pixels }: Shrunk, threshold: number): Uint8Array | undefined {
+function largestPart({ width, pixels }: Shrunk, threshold: number): Uint8Array | undefined {
   const bright = pixels.map((value) => (value >= threshold ? 1 : 0));
-  const { label, area } = largestOf(bright, width, 1);
+  const parts = regionsOf(bright, width, 1);
+  const area = parts.areas.reduce((most, each) => Math.max(most, each), 0);
   if (area < MIN_AREA * bright.length || area > MAX_AREA * bright.length) return undefined;
-  const hand = label.map((isIn) => (isIn ? 0 : 1));
-  // What is dark and connected with the most of the dark is outside; every other dark spot is a hole.
-  const outside = largestOf(hand, width, 1).label;
-  return height > 0 ? outside.map((isOut) => (isOut ? 0 : 1)) : undefined;
+  const largest = parts.areas.indexOf(area);
+  const isHand = bright.map((_, pixel) => (parts.regionOf[pixel] === largest ? 1 : 0));
+  // Gaps between fingers that leave the image are outside, though each is a region of its own; the rest are holes.
+  const gaps = regionsOf(isHand, width, 0);
+  const isOutside = new Uint8Array(gaps.areas.length);
+  for (let pixel = 0; pixel < isHand.length; pixel++) {
+    const region = gaps.regionOf[pixel] as number;
+    if (region >= 0 && isEdge(pixel, width, isHand.length / width)) isOutside[region] = 1;
+  }
+  for (let pixel = 0; pixel < isHand.length; pixel++) {
+    isHand[pixel] = isOutside[gaps.regionOf[pixel] as number] === 1 ? 0 : 1;
+  }
+  return isHand;
 }
 
-/** The largest 4-connected region of a value: 1 where it is. */
-function largestOf(image: Uint8Array, width: number, value: number): { label: Uint8Array; area: number } {
-  const regionOf = new Int32Array(image.length);
+interface Regions {
+  /** Of each pixel, -1 where it has another value. */
+  regionOf: Int32Array;
+  /** Pixels in each. */
+  areas: number[];
+}
+
+/** The 4-connected regions of a value. */
+function regionsOf(image: Uint8Array, width: number, value: number): Regions {
+  const regionOf = new Int32Array(image.length).fill(-1);
   const stack = new Int32Array(image.length);
-  let [regions, largest, area] = [0, 0, 0];
+  const areas: number[] = [];
   for (let start = 0; start < image.length; start++) {
-    if (image[start] !== value || regionOf[start] !== 0) continue;
-    regions++;
-    let [depth, size] = [0, 0];
+    if (image[start] !== value || regionOf[start] !== -1) continue;
+    let [depth, area] = [0, 0];
     const visit = (pixel: number) => {
-      if (image[pixel] !== value || regionOf[pixel] !== 0) return;
-      regionOf[pixel] = regions;
+      if (image[pixel] !== value || regionOf[pixel] !== -1) return;
+      regionOf[pixel] = areas.length;
       stack[depth++] = pixel;
+      area++;
     };
     visit(start);
     while (depth > 0) {
       const pixel = stack[--depth] as number;
-      size++;
       const column = pixel % width;
       if (column > 0) visit(pixel - 1);
       if (column < width - 1) visit(pixel + 1);
       if (pixel >= width) visit(pixel - width);
       if (pixel + width < image.length) visit(pixel + width);
     }
-    if (size > area) [largest, area] = [regions, size];
+    areas.push(area);
   }
-  return { label: Uint8Array.from(regionOf, (region) => (region === largest && area > 0 ? 1 : 0)), area };
+  return { regionOf, areas };
 }
 
 /** Steps of the chamfer distance (Borgefors, "Distance transformations in digital images", 1986): 3 straight, 4 across. */
@@ -225,7 +241,7 @@ function outlineOf(mask: Uint8Array, width: number, height: number): number[] {
   return outline;
 }
 
-const isEdge = (pixel: number, width: number, height: number) => {
-  const [x, y] = [pixel % width, Math.floor(pixel / width)];
-  return x === 0 || y === 0 || x === width - 1 || y === height - 1;
-};
+function isEdge(pixel: number, width: number, height: number): boolean {
+  const column = pixel % width;
+  return column === 0 || column === width - 1 || pixel < width || pixel >= width * (height - 1);
+}
