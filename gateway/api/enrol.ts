@@ -89,17 +89,13 @@ export function openEnroller(deps: ApiDeps): Enrol {
 export const enrolHandler =
   (deps: ApiDeps, enrol: Enrol) =>
   async (body: Buffer): Promise<Answer> => {
-    try {
-      const parsed = parseEnrolRequest(body);
-      if (!parsed.ok) return parsed.refused;
-      const result = await enrol(parsed.value);
-      if (!result.ok) return result.refused;
-      const { member, partition, templates } = result.enrolled;
-      const { id: memberId, gallery } = member;
-      return done({ memberId, gallery, partition, templates, pairwiseIds: pairwiseIds(deps, member) }, 201);
-    } finally {
-      body.fill(0);
-    }
+    const parsed = parseEnrolRequest(body);
+    if (!parsed.ok) return parsed.refused;
+    const result = await enrol(parsed.value);
+    if (!result.ok) return result.refused;
+    const { member, partition, templates } = result.enrolled;
+    const { id: memberId, gallery } = member;
+    return done({ memberId, gallery, partition, templates, pairwiseIds: pairwiseIds(deps, member) }, 201);
   };
 
 /** One after the other: an enrolment takes one signer at most. Fills `signed`. */

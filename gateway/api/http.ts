@@ -4,6 +4,7 @@
 // - no token, no body: an unauthorised request is answered before a byte of its body is kept;
 // - a body is bounded in size (per route, and over all requests) and in time; requests that need no token have a bound
 //   of their own, so that nobody without one can keep operators out;
+// - a body's bytes are zeroed when its handler has ended, and when it never got to one;
 // - a request whose client went away is never written to; its handler runs to its end, so that what it began is whole;
 // - every answer is JSON; every refusal is one of the catalogue; what was sent is never echoed and never logged.
 
@@ -157,6 +158,7 @@ function readBody(
     let length = 0;
     const end = () => {
       clearTimeout(timer);
+      body.fill(0);
       resolve();
     };
     const timer = setTimeout(() => {

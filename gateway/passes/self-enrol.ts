@@ -42,18 +42,13 @@ export interface SelfEnrolDeps extends ApiDeps {
 }
 
 export async function selfEnrol(deps: SelfEnrolDeps, body: Buffer): Promise<Answer> {
-  try {
-    const parsed = parseSelfEnrolRequest(body);
-    if (!parsed.ok) return parsed.refused;
-    const { pass, person } = parsed.value;
-    const looked = await deps.passes.look(pass, "ENROL");
-    if (!looked.ok) return passRefused(looked.code);
-    const unfit = refusePlace(deps.site(), looked.pass) ?? refuseConsents(person, looked.pass);
-    if (unfit) return unfit;
-    return await enrolWithUse(deps, pass, person);
-  } finally {
-    body.fill(0);
-  }
+  const parsed = parseSelfEnrolRequest(body);
+  if (!parsed.ok) return parsed.refused;
+  const { pass, person } = parsed.value;
+  const looked = await deps.passes.look(pass, "ENROL");
+  if (!looked.ok) return passRefused(looked.code);
+  const unfit = refusePlace(deps.site(), looked.pass) ?? refuseConsents(person, looked.pass);
+  return unfit ?? enrolWithUse(deps, pass, person);
 }
 
 async function enrolWithUse(
@@ -103,7 +98,7 @@ function parseSelfEnrolRequest(body: Uint8Array): Checked<SelfEnrolOrder> {
     consents: consents.value,
     instrument,
     contact: { phone: phone.phone },
-    // A copy: the request's own bytes are wiped.
+    // A copy: the request's own bytes are zeroed when it ends.
     consentTextSha256: Uint8Array.from(consentTextSha256),
   };
   return { ok: true, value: { pass, person } };

@@ -1,6 +1,6 @@
 // The API's way in, below its routes: slow bodies, and failures that must not tell what was sent.
 import { connect } from "node:net";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { type Route, registerRoutes } from "../../gateway/api/http.js";
 import { openTurnstile } from "../../gateway/api/turnstile.js";
 import { listen, openApp } from "../../gateway/transport.js";
@@ -8,7 +8,9 @@ import { listen, openApp } from "../../gateway/transport.js";
 let close = () => {};
 afterEach(() => close());
 
-async function serve(route: Pick<Route, "handle">) {
+const MIB = 1024 * 1024;
+
+async function serve(...routes: (Pick<Route, "handle"> & Partial<Route>)[]) {
   const app = openApp(undefined);
   const logged: unknown[] = [];
   const counted: [string, number][] = [];
@@ -23,7 +25,7 @@ async function serve(route: Pick<Route, "handle">) {
       operatorToken: "t",
       bodyTimeoutMs: 200,
     },
-    [{ method: "post", path: "/api/echo/:id", maxBodyBytes: 100, ...route }],
+    routes.map((route) => ({ method: "post", path: "/api/echo/:id", maxBodyBytes: 100, ...route })),
   );
   const { port } = await listen(app, "127.0.0.1", 0);
   close = () => app.close();
@@ -60,6 +62,55 @@ describe("the API's way in", () => {
     expect(text).toContain("BAD_REQUEST");
     expect(handled).toBe(0);
     expect(counted).toEqual([["/api/echo/:id", 400]]);
+  });
+
+  it("keeps nothing of a body whose sender went away, and tells no handler of it", async () => {
+    let handled = 0;
+    const { port } = await serve({
+      handle: () => {
+        handled++;
+        return { ok: true, status: 200, body: {} };
+      },
+    });
+    const made = vi.spyOn(Buffer, "allocUnsafe");
+    const socket = connect(port, "127.0.0.1", () =>
+      socket.write(
+        `POST /api/echo/1 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\nContent-Length: 77\r\n\r\n${"p".repeat(70)}`,
+      ),
+    );
+    const body = await vi.waitUntil(() => {
+      const index = made.mock.calls.findIndex(([bytes]) => bytes === 77);
+      const buffer = made.mock.results[index]?.value as Buffer | undefined;
+      return buffer?.includes("p".repeat(70)) && buffer;
+    });
+    made.mockRestore();
+    socket.destroy();
+    await vi.waitUntil(() => body.every((byte) => byte === 0));
+    expect(handled).toBe(0);
+  });
+
+  it("keeps room for operators whoever else sends, and gives it back", async () => {
+    const handle = () => ({ ok: true, status: 200, body: {} }) as const;
+    const { port } = await serve(
+      { handle, maxBodyBytes: 16 * MIB },
+      { handle, maxBodyBytes: 16 * MIB, path: "/api/open/:id", open: true },
+    );
+    const slow = connect(port, "127.0.0.1", () =>
+      slow.write(`POST /api/open/1 HTTP/1.1\r\nHost: x\r\nContent-Length: ${16 * MIB}\r\n\r\np`),
+    );
+    const statusOf = async (path: string) =>
+      (
+        await fetch(`http://127.0.0.1:${port}${path}`, {
+          method: "POST",
+          headers: { authorization: "Bearer t" },
+          body: "p",
+        })
+      ).status;
+    slow.on("error", () => {});
+    await vi.waitUntil(async () => (await statusOf("/api/open/2")) === 503);
+    expect(await statusOf("/api/echo/2")).toBe(200);
+    slow.destroy();
+    await vi.waitUntil(async () => (await statusOf("/api/open/3")) === 200);
   });
 
   it("answers INTERNAL when a handler throws, and neither answers nor logs what was sent", async () => {

@@ -65,7 +65,9 @@ async function run(): Promise<void> {
 async function askAll(pass: string | undefined, why = ""): Promise<Answers> {
   const admitted = await askPass(pass);
   sessionStorage.setItem(PASS_KEY, admitted.pass);
-  const consents = await askConsent(admitted.terms, "Step 1: what you agree to", why);
+  // Another pass has mended what was wrong with the first.
+  const isSame = admitted.pass === pass;
+  const consents = await askConsent(admitted.terms, "Step 1: what you agree to", isSame ? why : "");
   const phone = await askPhone("Step 2: your number");
   const testCard = consents.includes("PAY") ? await askCard(admitted.terms, "Step 3: a card") : "";
   return { ...admitted, consents, phone, testCard };

@@ -46,11 +46,9 @@ async function forgotten(membership: Membership): Promise<Answer<string>> {
 
 function showReceipt(receipt: string): void {
   showStep("forgotten");
-  element("receipt", HTMLButtonElement).onclick = () => {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([receipt], { type: "application/json" }));
-    link.download = RECEIPT_FILE;
-    link.click();
-    URL.revokeObjectURL(link.href);
-  };
+  const link = document.createElement("a");
+  // Never revoked: some browsers read it only after the click, and there is one receipt.
+  link.href = URL.createObjectURL(new Blob([receipt], { type: "application/json" }));
+  link.download = RECEIPT_FILE;
+  element("receipt", HTMLButtonElement).onclick = () => link.click();
 }
