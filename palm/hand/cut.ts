@@ -127,29 +127,44 @@ const samplesPerSide = (ratio: number) => Math.min(MAX_SAMPLED_RATIO, Math.max(1
 
 /** Mean of perSide x perSide bilinear samples in each pixel of the crop. */
 function sample(plane: Plane, h: Homography, perSide: number, side: number, target: Uint8Array): void {
+  const sums = new Float32Array(side);
+  const steps = side * perSide;
+  for (let row = 0; row < steps; row++) {
+    addRow(plane, h, (row + 0.5) / steps, perSide, sums);
+    if ((row + 1) % perSide > 0) continue;
+    const from = Math.floor(row / perSide) * side;
+    for (let column = 0; column < side; column++) {
+      target[from + column] = Math.round((sums[column] as number) / perSide ** 2);
+    }
+    sums.fill(0);
+  }
+}
+
+/** Adds the bilinear samples on one line across the unit square to the sums of its columns. */
+function addRow(plane: Plane, h: Homography, v: number, perSide: number, sums: Float32Array): void {
   const { width, height, pixels } = plane;
   const [lastX, lastY] = [width - 1, height - 1];
-  const step = 1 / (side * perSide);
-  for (let row = 0; row < side; row++) {
-    for (let column = 0; column < side; column++) {
-      let sum = 0;
-      for (let i = 0; i < perSide * perSide; i++) {
-        const u = (column * perSide + (i % perSide) + 0.5) * step;
-        const v = (row * perSide + Math.floor(i / perSide) + 0.5) * step;
-        const w = 1 / (h[6] * u + h[7] * v + 1);
-        // The centre of the first pixel is (0.5, 0.5); outside, the edge goes on.
-        const x = Math.min(lastX, Math.max(0, (h[0] * u + h[1] * v + h[2]) * w - 0.5));
-        const y = Math.min(lastY, Math.max(0, (h[3] * u + h[4] * v + h[5]) * w - 0.5));
-        const [x0, y0] = [Math.floor(x), Math.floor(y)];
-        const at = y0 * width + x0;
-        const right = x0 < lastX ? 1 : 0;
-        const below = y0 < lastY ? width : 0;
-        const top = lerp(pixels[at] as number, pixels[at + right] as number, x - x0);
-        const bottom = lerp(pixels[at + below] as number, pixels[at + below + right] as number, x - x0);
-        sum += lerp(top, bottom, y - y0);
-      }
-      target[row * side + column] = Math.round(sum / (perSide * perSide));
+  const steps = sums.length * perSide;
+  const [x0, y0, w0] = [h[1] * v + h[2], h[4] * v + h[5], h[7] * v + 1];
+  const [xu, yu, wu] = [h[0], h[3], h[6]];
+  for (let i = 0, column = 0, left = perSide; i < steps; i++, left--) {
+    if (left === 0) {
+      column++;
+      left = perSide;
     }
+    const u = (i + 0.5) / steps;
+    const w = 1 / (wu * u + w0);
+    // The centre of the first pixel is (0.5, 0.5); outside, the edge goes on.
+    const x = Math.min(lastX, Math.max(0, (xu * u + x0) * w - 0.5));
+    const y = Math.min(lastY, Math.max(0, (yu * u + y0) * w - 0.5));
+    const wholeX = Math.floor(x);
+    const wholeY = Math.floor(y);
+    const at = wholeY * width + wholeX;
+    const right = wholeX < lastX ? 1 : 0;
+    const below = wholeY < lastY ? width : 0;
+    const top = lerp(pixels[at] as number, pixels[at + right] as number, x - wholeX);
+    const bottom = lerp(pixels[at + below] as number, pixels[at + below + right] as number, x - wholeX);
+    sums[column] = (sums[column] as number) + lerp(top, bottom, y - wholeY);
   }
 }
 
