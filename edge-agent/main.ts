@@ -61,40 +61,46 @@ export async function main(argv: string[]): Promise<number> {
 async function runEdge(settings: EdgeSettings, signal: AbortSignal): Promise<void> {
   const log = openLog("edge", { device: settings.deviceId });
   const metrics = openAgentMetrics();
-  const source = await openLaneSource(settings, metrics, log);
   warnOfCleartext(new URL(settings.gateway), log);
   let state: LinkState = { phase: "connecting" };
   const ops = await openOps(settings, metrics, () => state);
   try {
-    const agent = await welcomedAgent(settings, {
-      log,
-      metrics,
-      signal,
-      onState: (next) => {
-        state = next;
-      },
-    });
-    if (!agent) return;
-    announceReady(settings, agent, ops, log);
-    const chargeFor = chargesOf(settings);
-    const { count, json } = settings;
-    const intervalMs = settings.intervalMs ?? (isCamera(settings.source) ? 0 : REST_MS);
-    // A camera waits for hands: only its own end ends the wait.
-    signal.addEventListener("abort", () => source.stop?.());
-    await runLane({
-      agent,
-      source,
-      chargeFor,
-      intervalMs,
-      count,
-      signal,
-      onEnd: (palm, end) => print(json ? JSON.stringify(describeEnd(palm, end)) : lineOf(palm, end)),
-    });
-    await agent.close();
+    const source = await openLaneSource(settings, metrics, log);
+    const onState = (next: LinkState) => {
+      state = next;
+    };
+    try {
+      const agent = await welcomedAgent(settings, { log, metrics, signal, onState });
+      if (!agent) return;
+      announceReady(settings, agent, ops, log);
+      await presentAll(settings, agent, source, signal);
+      await agent.close();
+    } finally {
+      await source.close?.();
+    }
   } finally {
-    await source.close?.();
     await ops.close();
   }
+}
+
+async function presentAll(
+  settings: EdgeSettings,
+  agent: Agent,
+  source: PalmSource,
+  signal: AbortSignal,
+): Promise<void> {
+  const { count, json } = settings;
+  // A camera waits for hands: only its own end ends the wait.
+  signal.addEventListener("abort", () => source.stop?.());
+  await runLane({
+    agent,
+    source,
+    chargeFor: chargesOf(settings),
+    intervalMs: settings.intervalMs ?? (isCamera(settings.source) ? 0 : REST_MS),
+    count,
+    signal,
+    onEnd: (palm, end) => print(json ? JSON.stringify(describeEnd(palm, end)) : lineOf(palm, end)),
+  });
 }
 
 /** Rest between two presentations of a source that always has a palm. */

@@ -24,32 +24,44 @@ export interface DirectoryOptions {
   /** Present only this session's samples; all when undefined. */
   session?: string | undefined;
   encoding: SentEncoding;
-  /** Finds the palm in images of whole hands; undefined: they are palms already. */
-  sight?: Sight | undefined;
+  /** Opens what finds the palm in images of whole hands; undefined: they are palms already. */
+  openSight?: (() => Promise<Sight>) | undefined;
   log: Log;
 }
 
 /** @throws UsageError when there is no such folder or no palm in it */
 export async function openDirectorySource(options: DirectoryOptions): Promise<PalmSource> {
-  const palms = await listPalms(options);
-  const rounds = Math.max(0, ...palms.map(({ groups }) => groups.length));
-  const order: Palm[] = [];
-  for (let round = 0; round < rounds; round++) {
-    for (const { label, groups } of palms) {
-      const files = groups[round];
-      if (files) order.push(palmOfFiles(label, files, options));
-    }
-  }
-  if (order.length === 0) {
+  const { dir, openSight, encoding, log } = options;
+  const presentations = inRounds(await listPalms(options));
+  if (presentations.length === 0) {
     throw new UsageError(
-      `no palm in ${options.dir}: images are expected as DIR/<palm>/<session>_<sample>.png|jpg|bmp`,
+      `no palm in ${dir}: images are expected as DIR/<palm>/<session>_<sample>.png|jpg|bmp`,
     );
   }
+  // Only now: a folder that will not do leaves no thread behind.
+  const sight = await openSight?.();
+  const order = presentations.map(({ label, files }) => palmOfFiles(label, files, { encoding, sight, log }));
   let at = 0;
   return {
     next: async () => order[at++ % order.length],
-    close: async () => options.sight?.close(),
+    close: async () => sight?.close(),
   };
+}
+
+interface Presentation {
+  label: string;
+  files: string[];
+}
+
+/** All palms once, then each one's next samples. */
+function inRounds(palms: readonly ListedPalm[]): Presentation[] {
+  const rounds = Math.max(0, ...palms.map(({ groups }) => groups.length));
+  return Array.from({ length: rounds }, (_, round) =>
+    palms.flatMap(({ label, groups }) => {
+      const files = groups[round];
+      return files ? [{ label, files }] : [];
+    }),
+  ).flat();
 }
 
 interface ListedPalm {
@@ -92,8 +104,12 @@ function inGroups(files: string[]): string[][] {
   return groups;
 }
 
+interface Reading extends Pick<DirectoryOptions, "encoding" | "log"> {
+  sight: Sight | undefined;
+}
+
 /** Files that yield no frame are left out, with a word in the log. */
-function palmOfFiles(label: string, files: string[], { encoding, sight, log }: DirectoryOptions): Palm {
+function palmOfFiles(label: string, files: string[], { encoding, sight, log }: Reading): Palm {
   let missing: string | undefined;
   const frames = (): Frames => {
     let at = 0;

@@ -59,8 +59,8 @@ export async function openSource(
   const camera = CAMERA.exec(source)?.[1];
   if (camera !== undefined)
     return openCameraSource(await checkedAddress(camera), options.camera, log, events);
-  const sight = hands ? await openSight() : undefined;
-  return openDirectorySource({ dir: source, session, encoding: send, sight, log });
+  const sight = hands ? { openSight } : {};
+  return openDirectorySource({ dir: source, session, encoding: send, ...sight, log });
 }
 
 async function checkedAddress(text: string): Promise<CameraAddress> {

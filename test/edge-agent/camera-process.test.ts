@@ -87,3 +87,22 @@ it("finds no palm in a folder of empty rooms, says so in a code, and sends nothi
   expect(await agent.exit).toBe(0);
   expect(connection.unreadFrames()).toBe(0);
 });
+
+it("ends with what to do, not in silence, when a folder of whole hands holds none or the lane's port is taken", async () => {
+  const gateway = await openGateway();
+  const palms = temporaryFolder();
+  const noPalm = startEdge(gateway.url, ["--source", palms, "--hands"]);
+  expect(await noPalm.exit).toBe(2);
+  expect(noPalm.log()).toContain(`no palm in ${palms}`);
+  mkdirSync(join(palms, "anna"));
+  writeFileSync(join(palms, "anna", "1_1.png"), "");
+  const taken = startEdge(gateway.url, [
+    "--source",
+    palms,
+    "--hands",
+    "--ops-port",
+    new URL(gateway.url).port,
+  ]);
+  expect(await taken.exit).not.toBe(0);
+  expect(taken.log()).toContain("EADDRINUSE");
+});

@@ -122,7 +122,7 @@ describe("a folder of whole hands", () => {
     }
     const { log, lines } = listLog();
     const sight = new SquareSight();
-    const source = await openDirectorySource({ dir, encoding: "gray8", sight, log });
+    const source = await openDirectorySource({ dir, encoding: "gray8", openSight: async () => sight, log });
     const { agent, connection } = await openLane();
     const anna = await source.next();
     if (!anna) throw new Error("no palm");
