@@ -53,9 +53,10 @@ export async function main(argv: string[]): Promise<number> {
   const config = readSettings(DEMO_SETTINGS, argv);
   const stop = stopSignal();
   const dir = await mkdtemp(join(tmpdir(), "palmgate-demo-"));
-  const hands = await HandSource.open();
   let stack: Stack | undefined;
+  let hands: HandSource | undefined;
   try {
+    hands = await HandSource.open();
     const guests =
       config.palms === undefined
         ? []
@@ -82,7 +83,7 @@ export async function main(argv: string[]): Promise<number> {
   } finally {
     say("stopping");
     await stack?.close();
-    await hands.close();
+    await hands?.close();
     await rm(dir, { recursive: true, force: true });
   }
 }
