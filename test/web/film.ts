@@ -25,7 +25,7 @@ export const emptyScene = (width: number, height: number, grey = 90): HandImage 
   pixels: new Uint8Array(width * height).fill(grey),
 });
 
-function jpegOf({ width, height, channels, pixels }: HandImage): Promise<Buffer> {
+export function jpegOf({ width, height, channels, pixels }: HandImage): Promise<Buffer> {
   return sharp(pixels, { raw: { width, height, channels } })
     .toColourspace("srgb")
     .removeAlpha()
