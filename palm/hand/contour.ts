@@ -10,9 +10,9 @@
 // outline cannot tell a palm from a back: this path is for readers that see what lies on them, and it is taken only where
 // the palm detector sees nothing.
 import { insideShareOf } from "./measures.js";
+import { apply, fitSimilarity, type Pair, type PlaneMap, scaleOf, unapply } from "./plane-map.js";
 import { inFrameOf, squareOn } from "./roi.js";
 import { type Silhouette, silhouetteOf } from "./silhouette.js";
-import { apply, fitSimilarity, type Similarity, unapply } from "./similarity.js";
 import type { FindResult, HandImage, HandSide, Point } from "./types.js";
 import { valleysOf } from "./valleys.js";
 
@@ -54,7 +54,7 @@ export function contourHand(image: HandImage): FindResult {
 interface Candidate {
   side: HandSide;
   /** From the frame of the mean palm to the image. */
-  place: Similarity;
+  place: PlaneMap;
   miss: number;
   /** Else only its valleys are known: the palm cannot be seen. */
   isInside: boolean;
@@ -101,7 +101,7 @@ function candidateOf(
   const misses = pairs.map(({ from, to }) => distance(from, unapply(rough, to)));
   const miss = Math.hypot(...misses) / Math.sqrt(misses.length);
   if (miss > MAX_VALLEY_MISS) return undefined;
-  const isIn = (each: Similarity) => insideShareOf(squareOn(each), width, height) >= MIN_INSIDE_SHARE;
+  const isIn = (each: PlaneMap) => insideShareOf(squareOn(each), width, height) >= MIN_INSIDE_SHARE;
   if (!isIn(rough)) return { side, place: rough, miss, isInside: false };
   if (!isRound(rough, side, silhouette)) return undefined;
   const place = steadied(rough, pairs, side, silhouette);
@@ -109,7 +109,7 @@ function candidateOf(
   return { side, place, miss, isInside: isIn(place) };
 }
 
-function isRound(place: Similarity, side: HandSide, { centre, radiusPx }: Silhouette): boolean {
+function isRound(place: PlaneMap, side: HandSide, { centre, radiusPx }: Silhouette): boolean {
   const circle = inFrameOf(side, unapply(place, centre));
   const round = radiusPx / (scaleOf(place) * MEAN_CIRCLE.radius);
   return (
@@ -123,12 +123,12 @@ function isRound(place: Similarity, side: HandSide, { centre, radiusPx }: Silhou
 
 /** The fit with the circle in it. */
 function steadied(
-  rough: Similarity,
-  pairs: readonly { from: Point; to: Point; weight: number }[],
+  rough: PlaneMap,
+  pairs: readonly Pair[],
   side: HandSide,
   { centre, radiusPx }: Silhouette,
-): Similarity | undefined {
-  let place: Similarity | undefined = rough;
+): PlaneMap | undefined {
+  let place: PlaneMap | undefined = rough;
   for (let fit = 0; fit < FITS && place; fit++) {
     const { y } = unapply(place, centre);
     const circle = { from: inFrameOf(side, { x: MEAN_CIRCLE.x, y }), to: centre, weight: CIRCLE_WEIGHT };
@@ -144,17 +144,13 @@ function steadied(
 }
 
 /** Scaled; what lies at `middle` stays there. */
-function grownAbout({ cos, sin, dx, dy }: Similarity, middle: Point, by: number): Similarity {
-  return {
-    cos: cos * by,
-    sin: sin * by,
-    dx: middle.x + by * (dx - middle.x),
-    dy: middle.y + by * (dy - middle.y),
-  };
+function grownAbout({ xx, xy, yx, yy, dx, dy }: PlaneMap, middle: Point, by: number): PlaneMap {
+  const grown = { xx: by * xx, xy: by * xy, yx: by * yx, yy: by * yy };
+  return { ...grown, dx: middle.x + by * (dx - middle.x), dy: middle.y + by * (dy - middle.y) };
 }
 
 /** How much more of the place beside the palm is hand where the thumb should be than on the other side, -1 .. 1. */
-function thumbShare(place: Similarity, side: HandSide, { isHand }: Silhouette): number {
+function thumbShare(place: PlaneMap, side: HandSide, { isHand }: Silhouette): number {
   const { fromX, toX, fromY, toY, steps } = THUMB;
   let sum = 0;
   for (let i = 0; i < steps * steps; i++) {
@@ -166,5 +162,4 @@ function thumbShare(place: Similarity, side: HandSide, { isHand }: Silhouette): 
   return sum / steps ** 2;
 }
 
-const scaleOf = ({ cos, sin }: Similarity) => Math.hypot(cos, sin);
 const distance = (a: Point, b: Point) => Math.hypot(a.x - b.x, a.y - b.y);

@@ -15,9 +15,10 @@ const MAX_SAMPLED_RATIO = 3;
 /** Beyond the quad's bounding box, so that the bilinear taps of its edge lie inside the copy, pixels. */
 const MARGIN_PX = 2;
 
-/** Parts of a thousand of red, green and blue in a grey value (ITU-R BT.601). */
-const [RED, GREEN, BLUE] = [299, 587, 114];
-const PARTS = RED + GREEN + BLUE;
+/** Shares of red, green and blue in a grey value (ITU-R BT.601). */
+const RED = 0.299;
+const GREEN = 0.587;
+const BLUE = 0.114;
 
 /**
  * @param image at least one pixel; pixels.length as declared
@@ -116,11 +117,9 @@ function shrinkGrey(image: HandImage, { left, top, factor, width, height, pixels
 }
 
 function greyAt({ channels, pixels }: HandImage, at: number): number {
-  if (channels === 1) return pixels[at] as number;
-  return (
-    (RED * (pixels[at] as number) + GREEN * (pixels[at + 1] as number) + BLUE * (pixels[at + 2] as number)) /
-    PARTS
-  );
+  const red = pixels[at] as number;
+  if (channels === 1) return red;
+  return RED * red + GREEN * (pixels[at + 1] as number) + BLUE * (pixels[at + 2] as number);
 }
 
 const samplesPerSide = (ratio: number) => Math.min(MAX_SAMPLED_RATIO, Math.max(1, Math.round(ratio)));
@@ -153,12 +152,16 @@ function addRow(plane: Plane, h: Homography, v: number, perSide: number, sums: F
       left = perSide;
     }
     const u = (i + 0.5) / steps;
-    const w = 1 / (wu * u + w0);
-    // The centre of the first pixel is (0.5, 0.5); outside, the edge goes on.
-    const x = Math.min(lastX, Math.max(0, (xu * u + x0) * w - 0.5));
-    const y = Math.min(lastY, Math.max(0, (yu * u + y0) * w - 0.5));
-    const wholeX = Math.floor(x);
-    const wholeY = Math.floor(y);
+    const w = wu * u + w0;
+    // The centre of the first pixel is (0.5, 0.5); outside, the edge goes on. Compared, for it is cheaper than Math.min.
+    let x = (xu * u + x0) / w - 0.5;
+    let y = (yu * u + y0) / w - 0.5;
+    if (x < 0) x = 0;
+    else if (x > lastX) x = lastX;
+    if (y < 0) y = 0;
+    else if (y > lastY) y = lastY;
+    const wholeX = x | 0;
+    const wholeY = y | 0;
     const at = wholeY * width + wholeX;
     const right = wholeX < lastX ? 1 : 0;
     const below = wholeY < lastY ? width : 0;

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { squarenessOf } from "../../../palm/hand/measures.js";
 import { roiOf, sideOf } from "../../../palm/hand/roi.js";
 import type { Point, Quad } from "../../../palm/hand/types.js";
 import { drawnHand } from "./drawn-hand.js";
@@ -14,6 +15,9 @@ const middle = (quad: Quad): Point => ({
   x: quad.reduce((sum, { x }) => sum + x / 4, 0),
   y: quad.reduce((sum, { y }) => sum + y / 4, 0),
 });
+const lengthOverBreadth = ([a, b, c, d]: Quad) =>
+  (Math.hypot(d.x - a.x, d.y - a.y) + Math.hypot(c.x - b.x, c.y - b.y)) /
+  (Math.hypot(b.x - a.x, b.y - a.y) + Math.hypot(c.x - d.x, c.y - d.y));
 const sideOfQuad = ([a, b]: Quad) => Math.hypot(b.x - a.x, b.y - a.y);
 const farthest = (a: Quad, b: Quad) =>
   Math.max(...a.map(({ x, y }, i) => Math.hypot(x - (b[i]?.x ?? Number.NaN), y - (b[i]?.y ?? Number.NaN))));
@@ -31,17 +35,26 @@ const similarity = fc
 const mapQuad = ([a, b, c, d]: Quad, by: (point: Point) => Point): Quad => [by(a), by(b), by(c), by(d)];
 
 describe("the region of interest of landmarks", () => {
-  it("is a square inside the palm, between the finger roots and the wrist, fingers up", () => {
-    const [a, b, c, d] = roi(HAND);
+  it("is nearly a square inside the palm, between the finger roots and the wrist, fingers up", () => {
+    const quad = roi(HAND);
+    const [a, b, c, d] = quad;
     const lean = Math.atan2(a.x - d.x, d.y - a.y);
     expect(Math.abs(lean)).toBeLessThan(MAX_LEAN_RAD);
     expect(a.x).toBeLessThan(b.x);
-    const side = sideOfQuad([a, b, c, d]);
-    expect(Math.hypot(c.x - b.x, c.y - b.y)).toBeCloseTo(side, 6);
-    expect(Math.hypot(c.x - a.x, c.y - a.y)).toBeCloseTo(Math.SQRT2 * side, 6);
+    expect(squarenessOf(quad)).toBeGreaterThan(0.85);
     const [wrist, middleRoot] = [HAND[0] as Point, HAND[9] as Point];
     expect(Math.min(a.y, b.y)).toBeGreaterThan(middleRoot.y);
     expect(Math.max(c.y, d.y)).toBeLessThan(wrist.y);
+  });
+
+  it("follows most of the way when the palm is tilted and seems shorter, or narrower", () => {
+    const [flat, short, narrow] = [{}, { length: 0.75 }, { breadth: 0.75 }].map((placed) =>
+      lengthOverBreadth(roi(drawnHand(placed).landmarks)),
+    ) as [number, number, number];
+    expect(short / flat).toBeGreaterThan(0.75);
+    expect(short / flat).toBeLessThan(0.85);
+    expect(flat / narrow).toBeGreaterThan(0.75);
+    expect(flat / narrow).toBeLessThan(0.85);
   });
 
   it("goes with the hand: turned, moved and scaled alike", () => {
@@ -84,6 +97,7 @@ describe("the region of interest of landmarks", () => {
 
   it("is none when the landmarks are no hand", () => {
     expect(roiOf(HAND.map(() => ({ x: 5, y: 5 })))).toBeUndefined();
+    expect(roiOf(HAND.map(({ x }) => ({ x, y: 2 * x })))).toBeUndefined();
     expect(roiOf(HAND.map(() => ({ x: Number.NaN, y: 1 })))).toBeUndefined();
     expect(roiOf(HAND.map(() => ({ x: Number.POSITIVE_INFINITY, y: 1 })))).toBeUndefined();
   });
