@@ -145,7 +145,10 @@ export class Camera {
     this.#stream = opened.stream;
     for (const track of opened.stream.getVideoTracks()) track.addEventListener("ended", this.#trackEnded);
     video.srcObject = opened.stream;
-    await video.play().catch(() => this.#trackEnded());
+    await video.play().catch(() => {
+      // A newer start, or the page's hiding, interrupts a picture that has not begun: that is no failure.
+      if (turn === this.#turn) this.#trackEnded();
+    });
     if (turn === this.#turn) onState({ kind: "on", mirrored: isMirrored(opened.stream) });
   }
 

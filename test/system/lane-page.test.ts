@@ -22,6 +22,7 @@ const PAGE_DEADLINE_MS = 60_000;
 
 const MEMBER = 1;
 const STRANGER = 2;
+const DECLINED = 3;
 /** Images the member is enrolled with; films show another one. */
 const ENROLLED_SAMPLES = [0, 1, 2];
 const FILMED_SAMPLE = 100;
@@ -37,9 +38,8 @@ let browser: Browser | undefined;
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), "palmgate-lane-page-"));
   site = await openSite();
-  const enrolled = await site.api.enrol(enrolRequest(await cropsOf(MEMBER), "tok_approve"));
-  if (!enrolled.ok) throw new Error(`enrolment refused: ${enrolled.code} ${enrolled.message}`);
-  pairwiseId = enrolled.body.pairwiseIds.north ?? "";
+  pairwiseId = await enrol(MEMBER, "tok_approve");
+  await enrol(DECLINED, "tok_decline");
 });
 afterEach(async () => {
   await browser?.close();
@@ -49,6 +49,13 @@ afterAll(async () => {
   await site?.close();
   rmSync(dir, { recursive: true, force: true });
 });
+
+/** @returns the pseudonym at the lanes' site */
+async function enrol(person: number, card: string): Promise<string> {
+  const enrolled = await site.api.enrol(enrolRequest(await cropsOf(person), card));
+  if (!enrolled.ok) throw new Error(`enrolment refused: ${enrolled.code} ${enrolled.message}`);
+  return enrolled.body.pairwiseIds.north ?? "";
+}
 
 async function cropsOf(person: number) {
   const sight = new HandSight(await openNodeHandNetworks());
@@ -83,6 +90,10 @@ function visitOf(person: number): Promise<string> {
   return makeFilm(join(dir, `${person}.mjpeg`), frames);
 }
 
+async function enterAmount(page: Page): Promise<void> {
+  await page.locator("#amount").fill("4.20");
+  await page.keyboard.press("Enter");
+}
 const laneId = (page: Page) => page.locator("#facts dd").first().innerText();
 const decisions = (page: Page) => page.locator("#facts", { hasText: "Answered in" }).count();
 
@@ -137,9 +148,21 @@ describe("a lane in a browser", () => {
   it("takes a payment by the palm", async () => {
     const page = await openPage(await visitOf(MEMBER));
     await page.goto(await lanePass("PAY"));
+    await enterAmount(page);
     await page.locator('body[data-tone="granted"]').waitFor();
     expect(await page.locator("#headline").innerText()).toBe("Payment approved. Thank you");
     expect(await page.locator("#detail").innerText()).toBe("4.20 EUR, visa ending in 4242");
+  });
+
+  it("asks for a payment that was declined once, however long the hand stays", async () => {
+    const series = 'palmgate_decisions_total{purpose="PAY",outcome="MATCH",reason="PAYMENT_DECLINED"}';
+    const before = await gatewayMetric(site.stack, series);
+    const page = await openPage(await visitOf(DECLINED));
+    await page.goto(await lanePass("PAY"));
+    await enterAmount(page);
+    await page.locator('body[data-tone="refused"]').waitFor();
+    await page.locator('body[data-tone="ready"]').waitFor();
+    expect(await gatewayMetric(site.stack, series)).toBe(before + 1);
   });
 
   it("guides a hand that is too far away, and presents nothing", async () => {
@@ -168,6 +191,7 @@ describe("a lane in a browser", () => {
   it("comes back by itself when the gateway was restarted, and is still paired", async () => {
     const page = await openPage(await nobody());
     await page.goto(await lanePass("PAY"));
+    await enterAmount(page);
     await page.locator("#detail", { hasText: "To pay 4.20 EUR" }).waitFor();
     const before = await laneId(page);
     await site.stack.gateway().stop();

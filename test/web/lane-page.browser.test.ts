@@ -98,6 +98,10 @@ const url = (fragment = "") => `http://127.0.0.1:${front.port}/lane${fragment}`;
 const goto = (fragment = "") => page.goto(url(fragment));
 const isReady = () => page.locator('body[data-tone="ready"]').waitFor();
 const setup = () => page.locator("#setup");
+async function enterAmount(text: string): Promise<void> {
+  await page.locator("#amount").fill(text);
+  await page.keyboard.press("Enter");
+}
 const linkIs = (phase: string) => page.locator(`#link[data-link="${phase}"]`).waitFor();
 
 describe("pairing", () => {
@@ -152,6 +156,15 @@ describe("pairing", () => {
     await page.keyboard.press("Enter");
     await isReady();
     expect(new Set(keys).size).toBe(2);
+  });
+
+  it("spends no pass in a browser that cannot keep a key", async () => {
+    await page.addInitScript(`IDBObjectStore.prototype.put = () => {
+      throw new DOMException("no keys in private windows", "DataCloneError");
+    };`);
+    await goto(`#pass=${GOOD_PASS}`);
+    await page.locator("#setup-why", { hasText: "a window that is not private" }).waitFor();
+    expect(keys).toEqual([]);
   });
 
   it("forgets the device when it is told to", async () => {
@@ -220,6 +233,36 @@ describe("the lane page", () => {
       .toBe(true);
   });
 
+  it("keeps its camera when it is turned while the picture is about to begin", async () => {
+    await page.addInitScript(`{
+      const play = HTMLVideoElement.prototype.play;
+      HTMLVideoElement.prototype.play = function () {
+        HTMLVideoElement.prototype.play = play;
+        const began = play.call(this);
+        document.getElementById("turn").click();
+        return began;
+      };
+    }`);
+    await goto(`#pass=${GOOD_PASS}`);
+    await page.locator("#facts", { hasText: "Each look" }).waitFor();
+    await isReady();
+    expect(watched.problems).toEqual([]);
+  });
+
+  it("says for as long as it lasts that it is open in another window as well", async () => {
+    await goto(`#pass=${GOOD_PASS}`);
+    await isReady();
+    const second = await page.context().newPage();
+    await second.goto(url());
+    await second.locator('body[data-tone="ready"]').waitFor();
+    await page.locator("#detail", { hasText: "open in another tab" }).waitFor();
+    // A look at what moves (Chromium's test picture does) leaves it standing.
+    const looks = () => page.locator("#facts").evaluate((facts) => facts.innerHTML);
+    const before = await looks();
+    await expect.poll(looks, { timeout: PAGE_DEADLINE_MS }).not.toBe(before);
+    expect(await page.locator("#detail").innerText()).toContain("open in another tab");
+  });
+
   it("says when the gateway is away, and comes back by itself", async () => {
     await goto(`#pass=${GOOD_PASS}`);
     await isReady();
@@ -230,16 +273,21 @@ describe("the lane page", () => {
     await isReady();
   });
 
-  it("takes the amount that the operator enters, and none that cannot be charged", async () => {
+  it("charges nothing that nobody entered: until there is an amount its camera is off", async () => {
     purpose = "PAY";
     await goto(`#pass=${GOOD_PASS}`);
+    await page.locator("#headline", { hasText: "What is to pay?" }).waitFor();
+    expect(await page.evaluate(`document.getElementById("video").srcObject`)).toBeNull();
+    await enterAmount("0");
+    await page.locator("#charge-why", { hasText: "Please enter an amount" }).waitFor();
+    await enterAmount("4.20");
     await page.locator("#detail", { hasText: "To pay 4.20 EUR" }).waitFor();
-    await page.locator("#amount").fill("0");
-    await page.keyboard.press("Enter");
+    await enterAmount("1.234");
     await page.locator("#charge-why", { hasText: "Please enter an amount" }).waitFor();
     expect(await page.locator("#detail").innerText()).toBe("To pay 4.20 EUR");
-    await page.locator("#amount").fill("13,5");
-    await page.keyboard.press("Enter");
+    await enterAmount("13,5");
+    await page.locator("#detail", { hasText: "To pay 13.50 EUR" }).waitFor();
+    await page.reload();
     await page.locator("#detail", { hasText: "To pay 13.50 EUR" }).waitFor();
   });
 
@@ -255,6 +303,8 @@ describe("the lane page", () => {
       purpose = "PAY";
       await newPage({ colorScheme, viewport: { width: 360, height: 740 } });
       await goto(`#pass=${GOOD_PASS}`);
+      await page.locator("#headline", { hasText: "What is to pay?" }).waitFor();
+      await enterAmount("4.20");
       await isReady();
       const { sticksOut, contrasts } = measured.parse(await page.evaluate(MEASURE));
       expect(sticksOut).toEqual([]);

@@ -3,9 +3,9 @@
 // Invariants: the camera is on only while a hand is asked for; guidance holds for STEADY_MS before it is shown.
 import type { HandSide } from "../../palm/hand/index.js";
 import { Camera, type CameraState } from "../camera.js";
+import { cameraScene } from "../camera-scene.js";
 import { element } from "../dom.js";
 import { HandOverlay, type Tone as HandTone } from "../hand-overlay.js";
-import { cameraScene } from "../lane/scenes.js";
 import type { Sight } from "../sight.js";
 import { Steady } from "../steady.js";
 import type { Texts } from "../texts.js";

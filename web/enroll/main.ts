@@ -9,7 +9,7 @@
 // Invariants: crops leave the page for the gateway only, and are zeroed when it has them; whole pictures never leave it;
 // the pass outlives a reload of this tab until it is used, and nothing else does.
 import type { HandSide } from "../../palm/hand/index.js";
-import { passInAddress } from "../lane/pairing.js";
+import { passInAddress } from "../pass.js";
 import { openSight } from "../sight.js";
 import { loadTexts } from "../texts.js";
 import type { HandCaptures } from "./captures.js";

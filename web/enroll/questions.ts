@@ -1,6 +1,6 @@
 // The questions of the page: pass, consent, phone number, test card.
 import { element } from "../dom.js";
-import { passIn } from "../lane/pairing.js";
+import { passIn } from "../pass.js";
 import { askTerms, type Purpose, type Terms } from "./gateway.js";
 import { answered, setText } from "./steps.js";
 

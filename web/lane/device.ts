@@ -9,6 +9,7 @@ import type { DeviceSigner } from "../../edge-agent/host.js";
 const DATABASE = "palmgate-lane";
 const STORE = "device";
 const KEY = "this";
+const TRIAL_KEY = "trial";
 const ALGORITHM = "Ed25519";
 
 /** As the gateway named it. */
@@ -53,6 +54,18 @@ export async function storedDevice(): Promise<Device | undefined> {
 
 export async function storeDevice(device: Device): Promise<void> {
   await inStore("readwrite", (store) => store.put(device, KEY));
+}
+
+/** Whether this browser stores such a key: a private window may not. Leaves nothing behind. */
+export async function canKeep(privateKey: CryptoKey): Promise<boolean> {
+  try {
+    await inStore("readwrite", (store) => store.put({ privateKey }, TRIAL_KEY));
+    await inStore("readwrite", (store) => store.delete(TRIAL_KEY));
+    return true;
+  } catch (error) {
+    if (error instanceof DOMException) return false;
+    throw error;
+  }
 }
 
 /** The key goes with it. */

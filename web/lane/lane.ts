@@ -16,7 +16,7 @@ import { Steady } from "../steady.js";
 import type { Texts } from "../texts.js";
 import type { Seen } from "../watch.js";
 import { CONNECTING, endScene, guideScene, HOLD, readyScene, WORKING } from "./scenes.js";
-import type { Screen } from "./screen.js";
+import type { Scene, Screen } from "./screen.js";
 
 const STEADY_MS = 250;
 const END_SHOWN_MS = 2_000;
@@ -45,6 +45,7 @@ export class BrowserLane {
   readonly #crops = new BestCrops();
   readonly #visit = new Visit(this.#crops);
   readonly #guidance = new Steady<Advice>("NO_HAND", STEADY_MS);
+  #away: Scene = CONNECTING;
   #isPresenting = false;
   /** On the clock of performance.now(). */
   #endShownUntilMs = Number.NEGATIVE_INFINITY;
@@ -66,15 +67,23 @@ export class BrowserLane {
     else if (!this.#visit.isOver && atMs >= this.#endShownUntilMs) this.#guide(adviceOn(look), atMs);
   }
 
-  /** The link is open again: what was last advised holds again. */
-  linkOpened(): void {
-    if (!this.#isPresenting && !this.#visit.isOver) this.#guide(this.#guidance.shown, performance.now());
+  /** Shows again what was last advised: the link, the camera or the amount has changed. An end stays as long as it may. */
+  refresh(): void {
+    const nowMs = performance.now();
+    if (this.#isPresenting || this.#visit.isOver || nowMs < this.#endShownUntilMs) return;
+    this.#guide(this.#guidance.shown, nowMs);
+  }
+
+  /** The link is gone. @param scene why, until it is open again */
+  linkLost(scene: Scene): void {
+    this.#away = scene;
+    this.#parts.screen.show(scene);
   }
 
   #guide(advice: Advice, atMs: number): void {
     const { agent, screen, texts, till } = this.#parts;
     const shown = this.#guidance.take(advice, atMs);
-    if (agent.state().phase !== "open") screen.show(CONNECTING);
+    if (agent.state().phase !== "open") screen.show(this.#away);
     else if (shown === "HOLD") screen.show(HOLD);
     else if (shown === "NO_HAND") screen.show(readyScene(texts, till?.text));
     else screen.show(guideScene(texts, shown));

@@ -12,15 +12,17 @@ import { type Agent, startLaneAgent } from "../../edge-agent/lane-agent.js";
 import type { LinkState } from "../../edge-agent/link.js";
 import { edge } from "../../wire/edge-codec.js";
 import { browserHost } from "../browser-host.js";
-import { Camera, type CameraState } from "../camera.js";
+import { Camera, type CameraProblem } from "../camera.js";
+import { cameraScene } from "../camera-scene.js";
+import { passInAddress } from "../pass.js";
 import { openSight, type Sight } from "../sight.js";
 import { loadTexts, type Texts } from "../texts.js";
 import { watchHands } from "../watch.js";
 import { type Device, forgetDevice, signerOf, storedDevice } from "./device.js";
 import { BrowserLane, screenGate } from "./lane.js";
-import { pair, passInAddress } from "./pairing.js";
-import { CONNECTING, cameraScene, LOADING, readyScene } from "./scenes.js";
-import { type Scene, Screen } from "./screen.js";
+import { pair } from "./pairing.js";
+import { ASK_AMOUNT, CONNECTING, LOADING } from "./scenes.js";
+import { Screen } from "./screen.js";
 import { askForPass } from "./setup.js";
 import { Till } from "./till.js";
 
@@ -39,6 +41,8 @@ class LanePage {
   readonly #stop = new AbortController();
   #camera: Camera | undefined;
   #lane: BrowserLane | undefined;
+  #till: Till | undefined;
+  #problem: CameraProblem | undefined;
 
   async run(): Promise<void> {
     const screen = this.#screen;
@@ -69,13 +73,21 @@ class LanePage {
   #linkChanged(state: LinkState): void {
     const screen = this.#screen;
     screen.link(state.phase === "open" || state.phase === "connecting" ? state.phase : "away");
-    if (state.phase === "open") this.#lane?.linkOpened();
+    if (state.phase === "open") this.#showRest();
     if (state.phase !== "waiting" || this.#stop.signal.aborted) return;
-    screen.show(CONNECTING);
-    if (state.after.kind !== "refused") return;
-    const { code } = state.after;
+    const code = state.after.kind === "refused" ? state.after.code : undefined;
+    const isTwice = code === "DUPLICATE_DEVICE";
+    const scene = isTwice ? { ...CONNECTING, detail: DUPLICATE_DEVICE } : CONNECTING;
+    if (this.#lane) this.#lane.linkLost(scene);
+    else screen.show(scene);
     if (code === "UNAUTHENTICATED") void this.#pairAgain();
-    if (code === "DUPLICATE_DEVICE") screen.show({ ...CONNECTING, detail: DUPLICATE_DEVICE });
+  }
+
+  /** What the screen shows when nothing happens. */
+  #showRest(): void {
+    if (this.#till?.isSet === false) this.#screen.show(ASK_AMOUNT);
+    else if (this.#problem) this.#screen.show(cameraScene(this.#problem));
+    else this.#lane?.refresh();
   }
 
   /** The old device is of no use: the camera goes off, and the page starts anew with the new one. */
@@ -90,9 +102,11 @@ class LanePage {
   async #work(agent: Agent, sight: Sight, texts: Texts): Promise<void> {
     const screen = this.#screen;
     const isTill = agent.terms().purpose === edge.Purpose.PAY;
-    const till = isTill ? new Till(() => screen.show(readyScene(texts, till?.text))) : undefined;
-    till?.show();
     screen.fact("Purpose", isTill ? "Payment" : "Entry");
+    const till = isTill ? await this.#openTill() : undefined;
+    if (this.#stop.signal.aborted) return;
+    const lane = new BrowserLane({ agent, screen, texts, till });
+    this.#lane = lane;
     const camera = new Camera({
       video: screen.video,
       facing: "user",
@@ -100,15 +114,29 @@ class LanePage {
         // Nothing of what the camera saw before it was off is used any more.
         if (state.kind === "on") sight.forget();
         if (state.kind === "on") void keepAwake();
-        showCamera(state, screen, readyScene(texts, till?.text));
+        this.#problem = state.kind === "problem" ? state.problem : undefined;
+        if (state.kind === "on") screen.mirror(state.mirrored);
+        if (state.kind === "on" || state.kind === "problem") this.#showRest();
       },
     });
     this.#camera = camera;
     screen.onTurn(() => void camera.open(camera.facing === "user" ? "environment" : "user"));
-    const lane = new BrowserLane({ agent, screen, texts, till });
-    this.#lane = lane;
     await camera.open();
     await watchHands({ camera, sight, onSeen: (seen) => lane.see(seen), signal: this.#stop.signal });
+  }
+
+  /** Resolves when there is an amount to pay: the camera stays off until then. */
+  #openTill(): Promise<Till> {
+    return new Promise((resolve) => {
+      const till = new Till(() => {
+        resolve(till);
+        this.#showRest();
+      });
+      this.#till = till;
+      till.show();
+      if (till.isSet) resolve(till);
+      else this.#showRest();
+    });
   }
 }
 
@@ -129,13 +157,6 @@ async function keepAwake(): Promise<void> {
   } catch (error) {
     console.info("the screen may go to sleep", error);
   }
-}
-
-function showCamera(state: CameraState, screen: Screen, ready: Scene): void {
-  if (state.kind === "problem") screen.show(cameraScene(state.problem));
-  if (state.kind !== "on") return;
-  screen.mirror(state.mirrored);
-  screen.show(ready);
 }
 
 new LanePage().run().catch((error: unknown) => {

@@ -1,36 +1,24 @@
 // How this browser becomes a lane: a pass from an operator, used once, for a key made here.
 //
 // Invariants:
-// - the pass comes in the address's fragment, which browsers send to nobody, and is taken out of the address at once;
-// - the key is stored only when the gateway has taken its public half.
-import { type Device, type DeviceFacts, makeKey, storeDevice } from "./device.js";
+// - the key is stored only when the gateway has taken its public half; a pass is not spent in a browser that cannot
+//   keep a key.
+import { canKeep, type Device, type DeviceFacts, makeKey, storeDevice } from "./device.js";
 
 const LANES_PATH = "/api/lanes";
-const PASS_PARAMETER = "pass";
 const PAIRING_DEADLINE_MS = 10_000;
+const CANNOT_KEEP =
+  "This browser cannot keep a device key here. Open the page in a window that is not private.";
 
 export type Paired =
   | { ok: true; device: Device }
   /** @property why for people, with what to do */
   | { ok: false; why: string };
 
-/** The pass in the page's address, taken out of it. */
-export function passInAddress(): string | undefined {
-  const pass = new URLSearchParams(location.hash.slice(1)).get(PASS_PARAMETER);
-  if (pass === null) return undefined;
-  history.replaceState(null, "", location.pathname);
-  return pass;
-}
-
-/** Reads what a person typed or pasted: the code itself, or the whole link. */
-export function passIn(text: string): string {
-  const [, fragment] = text.split("#", 2);
-  return (fragment === undefined ? text : (new URLSearchParams(fragment).get(PASS_PARAMETER) ?? "")).trim();
-}
-
 export async function pair(pass: string): Promise<Paired> {
   const key = await makeKey();
-  if (!key) return { ok: false, why: "This browser cannot keep a device key. Please update it." };
+  if (!key) return { ok: false, why: "This browser cannot make a device key. Please update it." };
+  if (!(await canKeep(key.privateKey))) return { ok: false, why: CANNOT_KEEP };
   const answer = await redeem(pass, key.publicKeyBase64);
   if (!answer.ok) return answer;
   const device = { ...answer.facts, privateKey: key.privateKey };

@@ -1,8 +1,7 @@
-// What the lane says when: the ends of presentations, guidance, and what keeps it from working, as scenes. Pure.
+// What the lane says when: the ends of presentations, guidance, and what it waits for, as scenes. Pure.
 import type { PresentationEnd } from "../../edge-agent/lane-agent.js";
 import type { Guidance } from "../../palm/hand/index.js";
 import { edge } from "../../wire/edge-codec.js";
-import type { CameraProblem } from "../camera.js";
 import type { Texts } from "../texts.js";
 import { amountText } from "./money.js";
 import type { Scene } from "./screen.js";
@@ -19,6 +18,13 @@ export const CONNECTING: Scene = {
   tone: "idle",
   headline: "One moment",
   detail: "Connecting to the gateway",
+};
+
+/** A lane that takes payments looks at no palm before somebody has said what is to pay. */
+export const ASK_AMOUNT: Scene = {
+  tone: "idle",
+  headline: "What is to pay?",
+  detail: "Enter the amount below",
 };
 
 /** @param amount what the next palm pays; undefined on a lane that takes no payments */
@@ -57,21 +63,3 @@ function openEnd(texts: Texts, end: Exclude<PresentationEnd, { kind: "decision" 
   if (end.kind === "lost") return { tone: "again", headline, detail: "The gateway cannot be reached" };
   return { tone: "again", headline, detail: end.code === "BUSY" ? "Many people are here just now" : "" };
 }
-
-const CAMERA_WORDS: Record<CameraProblem, { headline: string; detail: string }> = {
-  INSECURE_PAGE: {
-    headline: "The camera needs a secure page",
-    detail: "Open this page as https, or on the gateway's own machine as http://localhost",
-  },
-  NOT_ALLOWED: {
-    headline: "Please allow the camera",
-    detail: "Pictures stay in this browser; only a small cut of the palm is sent",
-  },
-  NO_CAMERA: { headline: "No camera found", detail: "Connect one, then load this page again" },
-  NOT_READABLE: {
-    headline: "The camera cannot be used",
-    detail: "Close other programs that use it, then load this page again",
-  },
-};
-
-export const cameraScene = (problem: CameraProblem): Scene => ({ tone: "refused", ...CAMERA_WORDS[problem] });

@@ -1,7 +1,8 @@
 // The form that turns this browser into a lane, for whoever has a pass.
 import { element } from "../dom.js";
+import { passIn } from "../pass.js";
 import type { Device } from "./device.js";
-import { pair, passIn } from "./pairing.js";
+import { pair } from "./pairing.js";
 
 /**
  * Asks for a pass until the gateway takes one.
@@ -10,6 +11,7 @@ import { pair, passIn } from "./pairing.js";
 export function askForPass(why: string): Promise<Device> {
   const form = element("setup", HTMLFormElement);
   const input = element("pass", HTMLInputElement);
+  const button = element("pair", HTMLButtonElement);
   const reason = element("setup-why", HTMLElement);
   const say = (words: string) => {
     reason.textContent = words;
@@ -23,7 +25,10 @@ export function askForPass(why: string): Promise<Device> {
       const pass = passIn(input.value);
       if (pass === "") return say("Please enter the code, or the whole link.");
       say("");
+      // A second press would spend the pass once more.
+      button.disabled = true;
       const paired = await pair(pass);
+      button.disabled = false;
       if (!paired.ok) return say(paired.why);
       form.hidden = true;
       resolve(paired.device);

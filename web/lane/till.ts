@@ -1,11 +1,13 @@
 // The operator's side of a lane that takes payments: what the next palm pays.
 //
-// Invariant: every presentation is an order of its own, with a reference of its own.
+// Invariants:
+// - every presentation is an order of its own, with a reference of its own;
+// - nothing is charged that nobody entered: the first amount is the operator's, and this browser remembers the last one.
 import type { Charge } from "../../edge-agent/presentation.js";
 import { element } from "../dom.js";
 import { amountText, minorOf } from "./money.js";
 
-const FIRST_AMOUNT_MINOR = 420;
+const REMEMBERED_AS = "palmgate-amount";
 const CURRENCY = "EUR";
 const RUN_BYTES = 6;
 
@@ -16,16 +18,16 @@ export class Till {
   readonly #run = [...crypto.getRandomValues(new Uint8Array(RUN_BYTES))]
     .map((byte) => byte.toString(16).padStart(2, "0"))
     .join("");
-  #amountMinor = FIRST_AMOUNT_MINOR;
+  #amountMinor: number | undefined = minorOf(localStorage.getItem(REMEMBERED_AS) ?? "");
   #orders = 0;
 
+  /** @param onChange after each amount that is taken */
   constructor(onChange: () => void) {
-    this.#input.value = amountText(this.#amountMinor);
+    this.#input.value = this.#amountMinor === undefined ? "" : amountText(this.#amountMinor);
     element("currency", HTMLElement).textContent = CURRENCY;
     this.#form.onsubmit = (event) => {
       event.preventDefault();
-      this.#set();
-      onChange();
+      if (this.#set()) onChange();
     };
   }
 
@@ -33,22 +35,33 @@ export class Till {
     this.#form.hidden = false;
   }
 
+  get isSet(): boolean {
+    return this.#amountMinor !== undefined;
+  }
+
   /** "4.20 EUR" */
   get text(): string {
-    return `${amountText(this.#amountMinor)} ${CURRENCY}`;
+    return `${amountText(this.#amount)} ${CURRENCY}`;
   }
 
   nextCharge(): Charge {
     const orderRef = `${this.#run}-${this.#orders++}`;
-    return { amountMinor: this.#amountMinor, currency: CURRENCY, orderRef };
+    return { amountMinor: this.#amount, currency: CURRENCY, orderRef };
   }
 
-  #set(): void {
+  get #amount(): number {
+    if (this.#amountMinor === undefined) throw new Error("nobody has entered an amount");
+    return this.#amountMinor;
+  }
+
+  #set(): boolean {
     const amountMinor = minorOf(this.#input.value);
     this.#why.textContent = amountMinor === undefined ? "Please enter an amount such as 4.20" : "";
-    if (amountMinor === undefined) return;
+    if (amountMinor === undefined) return false;
     this.#amountMinor = amountMinor;
+    localStorage.setItem(REMEMBERED_AS, amountText(amountMinor));
     this.#input.value = amountText(amountMinor);
     this.#input.blur();
+    return true;
   }
 }
