@@ -156,13 +156,12 @@ describe("a lane in a browser", () => {
 
   it("asks for a payment that was declined once, however long the hand stays", async () => {
     const series = 'palmgate_decisions_total{purpose="PAY",outcome="MATCH",reason="PAYMENT_DECLINED"}';
-    const before = await gatewayMetric(site.stack, series);
     const page = await openPage(await visitOf(DECLINED));
     await page.goto(await lanePass("PAY"));
     await enterAmount(page);
     await page.locator('body[data-tone="refused"]').waitFor();
     await page.locator('body[data-tone="ready"]').waitFor();
-    expect(await gatewayMetric(site.stack, series)).toBe(before + 1);
+    expect(await gatewayMetric(site.stack, series)).toBe(1);
   });
 
   it("guides a hand that is too far away, and presents nothing", async () => {
