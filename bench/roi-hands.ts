@@ -33,9 +33,8 @@ export interface Cut {
 export interface Seen {
   cut?: Cut;
   notFound?: NotFound;
-  /** CPU of the whole process for one frame, find, cut and judge; none where that path was not gone. */
-  searchCpuMs: number[];
-  trackCpuMs: number[];
+  /** CPU of the whole process for one frame of a stream: find, cut and judge. */
+  cpuMs?: { search: number; track?: number };
 }
 
 /** @throws UsageError when the file is no image */
@@ -44,23 +43,38 @@ export async function lookAt(file: string, networks: HandNetworks): Promise<Seen
   if (!read.ok) throw new UsageError(`${read.why}. Replace or remove this image.`);
   const { image } = read;
   const finder = new HandFinder(networks);
-  const seen: Seen = { searchCpuMs: [], trackCpuMs: [] };
-  let found: FindResult = { ok: false, reason: "NO_HAND" };
-  let follows = 0;
-  for (let finds = 0; finds < MAX_FINDS && follows < STEADY_AFTER_FOLLOWS; finds++) {
-    const before = process.cpuUsage();
-    found = await finder.find(image);
-    if (found.ok) judge(image, found.hand, cutRoi(image, found.hand.corners));
-    const { user, system } = process.cpuUsage(before);
-    const tracked = found.ok && found.hand.path === "TRACKED";
-    if (tracked) follows++;
-    (tracked ? seen.trackCpuMs : seen.searchCpuMs).push((user + system) / 1000);
-    if (found.ok && found.hand.path === "CONTOUR") break;
-  }
-  if (found.ok) seen.cut = cutOf(image, found);
-  else seen.notFound = found.reason;
+  const found = await steadilyFound(finder, image);
+  const seen: Seen = found.ok ? { cut: cutOf(image, found) } : { notFound: found.reason };
+  if (found.ok) seen.cpuMs = await timed(finder, image);
   image.pixels.fill(0);
   return seen;
+}
+
+async function steadilyFound(finder: HandFinder, image: HandImage): Promise<FindResult> {
+  let found = await finder.find(image);
+  let follows = 0;
+  for (let finds = 1; finds < MAX_FINDS && follows < STEADY_AFTER_FOLLOWS; finds++) {
+    if (found.ok && found.hand.path === "CONTOUR") break;
+    found = await finder.find(image);
+    if (found.ok && found.hand.path === "TRACKED") follows++;
+  }
+  return found;
+}
+
+/** A frame that is searched and the next, which is tracked if it can be: the code is warm by now, as in a stream. */
+async function timed(finder: HandFinder, image: HandImage): Promise<NonNullable<Seen["cpuMs"]>> {
+  finder.forget();
+  const search = await cpuMsOf(finder, image);
+  const track = await cpuMsOf(finder, image);
+  return { search: search.cpuMs, ...(track.path === "TRACKED" && { track: track.cpuMs }) };
+}
+
+async function cpuMsOf(finder: HandFinder, image: HandImage) {
+  const before = process.cpuUsage();
+  const found = await finder.find(image);
+  if (found.ok) judge(image, found.hand, cutRoi(image, found.hand.corners));
+  const { user, system } = process.cpuUsage(before);
+  return { cpuMs: (user + system) / 1000, path: found.ok ? found.hand.path : undefined };
 }
 
 function cutOf(image: HandImage, { hand }: FindResult & { ok: true }): Cut {

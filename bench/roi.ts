@@ -97,8 +97,8 @@ async function measureFolder({ data, model, sheet }: Values<typeof SETTINGS>): P
       splitPalms: folder.splitPalms,
       ...foundRates(hands),
       ...spreadOf(hands),
-      cpuMsSearch: median(hands.flatMap(({ searchCpuMs }) => searchCpuMs)),
-      cpuMsTrack: median(hands.flatMap(({ trackCpuMs }) => trackCpuMs)),
+      cpuMsSearch: median(hands.flatMap(({ cpuMs }) => cpuMs?.search ?? [])),
+      cpuMsTrack: median(hands.flatMap(({ cpuMs }) => cpuMs?.track ?? [])),
       ...(truth && { truthErrorPx: truthErrorPx(hands, truth, data) }),
       endToEnd: { eer, tarAtFar, rank1, ci95 },
     };
