@@ -5,7 +5,7 @@
 // Everything but the pages themselves carries a hash of its content in its name, so that a browser keeps it for ever
 // and never runs an old script with a new model. Text and WebAssembly are compressed once, here.
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, extname, join } from "node:path";
 import { brotliCompressSync, constants } from "node:zlib";
 import { build } from "esbuild";
@@ -38,7 +38,6 @@ export async function buildWeb(root) {
   const sightWorker = files.add("sight-worker.js", worker);
   for (const page of PAGES) {
     const folder = join("web", page);
-    if (!existsSync(join(root, folder, "main.ts"))) continue;
     const script = files.add(
       `${page}.js`,
       await bundle(root, join(folder, "main.ts"), { ...assets, sightWorker }),

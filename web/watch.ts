@@ -2,17 +2,17 @@
 //
 // Invariants:
 // - one look at a time, and always at the newest frame: nothing queues;
-// - when nobody has been there for IDLE_AFTER_MS it looks only where something moves, and every IDLE_LOOK_MS, so that
-//   an empty lane costs little;
+// - when nobody has been there for IDLE_AFTER_MS it looks only where something draws attention, as a lane's agent does
+//   (edge-agent/camera/attention.ts), so that an empty lane costs little;
 // - it ends when `signal` aborts; a failing worker ends it with a rejection.
-import { MotionDetector, type Scene, sceneOf } from "../edge-agent/camera/motion.js";
+import { Attention } from "../edge-agent/camera/attention.js";
+import { sceneOf } from "../edge-agent/camera/motion.js";
 import type { Look } from "../palm/hand/index.js";
 import type { Camera } from "./camera.js";
 import type { FrameSize } from "./hand-overlay.js";
 import type { Sight } from "./sight.js";
 
 const IDLE_AFTER_MS = 1_000;
-const IDLE_LOOK_MS = 3_000;
 
 export interface Seen {
   look: Look;
@@ -32,36 +32,22 @@ export interface WatchOptions {
 }
 
 export async function watchHands({ camera, sight, onSeen, signal }: WatchOptions): Promise<void> {
-  const idle = new Idleness();
+  const attention = new Attention();
+  let handAtMs = Number.NEGATIVE_INFINITY;
   while (!signal.aborted) {
     await camera.nextFrame(signal);
     const atMs = performance.now();
     const glance = camera.glance();
-    if (!glance || idle.mayRest(sceneOf(glance), atMs)) continue;
+    if (!glance) continue;
+    const scene = sceneOf(glance);
+    if (!attention.isDrawn(scene, atMs) && atMs - handAtMs >= IDLE_AFTER_MS) continue;
     const image = camera.grab();
     if (!image || signal.aborted) continue;
     const { width, height } = image;
     const look = await sight.look(image, atMs);
     if (signal.aborted) return;
-    idle.looked(look, sceneOf(glance), atMs);
+    if (look.kind !== "nothing") handAtMs = atMs;
+    attention.looked(scene, atMs, look.kind === "nothing");
     onSeen({ look, frame: { width, height }, atMs, lookMs: performance.now() - atMs });
-  }
-}
-
-/** Whether anything is worth a look. */
-class Idleness {
-  readonly #motion = new MotionDetector();
-  #handAtMs = Number.NEGATIVE_INFINITY;
-  #lookedAtMs = Number.NEGATIVE_INFINITY;
-
-  mayRest(scene: Scene, atMs: number): boolean {
-    if (atMs - this.#handAtMs < IDLE_AFTER_MS || atMs - this.#lookedAtMs >= IDLE_LOOK_MS) return false;
-    return !this.#motion.moved(scene);
-  }
-
-  looked(look: Look, scene: Scene, atMs: number): void {
-    this.#lookedAtMs = atMs;
-    if (look.kind === "nothing") this.#motion.settle(scene);
-    else this.#handAtMs = atMs;
   }
 }

@@ -1,8 +1,8 @@
 // A camera as a source of palms: watches, looks where something moves, and offers each visit's best crops.
 //
 // Invariants:
-// - nobody there: no look but every IDLE_LOOK_MS, and at every image while something moves and AWAKE_MS after; a hand: a
-//   look at every image; its presentation over: a look every OVER_LOOK_MS, until it leaves;
+// - nobody there: a look where something draws attention (attention.ts); a hand: a look at every image; its presentation
+//   over: a look every OVER_LOOK_MS, until it leaves;
 // - one look at a time, always at the newest image; nothing queues;
 // - nothing runs before the first `next`; `close` ends the camera and the sight, and overwrites what is left; a source
 //   that fails rejects `next`.
@@ -11,16 +11,14 @@ import type { edge } from "../../wire/codec.js";
 import { BestCrops } from "../best-crops.js";
 import type { Look, Sight } from "../sight.js";
 import type { Palm, PalmSource } from "../source/source.js";
+import { Attention } from "./attention.js";
 import { Guides } from "./guides.js";
-import { MotionDetector, type Scene, sceneOf } from "./motion.js";
+import { type Scene, sceneOf } from "./motion.js";
 import { toHandImage } from "./pixels.js";
 import { Visit } from "./visit.js";
 import type { CameraImage } from "./y4m.js";
 
-const IDLE_LOOK_MS = 3_000;
 const OVER_LOOK_MS = 100;
-/** A hand that lies still at once, or upside down, is not found by the first look. */
-const AWAKE_MS = 500;
 
 /** Of camera.ts; a test may play one. */
 export interface Images {
@@ -47,17 +45,14 @@ export class CameraSource implements PalmSource {
   readonly #options: CameraSourceOptions;
   readonly #crops = new BestCrops();
   readonly #visit = new Visit(this.#crops);
-  readonly #motion = new MotionDetector();
+  readonly #attention = new Attention();
   readonly #guides: Guides;
   #watching: Promise<void> | undefined;
   /** How `next` ends once nobody watches any more. */
   #end: (() => Promise<undefined>) | undefined;
   #camera: Images | undefined;
   #isStopped = false;
-  /** Until then every image is looked at: something moved a moment ago. */
-  #awakeUntilMs = Number.NEGATIVE_INFINITY;
   #waiting: Waiting | undefined;
-  #lookedAtMs = Number.NEGATIVE_INFINITY;
   #palms = 0;
 
   constructor(options: CameraSourceOptions) {
@@ -121,23 +116,18 @@ export class CameraSource implements PalmSource {
   }
 
   #isWorthALook(scene: Scene, nowMs: number): boolean {
-    const restedMs = nowMs - this.#lookedAtMs;
-    if (this.#visit.isEmpty) {
-      if (this.#motion.moved(scene)) this.#awakeUntilMs = nowMs + AWAKE_MS;
-      return nowMs < this.#awakeUntilMs || restedMs >= IDLE_LOOK_MS;
-    }
-    return restedMs >= (this.#visit.isOver ? OVER_LOOK_MS : 0);
+    if (this.#visit.isEmpty) return this.#attention.isDrawn(scene, nowMs);
+    return this.#attention.restedMs(nowMs) >= (this.#visit.isOver ? OVER_LOOK_MS : 0);
   }
 
   async #look(sight: Sight, image: CameraImage, scene: Scene): Promise<void> {
     const { atMs } = image;
-    this.#lookedAtMs = atMs;
     const startedAtMs = performance.now();
     const look = await sight.look(toHandImage(image), atMs);
     this.#options.onLook?.(look, atMs, performance.now() - startedAtMs);
     const isReady = this.#visit.see(look, atMs);
     this.#guide(look, atMs);
-    if (this.#visit.isEmpty) this.#motion.settle(scene);
+    this.#attention.looked(scene, atMs, this.#visit.isEmpty);
     if (isReady) this.#present();
   }
 

@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { BestCrops } from "../../edge-agent/best-crops.js";
 import { cameraAddress } from "../../edge-agent/camera/address.js";
+import { Attention } from "../../edge-agent/camera/attention.js";
 import { Camera } from "../../edge-agent/camera/camera.js";
 import { findFfmpeg } from "../../edge-agent/camera/ffmpeg.js";
 import { Guides } from "../../edge-agent/camera/guides.js";
@@ -317,6 +318,20 @@ describe("motion", () => {
     expect(settled().moved(sceneOf(view({ square: 20 })))).toBe(false);
     expect(settled().moved(sceneOf(view({ light: 30, seed: 3 })))).toBe(false);
     expect(new MotionDetector().moved(sceneOf(view()))).toBe(true);
+  });
+
+  it("draws a look at every image for half a second, then none before three seconds have passed", () => {
+    const attention = new Attention();
+    attention.looked(sceneOf(view()), 0, true);
+    const lookedAtMs: number[] = [];
+    for (let nowMs = 100; nowMs <= 5000; nowMs += 100) {
+      // Something comes after a second and lies still from then on, in vain.
+      const scene = sceneOf(view({ square: nowMs >= 1000 ? 90 : 0, seed: nowMs }));
+      if (!attention.isDrawn(scene, nowMs)) continue;
+      lookedAtMs.push(nowMs);
+      attention.looked(scene, nowMs, true);
+    }
+    expect(lookedAtMs).toEqual([1000, 1100, 1200, 1300, 1400, 4400]);
   });
 
   it("costs less than half a millisecond an image", () => {
