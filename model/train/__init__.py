@@ -1,0 +1,1 @@
+"""Training of the signature on the factory's palms: `python -m model.train --help`."""

@@ -1,0 +1,65 @@
+"""A checkpoint to ONNX: `python -m model.train.export --checkpoint FILE --out FILE --model-id NAME`.
+
+Input `roi` uint8 [n, 1, 128, 128], output `signature` float32 [n, 256], metadata as palm/model-file.ts reads it.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import onnx
+import torch
+from torch import nn
+
+from .network import DIMENSION, INPUT_SIZE, Shape, SignatureNet
+
+OPSET = 17
+
+
+class FromBytes(nn.Module):
+    def __init__(self, net: SignatureNet):
+        super().__init__()
+        self.net = net
+
+    def forward(self, roi: torch.Tensor) -> torch.Tensor:
+        return self.net(roi.float())
+
+
+def load(checkpoint: str) -> SignatureNet:
+    """The averaged weights of a checkpoint, ready to run."""
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    net = SignatureNet(Shape(aligner=state["aligner"]))
+    net.load_state_dict(state["average"])
+    return net.eval()
+
+
+def export(net: SignatureNet, out: str, model_id: str) -> None:
+    example = torch.zeros(1, 1, INPUT_SIZE, INPUT_SIZE, dtype=torch.uint8)
+    torch.onnx.export(
+        FromBytes(net),
+        (example,),
+        out,
+        input_names=["roi"],
+        output_names=["signature"],
+        dynamic_axes={"roi": {0: "n"}, "signature": {0: "n"}},
+        opset_version=OPSET,
+        dynamo=False,
+    )
+    model = onnx.load(out)
+    for key, value in (("model_id", model_id), ("dimension", str(DIMENSION)), ("input_size", str(INPUT_SIZE))):
+        model.metadata_props.add(key=key, value=value)
+    onnx.checker.check_model(model)
+    onnx.save(model, out)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Writes the network of a checkpoint as an ONNX file.")
+    parser.add_argument("--checkpoint", required=True)
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--model-id", required=True)
+    options = parser.parse_args()
+    export(load(options.checkpoint), options.out, options.model_id)
+
+
+if __name__ == "__main__":
+    main()

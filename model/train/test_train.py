@@ -1,0 +1,101 @@
+"""Tests of the training: `python -m unittest model.train.test_train` from the repository's root."""
+
+import os
+import tempfile
+import unittest
+from unittest import mock
+
+import numpy as np
+import onnxruntime
+import torch
+
+from ..factory.store import fill, open_store
+from . import train
+from .export import export
+from .loss import SubCentreArc
+from .network import DIMENSION, Shape, SignatureNet, straighten
+from .rates import rates
+
+MOST_WEIGHTS = 2_000_000
+
+
+def options(folder: str, steps: int, *more: str):
+    store, checkpoint = os.path.join(folder, "store"), os.path.join(folder, "c.pt")
+    return train.parse(["--store", store, "--checkpoint", checkpoint, "--steps", str(steps), "--palms", "4", *more])
+
+
+class Network(unittest.TestCase):
+    def test_signatures_have_unit_length_and_the_network_is_small(self):
+        for aligner in (False, True):
+            net = SignatureNet(Shape(aligner=aligner)).eval()
+            out = net(torch.rand(3, 1, 128, 128) * 255)
+            self.assertEqual(tuple(out.shape), (3, DIMENSION))
+            self.assertTrue(torch.allclose(out.norm(dim=1), torch.ones(3), atol=1e-4))
+            self.assertLess(sum(p.numel() for p in net.parameters()), MOST_WEIGHTS)
+
+    def test_straightening_undoes_the_pose_it_is_told(self):
+        pose = torch.tensor([[0.9, 0.3, 0.1, -0.05], [1.1, -0.2, -0.08, 0.12]])
+        a, b, x, y = pose.unbind(1)
+        theta = torch.stack([torch.stack([a, -b, 2 * x], 1), torch.stack([b, a, 2 * y], 1)], 1)
+        axis = torch.linspace(-1, 1, 128)
+        skin = (torch.sin(5 * axis)[:, None] + torch.cos(4 * axis)[None]).expand(2, 1, 128, 128)
+        grid = torch.nn.functional.affine_grid(theta, [2, 1, 128, 128], align_corners=False)
+        seen = torch.nn.functional.grid_sample(skin, grid, align_corners=False)
+        back = straighten(seen, pose)[..., 52:76, 52:76]
+        self.assertTrue(torch.allclose(back, skin[..., 52:76, 52:76], atol=0.02))
+        self.assertFalse(torch.allclose(seen[..., 52:76, 52:76], skin[..., 52:76, 52:76], atol=0.1))
+
+    def test_the_exported_file_gives_what_the_network_gives(self):
+        net = SignatureNet(Shape(aligner=True)).eval()
+        roi = torch.randint(0, 256, (2, 1, 128, 128), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "s.onnx")
+            export(net, path, "test-1")
+            session = onnxruntime.InferenceSession(path)
+            (out,) = session.run(None, {"roi": roi.numpy()})
+            self.assertEqual(session.get_modelmeta().custom_metadata_map["model_id"], "test-1")
+        with torch.no_grad():
+            self.assertTrue(np.allclose(out, net(roi.float()).numpy(), atol=1e-4))
+
+
+class Measures(unittest.TestCase):
+    def test_a_margin_makes_the_loss_larger_and_the_nearest_centre_counts(self):
+        torch.manual_seed(1)
+        head = SubCentreArc(5, 8)
+        labels = torch.arange(5)
+        signatures = torch.nn.functional.normalize(head.weight.detach().view(5, 2, 8)[:, 1])
+        self.assertGreater(float(head(signatures, labels, 0.4)), float(head(signatures, labels, 0.0)))
+        own = torch.nn.functional.normalize(head.weight.detach()).view(5, 2, 8)[:, 1]
+        self.assertTrue(torch.allclose((signatures * own).sum(1), torch.ones(5), atol=1e-5))
+        self.assertLess(float(head(signatures, labels, 0.0)), 0.5)
+
+    def test_rates_of_known_scores(self):
+        names = np.arange(50)
+        perfect = rates(np.eye(50), names, np.eye(50), names)
+        self.assertEqual((perfect.eer, perfect.tar_at_fmr_1e3, perfect.rank1), (0.0, 1.0, 1.0))
+        wrong = rates(np.eye(50), names, np.roll(np.eye(50), 1, 0), names)
+        self.assertEqual((wrong.tar_at_fmr_1e3, wrong.rank1), (0.0, 0.0))
+
+
+class Resuming(unittest.TestCase):
+    def test_an_interrupted_training_ends_where_an_unbroken_one_ends(self):
+        with mock.patch.object(train, "HELD_OUT", 8), tempfile.TemporaryDirectory() as folder:
+            fill(os.path.join(folder, "store"), 16, 2, report=False)
+            unbroken = train.Training(options(folder, 4), open_store(os.path.join(folder, "store")))
+            for _ in range(4):
+                unbroken.one_step()
+            broken = train.Training(options(folder, 4), open_store(os.path.join(folder, "store")))
+            broken.one_step()
+            broken.one_step()
+            broken.save()
+            resumed = train.Training(options(folder, 4), open_store(os.path.join(folder, "store")))
+            resumed.resume()
+            self.assertEqual(resumed.step, 2)
+            resumed.one_step()
+            resumed.one_step()
+            for a, b in zip(unbroken.net.parameters(), resumed.net.parameters(), strict=True):
+                self.assertTrue(torch.allclose(a, b, atol=1e-5))
+
+
+if __name__ == "__main__":
+    unittest.main()

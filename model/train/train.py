@@ -1,0 +1,189 @@
+"""One command trains the signature: `python -m model.train --store DIR --checkpoint FILE`.
+
+Palms come from a store of the factory, pictures of them are taken as the training goes. The last HELD_OUT identities
+are never trained on; rates are counted on them. The checkpoint holds all that is needed to go on; a run that is started
+again with the same file does so. Random numbers of a step follow from (seed, step), so a run that was interrupted sees
+the same pictures as one that was not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import math
+import os
+import time
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..factory.raster import Dice
+from ..factory.sample import Sampler
+from ..factory.store import Store, open_store
+from .loss import SubCentreArc, contrast, pose_loss
+from .network import DIMENSION, Shape, SignatureNet
+from .rates import rates
+
+HELD_OUT = 256
+PICTURES_PER_PALM = 4
+AVERAGE_DECAY = 0.998
+GRADIENT_LIMIT = 5.0
+WARM_UP_SHARE = 0.05
+# Poses reach their full range, and the margin its full size, after this share of the steps.
+FULL_DIFFICULTY_SHARE = 0.3
+FULL_MARGIN = 0.35
+CONTRAST_WEIGHT = 0.5
+POSE_WEIGHT = 10.0
+PROGRESS_STEPS = 20
+
+
+class Training:
+    """The network, its average, the centres, the optimiser, and where they are."""
+
+    def __init__(self, options: argparse.Namespace, store: Store):
+        torch.manual_seed(options.seed)
+        self.options, self.store, self.step = options, store, 0
+        self.identities = len(store) - HELD_OUT
+        if self.identities < options.palms:
+            raise SystemExit(f"the store has {len(store)} identities; {HELD_OUT + options.palms} are needed at least")
+        if options.identities:
+            self.identities = min(self.identities, options.identities)
+        self.device = torch.device(options.device)
+        self.net = SignatureNet(Shape(aligner=options.aligner)).to(self.device, memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.net).eval()
+        self.centres = SubCentreArc(self.identities, DIMENSION).to(self.device)
+        decayed = [p for p in self.net.parameters() if p.ndim > 1]
+        plain = [p for p in self.net.parameters() if p.ndim <= 1]
+        groups = [
+            {"params": decayed, "weight_decay": 0.05},
+            {"params": plain, "weight_decay": 0.0},
+            {"params": self.centres.parameters(), "weight_decay": 0.0},
+        ]
+        self.optimiser = torch.optim.AdamW(groups, lr=options.rate)
+
+    def one_step(self) -> float:
+        options, dice = self.options, Dice(options_seed(self.options.seed, self.step), self.device)
+        done = self.step / options.steps
+        difficulty = min(1.0, 0.25 + 0.75 * done / FULL_DIFFICULTY_SHARE)
+        palms = np.random.default_rng((options.seed, self.step)).choice(self.identities, options.palms, replace=False)
+        labels = torch.from_numpy(np.repeat(palms, PICTURES_PER_PALM)).to(self.device)
+        lines, veins = self.store.layers(palms, self.device)
+        repeat = torch.arange(options.palms, device=self.device).repeat_interleave(PICTURES_PER_PALM)
+        pictures = Sampler(dice).take(lines[repeat], veins[repeat], difficulty)
+        signatures, pose = self.net.describe(pictures.roi)
+        loss = self.centres(signatures, labels, FULL_MARGIN * min(1.0, done / FULL_DIFFICULTY_SHARE))
+        loss = loss + CONTRAST_WEIGHT * contrast(signatures, labels)
+        if pose is not None:
+            loss = loss + POSE_WEIGHT * pose_loss(pose, pictures.pose)
+        for group in self.optimiser.param_groups:
+            group["lr"] = options.rate * pace(done)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.net.parameters(), GRADIENT_LIMIT)
+        self.optimiser.step()
+        self.step += 1
+        self._average()
+        return float(loss.detach())
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        keep = min(AVERAGE_DECAY, (1 + self.step) / (10 + self.step))
+        for mine, theirs in zip(self.average.state_dict().values(), self.net.state_dict().values(), strict=True):
+            if mine.is_floating_point():
+                mine.lerp_(theirs, 1 - keep)
+            else:
+                mine.copy_(theirs)
+
+    @torch.no_grad()
+    def held_out(self) -> str:
+        """Rates on palms that are never trained on, two pictures each of full difficulty."""
+        views = []
+        for view in range(2):
+            parts = []
+            for first in range(len(self.store) - HELD_OUT, len(self.store), 64):
+                lines, veins = self.store.layers(np.arange(first, first + 64), self.device)
+                roi = Sampler(Dice(900_000 + 1000 * view + first, self.device)).take(lines, veins).roi
+                parts.append(self.average(roi).cpu().numpy())
+            views.append(np.concatenate(parts))
+        palms = np.arange(HELD_OUT)
+        return str(rates(views[0], palms, views[1], palms))
+
+    def save(self) -> None:
+        path = self.options.checkpoint
+        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+        state = {
+            "step": self.step,
+            "aligner": self.options.aligner,
+            "identities": self.identities,
+            "net": self.net.state_dict(),
+            "average": self.average.state_dict(),
+            "centres": self.centres.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+        torch.save(state, path + ".part")
+        os.replace(path + ".part", path)
+
+    def resume(self) -> None:
+        state = torch.load(self.options.checkpoint, map_location=self.device, weights_only=True)
+        if state["aligner"] != self.options.aligner or state["identities"] != self.identities:
+            raise SystemExit(f"{self.options.checkpoint} was made with another --aligner or number of identities")
+        self.step = state["step"]
+        self.net.load_state_dict(state["net"])
+        self.average.load_state_dict(state["average"])
+        self.centres.load_state_dict(state["centres"])
+        self.optimiser.load_state_dict(state["optimiser"])
+
+
+def options_seed(seed: int, step: int) -> int:
+    return seed * 1_000_003 + step
+
+
+def pace(done: float) -> float:
+    """Share of the learning rate: rises, then falls along a cosine."""
+    if done < WARM_UP_SHARE:
+        return max(0.02, done / WARM_UP_SHARE)
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, (done - WARM_UP_SHARE) / (1 - WARM_UP_SHARE))))
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m model.train", description="Trains the palm signature.")
+    parser.add_argument("--store", required=True, help="folder made by model.factory.store")
+    parser.add_argument("--checkpoint", required=True, help="written every few minutes; continued if it is there")
+    parser.add_argument("--steps", type=int, default=20_000)
+    parser.add_argument("--palms", type=int, default=32, help=f"palms of a step, {PICTURES_PER_PALM} pictures of each")
+    parser.add_argument("--identities", type=int, default=0, help="train on the first N only; 0 for all")
+    parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--aligner", action="store_true", help="predict the pose first, taught with the true one")
+    parser.add_argument("--save-every-s", type=float, default=180.0)
+    return parser.parse_args(arguments)
+
+
+def run(options: argparse.Namespace) -> Training:
+    torch.set_num_threads(options.threads)
+    training = Training(options, open_store(options.store))
+    if os.path.exists(options.checkpoint):
+        training.resume()
+    weights = sum(p.numel() for p in training.net.parameters())
+    print(f"{weights} weights, {training.identities} identities, from step {training.step}", flush=True)
+    start, first, saved, losses = time.monotonic(), training.step, time.monotonic(), []
+    while training.step < options.steps:
+        losses.append(training.one_step())
+        if training.step % PROGRESS_STEPS == 0:
+            left = (time.monotonic() - start) / (training.step - first) * (options.steps - training.step)
+            print(f"step {training.step}/{options.steps} loss {np.mean(losses):.3f}, {left / 60:.1f} min left", flush=True)
+            losses = []
+        if time.monotonic() - saved > options.save_every_s:
+            training.save()
+            print(f"saved at step {training.step}; held out: {training.held_out()}", flush=True)
+            saved = time.monotonic()
+    training.save()
+    print(f"done at step {training.step}; held out: {training.held_out()}", flush=True)
+    return training
+
+
+def main() -> None:
+    run(parse())
