@@ -36,7 +36,7 @@ def load(checkpoint: str) -> SignatureNet:
 def export(net: SignatureNet, out: str, model_id: str) -> None:
     example = torch.zeros(1, 1, INPUT_SIZE, INPUT_SIZE, dtype=torch.uint8)
     torch.onnx.export(
-        FromBytes(net),
+        FromBytes(net).eval(),
         (example,),
         out,
         input_names=["roi"],
