@@ -33,14 +33,27 @@ export interface PalmBox {
   points: readonly Point[];
 }
 
-/** @param minScore 0 .. 1 @param maxPalms at most so many palms, the best first */
+/** How the network is shown the image: turned, and with so much more around it than it needs. */
+export interface DetectorView {
+  turnRad: number;
+  scale: number;
+}
+
+export interface DetectorLimits {
+  /** 0 .. 1 */
+  minScore: number;
+  /** At most so many palms come out. */
+  maxPalms: number;
+}
+
+/** The clearest palm first. */
 export async function detectPalms(
   network: Network,
   image: HandImage,
-  minScore: number,
-  maxPalms: number,
+  view: DetectorView,
+  { minScore, maxPalms }: DetectorLimits,
 ): Promise<PalmBox[]> {
-  const square = fitted(image);
+  const square = fitted(image, view);
   const input = new Float32Array(DETECTOR_SIDE_PX * DETECTOR_SIDE_PX * 3);
   try {
     cropSquare(image, square, DETECTOR_SIDE_PX, input);
@@ -51,9 +64,13 @@ export async function detectPalms(
   }
 }
 
-/** The square that holds the whole image in its middle. */
-function fitted({ width, height }: HandImage): TurnedSquare {
-  return { centre: { x: width / 2, y: height / 2 }, sidePx: Math.max(width, height), angleRad: 0 };
+/** The square that has the image in its middle. */
+function fitted({ width, height }: HandImage, { turnRad, scale }: DetectorView): TurnedSquare {
+  return {
+    centre: { x: width / 2, y: height / 2 },
+    sidePx: scale * Math.max(width, height),
+    angleRad: turnRad,
+  };
 }
 
 function checked(outputs: Readonly<Record<string, Float32Array>>) {

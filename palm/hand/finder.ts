@@ -9,7 +9,7 @@
 // - images are checked before anything is made of their size;
 // - nothing of an image is kept but where the hand was; `forget` drops that too.
 import { contourHand } from "./contour.js";
-import { detectPalms, type PalmBox } from "./detector.js";
+import { type DetectorView, detectPalms, type PalmBox } from "./detector.js";
 import { type Landmarks, landmarksIn, squareAroundHand, squareAroundPalm } from "./landmarks.js";
 import { insideShareOf, reachOf } from "./measures.js";
 import type { TurnedSquare } from "./resample.js";
@@ -23,6 +23,16 @@ const MIN_PALM_SCORE = 0.5;
 /** Another palm as clear as this is a second hand. */
 const MIN_SECOND_SCORE = 0.7;
 const MAX_PALMS = 2;
+const DETECTED = { minScore: MIN_PALM_SCORE, maxPalms: MAX_PALMS };
+/** As an image is, first of all. */
+const UPRIGHT: DetectorView = { turnRad: 0, scale: 1 };
+/** A palm that the detector does not see one way it often sees another way: each search that sees none tries the next. */
+const VIEWS: readonly DetectorView[] = [
+  UPRIGHT,
+  { turnRad: Math.PI / 2, scale: 1.25 },
+  { turnRad: -Math.PI / 2, scale: 1 },
+  { turnRad: Math.PI / 4, scale: 1.25 },
+];
 /** Of the landmark network; hands have 0.99, other things next to nothing. */
 const MIN_PRESENCE = 0.6;
 /** The detector is sometimes wrong about which way is up: then the square is turned, another way at each try. */
@@ -42,6 +52,8 @@ export class HandFinder {
   #square: TurnedSquare | undefined;
   #turn = 0;
   #imagesSinceCount = 0;
+  /** In a row; decides the view. */
+  #searchesWithoutPalm = 0;
 
   constructor(networks: HandNetworks) {
     this.#networks = networks;
@@ -51,6 +63,7 @@ export class HandFinder {
   forget(): void {
     this.#square = undefined;
     this.#turn = 0;
+    this.#searchesWithoutPalm = 0;
   }
 
   /** One at a time; images of one camera in their order. */
@@ -59,7 +72,10 @@ export class HandFinder {
     const square = this.#square;
     if (!square) return this.#search(image);
     this.#imagesSinceCount += 1;
-    if (this.#imagesSinceCount >= SECOND_HAND_EVERY_IMAGES && (await this.#detect(image)).length > 1) {
+    if (
+      this.#imagesSinceCount >= SECOND_HAND_EVERY_IMAGES &&
+      (await this.#detect(image, UPRIGHT)).length > 1
+    ) {
       this.forget();
       return { ok: false, reason: "TWO_HANDS" };
     }
@@ -67,8 +83,14 @@ export class HandFinder {
   }
 
   async #search(image: HandImage): Promise<FindResult> {
-    const [palm, second] = await this.#detect(image);
-    if (!palm) return contourHand(image);
+    const view = VIEWS[this.#searchesWithoutPalm % VIEWS.length] ?? UPRIGHT;
+    const [palm, second] = await this.#detect(image, view);
+    if (!palm) {
+      this.#searchesWithoutPalm += 1;
+      // An outline cannot tell a back: it is asked only when the networks had every chance to.
+      return this.#searchesWithoutPalm < VIEWS.length ? not("NO_HAND") : contourHand(image);
+    }
+    this.#searchesWithoutPalm = 0;
     if (second) return { ok: false, reason: "TWO_HANDS" };
     const square = squareAroundPalm(palm);
     const turned = { ...square, angleRad: square.angleRad + (TURNS_RAD[this.#turn] ?? 0) };
@@ -77,9 +99,9 @@ export class HandFinder {
   }
 
   /** The clearest palm first; a second one only when it is clear too. */
-  async #detect(image: HandImage): Promise<PalmBox[]> {
+  async #detect(image: HandImage, view: DetectorView): Promise<PalmBox[]> {
     this.#imagesSinceCount = 0;
-    const palms = await detectPalms(this.#networks.palmDetection, image, MIN_PALM_SCORE, MAX_PALMS);
+    const palms = await detectPalms(this.#networks.palmDetection, image, view, DETECTED);
     return palms.filter(({ score }, rank) => rank === 0 || score >= MIN_SECOND_SCORE);
   }
 

@@ -17,7 +17,7 @@ export type Look =
   | { kind: "palm"; roi: GreyImage; score: number; hand: FoundHand };
 
 /** A still is looked at as if it were a stream of itself: searched for each way up, then followed until it is steady. */
-const MAX_FINDS_OF_A_STILL = 6;
+const MAX_FINDS_OF_A_STILL = 8;
 const STEADY_AFTER_FOLLOWS = 2;
 
 export class HandSight {
