@@ -14,7 +14,7 @@ import { type Landmarks, landmarksIn, squareAroundHand, squareAroundPalm } from 
 import { insideShareOf, reachOf } from "./measures.js";
 import type { TurnedSquare } from "./resample.js";
 import { roiOf, sideOf } from "./roi.js";
-import type { FindResult, FoundHand, HandImage, HandNetworks, NotFound } from "./types.js";
+import type { FindResult, FoundHand, HandImage, HandNetworks, NotFound, Point } from "./types.js";
 
 export const MIN_IMAGE_SIDE_PX = 64;
 export const MAX_IMAGE_SIDE_PX = 4096;
@@ -43,8 +43,12 @@ const SECOND_HAND_EVERY_IMAGES = 8;
 const CLOSED_REACH = 1.15;
 /** Less of the region than this inside the image is no palm. */
 const MIN_INSIDE_SHARE = 0.9;
-/** The network must be as sure as this that it sees the other hand's palm, and that the fingers bend away. */
-const BACK_CERTAINTY = 0.9;
+/**
+ * The network must be as sure as this that it sees the other hand's palm. With the fingertips in the image palms have up
+ * to 0.53 and backs 0.93 and more; without them one person's palms had 0.94, backs 0.96 and more.
+ */
+const BACK_CERTAINTY = { tipsSeen: 0.85, tipsUnseen: 0.95 };
+const MIN_TIPS_SEEN = 3;
 
 export class HandFinder {
   readonly #networks: HandNetworks;
@@ -129,7 +133,7 @@ function classified(image: HandImage, found: Landmarks, path: FoundHand["path"])
   const corners = roiOf(points);
   if (!corners) return not("NO_HAND");
   if (reachOf(points) < CLOSED_REACH) return not("HAND_CLOSED");
-  if (showsBack(found)) return not("BACK_OF_HAND");
+  if (showsBack(image, found)) return not("BACK_OF_HAND");
   if (insideShareOf(corners, image.width, image.height) < MIN_INSIDE_SHARE) return not("PARTLY_OUTSIDE");
   return { ok: true, hand: { side: sideOf(points), corners, landmarks: points, presence, path } };
 }
@@ -138,12 +142,15 @@ const not = (reason: NotFound): FindResult => ({ ok: false, reason });
 
 /**
  * The order of the fingers says which hand it is if this is its palm. The network says which hand it is by its looks.
- * When they differ it is a back, unless fingers and thumb come towards the camera as in a palm: the network alone is
- * unsure of palms without fingertips.
+ * When they differ it is a back. Of palms without fingertips the network is unsure; those of a back are also guessed to
+ * lie behind their roots.
  */
-function showsBack({ points, depths, rightness }: Landmarks): boolean {
+function showsBack({ width, height }: HandImage, { points, depths, rightness }: Landmarks): boolean {
   const otherness = sideOf(points) === "RIGHT" ? 1 - rightness : rightness;
-  return otherness >= BACK_CERTAINTY && bendOf(depths) >= 0;
+  const tips = TIPS.map((tip) => points[tip] as Point);
+  const seen = tips.filter(({ x, y }) => x >= 0 && y >= 0 && x < width && y < height);
+  if (seen.length >= MIN_TIPS_SEEN) return otherness >= BACK_CERTAINTY.tipsSeen;
+  return otherness >= BACK_CERTAINTY.tipsUnseen && bendOf(depths) >= 0;
 }
 
 /** How far the fingertips are behind their roots, pixels; negative: towards the camera. */
