@@ -10,20 +10,13 @@ import { type PalmFile, readPalmFolder } from "./accuracy-data.js";
 import { LIGHT_AND_LENS, PLACE } from "./degrade.js";
 import type { Sample, Samples } from "./quality-data.js";
 
-/** A hand that is found by a search is found again until it is steady: once for each way up, and once more. */
-const MAX_FINDS = 6;
-
 /** @throws UsageError that says what the folder lacks */
 export async function openHands(data: string): Promise<Samples> {
   const { palms, gallery, probes } = await readPalmFolder(data);
   const networks = await openNodeHandNetworks();
   const finder = new HandFinder(networks);
   const look = async (image: HandImage) => {
-    finder.forget();
-    let found = await finder.find(image);
-    for (let finds = 1; finds < MAX_FINDS && (!found.ok || found.hand.path === "SEARCHED"); finds++) {
-      found = await finder.find(image);
-    }
+    const found = await finder.findStill(image);
     if (!found.ok) return undefined;
     const { hand } = found;
     const roi = cutRoi(image, hand.corners);

@@ -17,10 +17,6 @@ import type { GreyImage } from "../palm/index.js";
 import { UsageError } from "../wire/config.js";
 import { CONTEXT_SCALE, CONTEXT_SIDE_PX, type Levelled, levelled } from "./roi-register.js";
 
-/** Searched for once for each way up, then followed until the crop is steady: as HandSight looks at a still. */
-const MAX_FINDS = 6;
-const STEADY_AFTER_FOLLOWS = 2;
-
 export interface Cut {
   corners: Quad;
   roi: GreyImage;
@@ -43,27 +39,15 @@ export async function lookAt(file: string, networks: HandNetworks): Promise<Seen
   if (!read.ok) throw new UsageError(`${read.why}. Replace or remove this image.`);
   const { image } = read;
   const finder = new HandFinder(networks);
-  const found = await steadilyFound(finder, image);
+  const found = await finder.findStill(image);
   const seen: Seen = found.ok ? { cut: cutOf(image, found) } : { notFound: found.reason };
   if (found.ok) seen.cpuMs = await timed(finder, image);
   image.pixels.fill(0);
   return seen;
 }
 
-async function steadilyFound(finder: HandFinder, image: HandImage): Promise<FindResult> {
-  let found = await finder.find(image);
-  let follows = 0;
-  for (let finds = 1; finds < MAX_FINDS && follows < STEADY_AFTER_FOLLOWS; finds++) {
-    if (found.ok && found.hand.path === "CONTOUR") break;
-    found = await finder.find(image);
-    if (found.ok && found.hand.path === "TRACKED") follows++;
-  }
-  return found;
-}
-
 /** A frame that is searched and the next, which is tracked if it can be: the code is warm by now, as in a stream. */
 async function timed(finder: HandFinder, image: HandImage): Promise<NonNullable<Seen["cpuMs"]>> {
-  finder.forget();
   const search = await cpuMsOf(finder, image);
   const track = await cpuMsOf(finder, image);
   return { search: search.cpuMs, ...(track.path === "TRACKED" && { track: track.cpuMs }) };

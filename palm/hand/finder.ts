@@ -49,6 +49,9 @@ const MIN_INSIDE_SHARE = 0.9;
  */
 const BACK_CERTAINTY = { tipsSeen: 0.85, tipsUnseen: 0.95 };
 const MIN_TIPS_SEEN = 3;
+/** Enough for every way of searching and for following, and an end for images that show nothing. */
+const MAX_FINDS_OF_A_STILL = 8;
+const STEADY_AFTER_FOLLOWS = 2;
 
 export class HandFinder {
   readonly #networks: HandNetworks;
@@ -84,6 +87,22 @@ export class HandFinder {
       return { ok: false, reason: "TWO_HANDS" };
     }
     return this.#landmarks(image, square, "TRACKED");
+  }
+
+  /**
+   * An image that stands for itself, looked at as if it were a stream of itself: searched for in every way, then followed
+   * until it is steady. Takes as long as several images, and leaves nothing for the next.
+   */
+  async findStill(image: HandImage): Promise<FindResult> {
+    this.forget();
+    let found = await this.find(image);
+    let follows = 0;
+    for (let finds = 1; finds < MAX_FINDS_OF_A_STILL && mayImprove(found, follows); finds++) {
+      found = await this.find(image);
+      if (found.ok && found.hand.path === "TRACKED") follows += 1;
+    }
+    this.forget();
+    return found;
   }
 
   async #search(image: HandImage): Promise<FindResult> {
@@ -125,6 +144,11 @@ export class HandFinder {
     this.#turn = 0;
     return classified(image, found, path);
   }
+}
+
+function mayImprove(found: FindResult, follows: number): boolean {
+  if (!found.ok) return found.reason !== "BAD_IMAGE" && found.reason !== "TWO_HANDS";
+  return found.hand.path !== "CONTOUR" && follows < STEADY_AFTER_FOLLOWS;
 }
 
 /** A hand is there: is it a palm that can be cut out? */

@@ -16,10 +16,6 @@ export type Look =
   /** score: 0 .. 100, of judge.ts. */
   | { kind: "palm"; roi: GreyImage; score: number; hand: FoundHand };
 
-/** A still is looked at as if it were a stream of itself: searched for each way up, then followed until it is steady. */
-const MAX_FINDS_OF_A_STILL = 8;
-const STEADY_AFTER_FOLLOWS = 2;
-
 export class HandSight {
   readonly #finder: HandFinder;
   #previous: { hand: FoundHand; atMs: number } | undefined;
@@ -50,21 +46,9 @@ export class HandSight {
 
   /** An image that stands for itself. Takes longer than a look, and leaves nothing for the next. */
   async lookAtStill(image: HandImage): Promise<Look> {
-    this.forget();
-    let found = await this.#finder.find(image);
-    let follows = 0;
-    for (let finds = 1; finds < MAX_FINDS_OF_A_STILL && mayImprove(found, follows); finds++) {
-      found = await this.#finder.find(image);
-      if (found.ok && found.hand.path === "TRACKED") follows += 1;
-    }
-    this.forget();
-    return seen(image, found);
+    this.#previous = undefined;
+    return seen(image, await this.#finder.findStill(image));
   }
-}
-
-function mayImprove(found: FindResult, follows: number): boolean {
-  if (!found.ok) return found.reason !== "BAD_IMAGE" && found.reason !== "TWO_HANDS";
-  return found.hand.path !== "CONTOUR" && follows < STEADY_AFTER_FOLLOWS;
 }
 
 function seen(
