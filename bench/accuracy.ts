@@ -2,7 +2,6 @@
 // the baselines named. First session against the others; the rates are defined in rates.ts.
 //
 // Invariants: every method compares the same images; a method sees nothing but pixels; the signature comes first.
-import { performance } from "node:perf_hooks";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import {
@@ -15,12 +14,12 @@ import {
 import { helpText, readSettings, type Settings, UsageError, type Values } from "../wire/config.js";
 import { type PalmFile, type PalmFolder, readPalm, readPalmFolder } from "./accuracy-data.js";
 import { type AccuracyReport, accuracyTable } from "./accuracy-table.js";
+import { dot } from "./dot.js";
 import { measureRates } from "./rate-intervals.js";
 import { countPairs, type SimilarityTable } from "./rates.js";
+import { ticker } from "./tick.js";
 
 const BASELINES = ["competitive-code"] as const;
-const PROGRESS_INTERVAL_MS = 2000;
-
 const root = new URL(import.meta.url.endsWith(".ts") ? "../" : "../../", import.meta.url);
 
 const SETTINGS = {
@@ -116,7 +115,7 @@ async function measureMethod<T>(folder: PalmFolder, method: Method<T>) {
   const gallery = await templatesOf(folder.gallery, method, "templates");
   const probes = await templatesOf(folder.probes, method, "probes");
   const similarities = new Float32Array(gallery.length * probes.length);
-  const tick = progress(`${name}: probes compared`, probes.length);
+  const tick = ticker(say, `${name}: probes compared`, probes.length);
   for (const [row, probe] of probes.entries()) {
     for (const [column, template] of gallery.entries()) {
       similarities[row * gallery.length + column] = method.similarity(probe, template);
@@ -136,7 +135,7 @@ const ownersOf = ({ palms, probes, gallery }: PalmFolder) => ({
 
 async function templatesOf<T>(files: readonly PalmFile[], method: Method<T>, what: string): Promise<T[]> {
   const templates: T[] = [];
-  const tick = progress(`${method.name}: ${what}`, files.length);
+  const tick = ticker(say, `${method.name}: ${what}`, files.length);
   for (const file of files) {
     const roi = await readPalm(file);
     const template = await method.template(roi);
@@ -152,22 +151,4 @@ async function templatesOf<T>(files: readonly PalmFile[], method: Method<T>, wha
   return templates;
 }
 
-/** Says how far a loop has come, now and then and at its end. */
-function progress(what: string, total: number): () => void {
-  let [done, saidMs] = [0, performance.now()];
-  return () => {
-    done++;
-    const nowMs = performance.now();
-    if (done < total && nowMs - saidMs < PROGRESS_INTERVAL_MS) return;
-    saidMs = nowMs;
-    say(`${what} ${done} of ${total}`);
-  };
-}
-
 const say = (text: string) => process.stderr.write(`bench accuracy: ${text}\n`);
-
-function dot(a: Float32Array, b: Float32Array): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += (a[i] as number) * (b[i] as number);
-  return sum;
-}

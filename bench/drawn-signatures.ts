@@ -5,6 +5,8 @@
 // a draw from the first; each capture of it adds a draw from the second, as strong as that of a signed sample picked
 // at random (some captures are much worse than others), and is scaled to unit length. Mated captures share the
 // identity and nothing else. `describe` puts signed and drawn similarities side by side.
+
+import { dot } from "./dot.js";
 import { gaussian, unit } from "./seeded.js";
 
 /** Added to the diagonal, relative to its mean, so that a covariance of few samples can be factored. */
@@ -134,10 +136,4 @@ export function describe(identities: readonly (readonly Float32Array[])[]): Simi
 function quantiles(values: number[], at: number[]): number[] {
   const sorted = Float64Array.from(values).sort();
   return at.map((q) => sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? Number.NaN);
-}
-
-function dot(a: Float32Array, b: Float32Array): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += (a[i] ?? 0) * (b[i] ?? 0);
-  return sum;
 }

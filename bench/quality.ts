@@ -10,6 +10,7 @@ import type { HandImage } from "../palm/hand/types.js";
 import { openSignatureModel, type SignatureModel } from "../palm/index.js";
 import { helpText, readSettings, type Settings, UsageError, type Values } from "../wire/config.js";
 import { type Degradation, degrade } from "./degrade.js";
+import { dot } from "./dot.js";
 import { openCrops, type Sample, type Samples } from "./quality-data.js";
 import {
   errorVersusDiscard,
@@ -195,9 +196,3 @@ function pairsOf(gallery: readonly Signed[], probes: readonly Signed[], isMated:
 }
 
 const say = (text: string) => process.stderr.write(`bench quality: ${text}\n`);
-
-function dot(a: Float32Array, b: Float32Array): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += (a[i] as number) * (b[i] as number);
-  return sum;
-}

@@ -8,13 +8,13 @@
 //
 // Invariants: every image is tried, and those not found are counted with their reasons, never left out in silence; error
 // rates are over images found, whatever the judge would say of them.
-import { performance } from "node:perf_hooks";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { openNodeHandNetworks } from "../palm/hand/node-networks.js";
 import { openSignatureModel, type SignatureModel } from "../palm/index.js";
 import { helpText, readSettings, type Settings, UsageError, type Values } from "../wire/config.js";
 import { readPalmFolder } from "./accuracy-data.js";
+import { dot } from "./dot.js";
 import { measureRates } from "./rate-intervals.js";
 import type { SimilarityTable } from "./rates.js";
 import { lookAt, type Seen } from "./roi-hands.js";
@@ -22,8 +22,7 @@ import { cornerSquare, register } from "./roi-register.js";
 import { type RoiReport, roiTable } from "./roi-report.js";
 import { writeSheet } from "./roi-sheet.js";
 import { readTruth, truthErrorPx } from "./roi-truth.js";
-
-const PROGRESS_INTERVAL_MS = 2000;
+import { ticker } from "./tick.js";
 
 const root = new URL(import.meta.url.endsWith(".ts") ? "../" : "../../", import.meta.url);
 
@@ -110,7 +109,7 @@ async function measureFolder({ data, model, sheet }: Values<typeof SETTINGS>): P
 async function findAll(files: readonly Pick<Hand, "file" | "palm" | "isTemplate">[]): Promise<Hand[]> {
   const networks = await openNodeHandNetworks();
   const hands: Hand[] = [];
-  const tick = progress("images looked at", files.length);
+  const tick = ticker(say, "images looked at", files.length);
   try {
     for (const each of files) {
       hands.push({ ...each, ...(await lookAt(each.file, networks)) });
@@ -140,7 +139,7 @@ function spreadOf(hands: readonly Hand[]): Pick<RoiReport, "cornerSpreadPx" | "c
     hands.slice(i + 1).flatMap((b) => (a.palm === b.palm ? [[a, b] as const] : [])),
   );
   const squares: number[] = [];
-  const tick = progress("pairs registered", pairs.length);
+  const tick = ticker(say, "pairs registered", pairs.length);
   let counted = 0;
   for (const [a, b] of pairs) {
     tick();
@@ -169,7 +168,7 @@ async function compareAll(
   signature: SignatureModel,
 ): Promise<SimilarityTable> {
   const signed: { hand: Hand; vector: Float32Array }[] = [];
-  const tick = progress("crops signed", hands.length);
+  const tick = ticker(say, "crops signed", hands.length);
   for (const hand of hands) {
     const vector = hand.cut && (await signature.sign(hand.cut.roi));
     if (vector) signed.push({ hand, vector });
@@ -191,24 +190,8 @@ async function compareAll(
   };
 }
 
-function dot(a: Float32Array, b: Float32Array): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += (a[i] as number) * (b[i] as number);
-  return sum;
-}
-
 function median(values: readonly number[]): number | null {
   return Float64Array.from(values).sort()[Math.floor(values.length / 2)] ?? null;
 }
 
-/** Says how far a loop has come, now and then and at its end. */
-function progress(what: string, total: number): () => void {
-  let [done, saidMs] = [0, performance.now()];
-  return () => {
-    done++;
-    const nowMs = performance.now();
-    if (done < total && nowMs - saidMs < PROGRESS_INTERVAL_MS) return;
-    saidMs = nowMs;
-    process.stderr.write(`bench roi: ${what} ${done} of ${total}\n`);
-  };
-}
+const say = (text: string) => process.stderr.write(`bench roi: ${text}\n`);
