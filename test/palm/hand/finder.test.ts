@@ -1,5 +1,5 @@
 // What the finder says to what is no palm, how it follows a hand, and the looks made of it. Real networks, rendered hands.
-import sharp, { type Sharp } from "sharp";
+import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
   HandFinder,
@@ -14,6 +14,7 @@ import { openShells } from "../../../palm/synthetic/hand/node-shells.js";
 import { renderHand } from "../../../palm/synthetic/hand/render.js";
 import type { HandShell } from "../../../palm/synthetic/hand/shell.js";
 import { synthesiseIdentity } from "../../../palm/synthetic/identity.js";
+import { madeOf, rawOf } from "./hands.js";
 
 const IDENTITY = synthesiseIdentity(21);
 const OPEN_HAND = "right-visible-1";
@@ -37,15 +38,6 @@ function handOf(name = OPEN_HAND, seed = 1): HandImage {
   const shell = shells.find((each) => each.name === name);
   if (!shell) throw new Error(`no shell ${name}`);
   return renderHand(IDENTITY, shell, { seed }).image;
-}
-
-const rawOf = ({ width, height, channels, pixels }: HandImage) =>
-  sharp(Buffer.from(pixels), { raw: { width, height, channels } });
-
-async function madeOf(picture: Sharp): Promise<HandImage> {
-  const { data, info } = await picture.removeAlpha().raw().toBuffer({ resolveWithObject: true });
-  const channels = info.channels === 1 ? 1 : 3;
-  return { width: info.width, height: info.height, channels, pixels: new Uint8Array(data) };
 }
 
 const drawn = (svg: string) =>

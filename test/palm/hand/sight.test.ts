@@ -1,5 +1,4 @@
 // Looks at every rendered hand: open palms each give a crop of the same skin, backs never do, however they lie.
-import sharp, { type Sharp } from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
   type HandImage,
@@ -7,13 +6,13 @@ import {
   type HandSide,
   HandSight,
   type Look,
-  type Quad,
 } from "../../../palm/hand/index.js";
 import { openNodeHandNetworks } from "../../../palm/hand/node-networks.js";
 import { openShells } from "../../../palm/synthetic/hand/node-shells.js";
 import { renderHand } from "../../../palm/synthetic/hand/render.js";
 import type { HandShell } from "../../../palm/synthetic/hand/shell.js";
 import { synthesiseIdentity } from "../../../palm/synthetic/identity.js";
+import { largestStray, madeOf, onSkin, rawOf } from "./hands.js";
 
 const IDENTITY = synthesiseIdentity(21);
 /** How far a corner strays from its mean place on the skin over all poses of a side: standard deviation, share of the region's side. */
@@ -39,15 +38,6 @@ const EDITS = {
   blurred: (image: HandImage) => rawOf(image).blur(12),
   dark: (image: HandImage) => rawOf(image).linear(0.08, 0),
 };
-const rawOf = ({ width, height, channels, pixels }: HandImage) =>
-  sharp(Buffer.from(pixels), { raw: { width, height, channels } });
-
-async function madeOf(picture: Sharp): Promise<HandImage> {
-  const { data, info } = await picture.removeAlpha().raw().toBuffer({ resolveWithObject: true });
-  const channels = info.channels === 1 ? 1 : 3;
-  return { width: info.width, height: info.height, channels, pixels: new Uint8Array(data) };
-}
-
 describe("a still of an open hand", () => {
   it("gives a palm of the right side, cut at the same skin in every pose and light", async () => {
     const sight = new HandSight(networks);
@@ -115,25 +105,4 @@ async function stream(images: readonly HandImage[]): Promise<Look[]> {
   const looks: Look[] = [];
   for (const [i, image] of images.entries()) looks.push(await sight.look(image, i * FRAME_MS));
   return looks;
-}
-
-/** Corners in the frame of the true ones: (0, 0) upper left of the skin's square, (1, 1) lower right. */
-function onSkin(corners: Quad, [origin, right, , down]: Quad): number[] {
-  const [ax, ay] = [right.x - origin.x, right.y - origin.y];
-  const [bx, by] = [down.x - origin.x, down.y - origin.y];
-  const area = ax * by - ay * bx;
-  return corners.flatMap(({ x, y }) => {
-    const [dx, dy] = [x - origin.x, y - origin.y];
-    return [(dx * by - dy * bx) / area, (ax * dy - ay * dx) / area];
-  });
-}
-
-function largestStray(rows: readonly number[][]): number {
-  const columns = (rows[0] ?? []).map((_, i) => rows.map((row) => row[i] ?? Number.NaN));
-  return Math.max(
-    ...columns.map((values) => {
-      const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-      return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length);
-    }),
-  );
 }

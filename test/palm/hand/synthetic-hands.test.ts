@@ -1,12 +1,13 @@
 // Made-up hands: the same for the same seed, true about where the palm's skin lies, and hands to the real networks.
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { HandFinder, type HandNetworks, type Point, type Quad } from "../../../palm/hand/index.js";
+import { HandFinder, type HandNetworks, type Point } from "../../../palm/hand/index.js";
 import { openNodeHandNetworks } from "../../../palm/hand/node-networks.js";
 import { openShells } from "../../../palm/synthetic/hand/node-shells.js";
 import { renderHand } from "../../../palm/synthetic/hand/render.js";
 import { type HandShell, imageOfSkin, parseGrid } from "../../../palm/synthetic/hand/shell.js";
 import { type PalmIdentity, synthesiseIdentity } from "../../../palm/synthetic/identity.js";
+import { largestStray, onSkin } from "./hands.js";
 
 const IDENTITY = synthesiseIdentity(11);
 /** A still is searched and followed, as palm/hand/sight.ts does. */
@@ -125,11 +126,11 @@ describe("the real networks", () => {
       const found = await findStill(hand.image);
       if (!found.ok || !hand.corners) continue;
       expect(found.hand.side, shell.name).toBe(shell.side);
-      crops[shell.side].push(skinCoordinates(found.hand.corners, hand.corners));
+      crops[shell.side].push(onSkin(found.hand.corners, hand.corners));
     }
     // All but one: the finder's own tests say what it must find; here it is the hands that are tested.
     expect(crops.LEFT.length + crops.RIGHT.length).toBeGreaterThanOrEqual(open().length - 1);
-    for (const side of Object.values(crops)) expect(largestDeviation(side)).toBeLessThan(MAX_STRAY);
+    for (const side of Object.values(crops)) expect(largestStray(side)).toBeLessThan(MAX_STRAY);
   }, 120_000);
 
   it.each([
@@ -158,25 +159,4 @@ async function findStill(image: HandShell["image"]) {
     found = await finder.find(image);
   }
   return found;
-}
-
-/** The crop's corners in the frame of the true ones (as if the palm were flat and the camera far): u, v each. */
-function skinCoordinates(corners: Quad, [origin, right, , down]: Quad): number[] {
-  const [ax, ay] = [right.x - origin.x, right.y - origin.y];
-  const [bx, by] = [down.x - origin.x, down.y - origin.y];
-  const area = ax * by - ay * bx;
-  return corners.flatMap(({ x, y }) => {
-    const [dx, dy] = [x - origin.x, y - origin.y];
-    return [(dx * by - dy * bx) / area, (ax * dy - ay * dx) / area];
-  });
-}
-
-function largestDeviation(rows: readonly number[][]): number {
-  const columns = rows[0]?.map((_, i) => rows.map((row) => row[i] as number)) ?? [];
-  return Math.max(
-    ...columns.map((values) => {
-      const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-      return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length);
-    }),
-  );
 }
