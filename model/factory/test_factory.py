@@ -13,7 +13,7 @@ from .raster import LAYER_REACH_CROPS, LAYER_SIDE_PX, PX_PER_CROP, Dice, Strokes
 from .sample import CROP_PX, Ranges, Sampler, smooth
 from .store import fill, open_store
 
-PLAIN = replace(Ranges(), occlusion_share=0.0, local_contrast_share=0.0, nir_share=0.0, jpeg_share=0.0)
+PLAIN = replace(Ranges(), occlusion_share=0.0, nir_share=0.0, jpeg_share=0.0)
 
 
 def correlation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -55,6 +55,14 @@ class Samples(unittest.TestCase):
         self.assertEqual(tuple(roi.shape), (4, 1, CROP_PX, CROP_PX))
         self.assertTrue(torch.equal(roi, roi.round().clamp(0, 255)))
 
+    def test_several_pictures_of_a_palm_are_neighbours(self):
+        layers = draw(8, 3)
+        sampler = Sampler(Dice(4), replace(PLAIN, bend_crops=0.0))
+        roi = sampler.take(layers.lines, layers.veins, 0.0, each=2).roi
+        alike = correlation(roi[0::2], roi[1::2])
+        self.assertEqual(len(roi), 6)
+        self.assertTrue((alike > correlation(roi[1::2], roi[0::2].roll(-1, 0)) + 0.1).all(), alike)
+
     def test_two_aligned_pictures_of_a_palm_are_more_alike_than_those_of_two_palms(self):
         layers = draw(9, 24)
         sampler = Sampler(Dice(2), replace(PLAIN, bend_crops=0.0))
@@ -67,8 +75,9 @@ class Samples(unittest.TestCase):
         """A layer that is a ramp of x reads, at the crop's middle, the shift that was told."""
         ramp = torch.linspace(0, 255, LAYER_SIDE_PX).expand(16, 3, LAYER_SIDE_PX, LAYER_SIDE_PX)
         sampler = Sampler(Dice(3), replace(PLAIN, bend_crops=0.0, perspective=0.0))
-        pose = sampler._pose(16, 1.0)
-        seen = torch.nn.functional.grid_sample(ramp[:, :1], sampler._grid(pose, 1.0), align_corners=False)
+        strain = torch.ones(16)
+        pose = sampler._pose(16, strain)
+        seen = torch.nn.functional.grid_sample(ramp[:, :1], sampler._grid(pose, strain), align_corners=False)
         middle = seen[:, 0, CROP_PX // 2 - 1 : CROP_PX // 2 + 1, CROP_PX // 2 - 1 : CROP_PX // 2 + 1].mean((1, 2))
         shift = (middle / 255 - 0.5) * 2 * LAYER_REACH_CROPS
         self.assertTrue(torch.allclose(shift, pose[:, 2], atol=0.01))

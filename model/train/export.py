@@ -11,7 +11,7 @@ import onnx
 import torch
 from torch import nn
 
-from .network import DIMENSION, INPUT_SIZE, Shape, SignatureNet
+from .network import DIMENSION, INPUT_SIZE, SignatureNet
 
 OPSET = 17
 
@@ -28,7 +28,7 @@ class FromBytes(nn.Module):
 def load(checkpoint: str) -> SignatureNet:
     """The averaged weights of a checkpoint, ready to run."""
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    net = SignatureNet(Shape(aligner=state["aligner"]))
+    net = SignatureNet()
     net.load_state_dict(state["average"])
     return net.eval()
 

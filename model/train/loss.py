@@ -1,5 +1,5 @@
-"""What training asks for: pictures of a palm near one of its centres by a margin, and nearer to each other than to any
-other palm of the batch; and, with an aligner, the true pose."""
+"""What training asks for: pictures of a palm near its centre by a margin, and nearer to each other than to any other
+palm of the batch; and one frame for all pictures of a palm."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import torch.nn.functional as F
 from torch import nn
 
 
-class SubCentreArc(nn.Module):
-    """Additive angular margin over identities; each has several centres and the nearest counts."""
+class ArcMargin(nn.Module):
+    """Additive angular margin over identities (ArcFace, Deng et al., CVPR 2019)."""
 
-    def __init__(self, identities: int, dimension: int, centres: int = 2, scale: float = 32.0):
+    def __init__(self, identities: int, dimension: int, scale: float = 32.0):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(identities * centres, dimension) * 0.1)
-        self.centres, self.scale = centres, scale
+        self.weight = nn.Parameter(torch.randn(identities, dimension) * 0.1)
+        self.scale = scale
 
     def forward(self, signatures: torch.Tensor, labels: torch.Tensor, margin: float) -> torch.Tensor:
-        cosine = (signatures @ F.normalize(self.weight).T).view(len(labels), -1, self.centres).amax(-1)
+        cosine = signatures @ F.normalize(self.weight).T
         own = cosine.gather(1, labels[:, None]).clamp(-1 + 1e-6, 1 - 1e-6)
         moved = torch.cos(own.acos().clamp_max(math.pi - margin) + margin)
         return F.cross_entropy(self.scale * cosine.scatter(1, labels[:, None], moved), labels)
 
 
 def contrast(signatures: torch.Tensor, labels: torch.Tensor, temperature: float = 0.07) -> torch.Tensor:
-    """Supervised contrastive loss inside the batch."""
+    """Supervised contrastive loss inside the batch (Khosla et al., NeurIPS 2020)."""
     self_pair = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     logits = (signatures @ signatures.T / temperature).masked_fill(self_pair, -1e4)
     same = (labels[:, None] == labels[None]) & ~self_pair
@@ -34,5 +34,20 @@ def contrast(signatures: torch.Tensor, labels: torch.Tensor, temperature: float 
     return -((chance * same).sum(1) / same.sum(1).clamp_min(1)).mean()
 
 
-def pose_loss(predicted: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
-    return F.smooth_l1_loss(predicted, true, beta=0.05)
+def frame_loss(predicted: torch.Tensor, true: torch.Tensor, each: int) -> torch.Tensor:
+    """How much the frames differ in which pictures of one palm are seen after alignment.
+
+    A pose is a similarity z = p w + d of the plane of complex numbers, `predicted` from picture to the network's frame,
+    `true` from picture to skin, both [B, 4], the `each` pictures of a palm being neighbours. From skin to frame leads
+    m z + n with m = p' / p, n = d' - m d: which one it is is left to the network, for nothing tells where the middle of
+    a palm is; but it must be the same for all pictures of a palm, and on the whole that of the skin.
+    """
+    p, d = torch.complex(true[:, 0], true[:, 1]), torch.complex(true[:, 2], true[:, 3])
+    seen_p, seen_d = torch.complex(predicted[:, 0], predicted[:, 1]), torch.complex(predicted[:, 2], predicted[:, 3])
+    m = seen_p / p
+    n = seen_d - m * d
+    both = torch.view_as_real(torch.stack([m, n], 1)).flatten(1).view(-1, each, 4)
+    middle = both.mean(1, keepdim=True)
+    apart = F.smooth_l1_loss(both, middle.expand_as(both), beta=0.05)
+    skin = torch.tensor([1.0, 0.0, 0.0, 0.0], device=true.device)
+    return apart + 0.1 * F.smooth_l1_loss(middle, skin.expand_as(middle), beta=0.3)

@@ -12,8 +12,8 @@ import torch
 from ..factory.store import fill, open_store
 from . import train
 from .export import export
-from .loss import SubCentreArc
-from .network import DIMENSION, Shape, SignatureNet, straighten
+from .loss import ArcMargin, frame_loss
+from .network import DIMENSION, SignatureNet, straighten
 from .rates import rates
 
 MOST_WEIGHTS = 2_000_000
@@ -26,12 +26,11 @@ def options(folder: str, steps: int, *more: str):
 
 class Network(unittest.TestCase):
     def test_signatures_have_unit_length_and_the_network_is_small(self):
-        for aligner in (False, True):
-            net = SignatureNet(Shape(aligner=aligner)).eval()
-            out = net(torch.rand(3, 1, 128, 128) * 255)
-            self.assertEqual(tuple(out.shape), (3, DIMENSION))
-            self.assertTrue(torch.allclose(out.norm(dim=1), torch.ones(3), atol=1e-4))
-            self.assertLess(sum(p.numel() for p in net.parameters()), MOST_WEIGHTS)
+        net = SignatureNet().eval()
+        out = net(torch.rand(3, 1, 128, 128) * 255)
+        self.assertEqual(tuple(out.shape), (3, DIMENSION))
+        self.assertTrue(torch.allclose(out.norm(dim=1), torch.ones(3), atol=1e-4))
+        self.assertLess(sum(p.numel() for p in net.parameters()), MOST_WEIGHTS)
 
     def test_straightening_undoes_the_pose_it_is_told(self):
         pose = torch.tensor([[0.9, 0.3, 0.1, -0.05], [1.1, -0.2, -0.08, 0.12]])
@@ -46,7 +45,7 @@ class Network(unittest.TestCase):
         self.assertFalse(torch.allclose(seen[..., 52:76, 52:76], skin[..., 52:76, 52:76], atol=0.1))
 
     def test_the_exported_file_gives_what_the_network_gives(self):
-        net = SignatureNet(Shape(aligner=True)).eval()
+        net = SignatureNet().eval()
         roi = torch.randint(0, 256, (2, 1, 128, 128), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "s.onnx")
@@ -59,15 +58,28 @@ class Network(unittest.TestCase):
 
 
 class Measures(unittest.TestCase):
-    def test_a_margin_makes_the_loss_larger_and_the_nearest_centre_counts(self):
+    def test_a_margin_makes_the_loss_larger_and_a_picture_at_its_centre_small(self):
         torch.manual_seed(1)
-        head = SubCentreArc(5, 8)
+        head = ArcMargin(5, 8)
         labels = torch.arange(5)
-        signatures = torch.nn.functional.normalize(head.weight.detach().view(5, 2, 8)[:, 1])
+        signatures = torch.nn.functional.normalize(head.weight.detach())
         self.assertGreater(float(head(signatures, labels, 0.4)), float(head(signatures, labels, 0.0)))
-        own = torch.nn.functional.normalize(head.weight.detach()).view(5, 2, 8)[:, 1]
-        self.assertTrue(torch.allclose((signatures * own).sum(1), torch.ones(5), atol=1e-5))
         self.assertLess(float(head(signatures, labels, 0.0)), 0.5)
+        self.assertGreater(float(head(signatures, labels.roll(1), 0.0)), 5)
+
+    def test_any_one_frame_for_all_pictures_of_a_palm_is_right_and_two_frames_are_not(self):
+        """A frame that is turned, grown and moved costs only what the pull to the skin's costs, however poses differ."""
+        generator = torch.Generator().manual_seed(1)
+        true = torch.randn(8, 4, generator=generator) * 0.1 + torch.tensor([1.0, 0.0, 0.0, 0.0])
+        frame_p, frame_d = torch.complex(torch.tensor(1.1), torch.tensor(0.2)), torch.complex(torch.tensor(0.1), torch.tensor(-0.1))
+        p, d = torch.complex(true[:, 0], true[:, 1]), torch.complex(true[:, 2], true[:, 3])
+        seen_p, seen_d = frame_p * p, frame_p * d + frame_d
+        seen = torch.stack([seen_p.real, seen_p.imag, seen_d.real, seen_d.imag], 1)
+        skin = torch.tensor([[1.0, 0.0, 0.0, 0.0]])
+        pull = 0.1 * torch.nn.functional.smooth_l1_loss(torch.tensor([[1.1, 0.2, 0.1, -0.1]]), skin, beta=0.3)
+        self.assertAlmostEqual(float(frame_loss(seen, true, 4)), float(pull), delta=1e-5)
+        self.assertAlmostEqual(float(frame_loss(true, true, 4)), 0.0, delta=1e-6)
+        self.assertGreater(float(frame_loss(skin.expand(8, 4), true, 4)), 5 * float(pull))
 
     def test_rates_of_known_scores(self):
         names = np.arange(50)

@@ -21,8 +21,8 @@ from torch import nn
 from ..factory.raster import Dice
 from ..factory.sample import Sampler
 from ..factory.store import Store, open_store
-from .loss import SubCentreArc, contrast, pose_loss
-from .network import DIMENSION, Shape, SignatureNet
+from .loss import ArcMargin, contrast, frame_loss
+from .network import DIMENSION, SignatureNet
 from .rates import rates
 
 HELD_OUT = 256
@@ -34,7 +34,7 @@ WARM_UP_SHARE = 0.05
 FULL_DIFFICULTY_SHARE = 0.3
 FULL_MARGIN = 0.35
 CONTRAST_WEIGHT = 0.5
-POSE_WEIGHT = 10.0
+FRAME_WEIGHT = 20.0
 PROGRESS_STEPS = 20
 
 
@@ -50,9 +50,9 @@ class Training:
         if options.identities:
             self.identities = min(self.identities, options.identities)
         self.device = torch.device(options.device)
-        self.net = SignatureNet(Shape(aligner=options.aligner)).to(self.device, memory_format=torch.channels_last)
+        self.net = SignatureNet().to(self.device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.net).eval()
-        self.centres = SubCentreArc(self.identities, DIMENSION).to(self.device)
+        self.centres = ArcMargin(self.identities, DIMENSION).to(self.device)
         decayed = [p for p in self.net.parameters() if p.ndim > 1]
         plain = [p for p in self.net.parameters() if p.ndim <= 1]
         groups = [
@@ -64,18 +64,18 @@ class Training:
 
     def one_step(self) -> float:
         options, dice = self.options, Dice(options_seed(self.options.seed, self.step), self.device)
+        torch.manual_seed(options_seed(options.seed, self.step))
         done = self.step / options.steps
         difficulty = min(1.0, 0.25 + 0.75 * done / FULL_DIFFICULTY_SHARE)
         palms = np.random.default_rng((options.seed, self.step)).choice(self.identities, options.palms, replace=False)
         labels = torch.from_numpy(np.repeat(palms, PICTURES_PER_PALM)).to(self.device)
         lines, veins = self.store.layers(palms, self.device)
-        repeat = torch.arange(options.palms, device=self.device).repeat_interleave(PICTURES_PER_PALM)
-        pictures = Sampler(dice).take(lines[repeat], veins[repeat], difficulty)
+        with torch.no_grad():
+            pictures = Sampler(dice).take(lines, veins, difficulty, PICTURES_PER_PALM)
         signatures, pose = self.net.describe(pictures.roi)
         loss = self.centres(signatures, labels, FULL_MARGIN * min(1.0, done / FULL_DIFFICULTY_SHARE))
         loss = loss + CONTRAST_WEIGHT * contrast(signatures, labels)
-        if pose is not None:
-            loss = loss + POSE_WEIGHT * pose_loss(pose, pictures.pose)
+        loss = loss + FRAME_WEIGHT * frame_loss(pose, pictures.pose, PICTURES_PER_PALM)
         for group in self.optimiser.param_groups:
             group["lr"] = options.rate * pace(done)
         self.optimiser.zero_grad(set_to_none=True)
@@ -114,7 +114,6 @@ class Training:
         os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
         state = {
             "step": self.step,
-            "aligner": self.options.aligner,
             "identities": self.identities,
             "net": self.net.state_dict(),
             "average": self.average.state_dict(),
@@ -126,8 +125,8 @@ class Training:
 
     def resume(self) -> None:
         state = torch.load(self.options.checkpoint, map_location=self.device, weights_only=True)
-        if state["aligner"] != self.options.aligner or state["identities"] != self.identities:
-            raise SystemExit(f"{self.options.checkpoint} was made with another --aligner or number of identities")
+        if state["identities"] != self.identities:
+            raise SystemExit(f"{self.options.checkpoint} was made with {state['identities']} identities, not {self.identities}")
         self.step = state["step"]
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
@@ -157,7 +156,6 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--aligner", action="store_true", help="predict the pose first, taught with the true one")
     parser.add_argument("--save-every-s", type=float, default=180.0)
     return parser.parse_args(arguments)
 
