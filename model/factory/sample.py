@@ -33,6 +33,7 @@ class Ranges:
     perspective: float = 0.12
     bend_crops: float = 0.018
     nir_share: float = 0.25
+    local_contrast_share: float = 0.4
     occlusion_share: float = 0.2
     jpeg_share: float = 0.15
 
@@ -176,11 +177,23 @@ class Sampler:
         """Level, contrast about it, and the bend of the tone curve, as cameras and equalisers give them."""
         count = grey.shape[0]
         away = grey / grey.mean((1, 2, 3), keepdim=True) - 1
+        local = self.dice.chance(self.ranges.local_contrast_share, count) > 0
+        if local.any():
+            away[local] = self._equalise(away[local])
         gain = torch.exp(self._each(count, math.log(0.8), math.log(4.0)))
         bend = self._each(count, -0.5, 0.5)
         level = self._each(count, 0.25, 0.7)
         away = away.clamp_(-1.5, 1.5)
         return level * (1 + gain * away * (1 + bend * away))
+
+    def _equalise(self, away: torch.Tensor) -> torch.Tensor:
+        """Contrast evened between the neighbourhoods of a picture, as the tiles of CLAHE do, more or less."""
+        count = away.shape[0]
+        even = away - smooth(F.avg_pool2d(away, 16)) * self._each(count, 0.2, 0.9)
+        power = F.avg_pool2d(even.square(), 16) + 1e-4
+        power = F.avg_pool2d(F.pad(power, (1, 1, 1, 1), mode="replicate"), 3, 1)
+        whole = power.mean((1, 2, 3), keepdim=True)
+        return even * smooth((whole / power).pow(0.5 * self._each(count, 0.2, 0.9)))
 
     def _hide(self, grey: torch.Tensor) -> torch.Tensor:
         """Background at a side or a corner, or a bright spot, over a part of the pictures."""

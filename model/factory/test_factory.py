@@ -13,7 +13,7 @@ from .raster import LAYER_REACH_CROPS, LAYER_SIDE_PX, PX_PER_CROP, Dice, Strokes
 from .sample import CROP_PX, Ranges, Sampler, smooth
 from .store import fill, open_store
 
-PLAIN = replace(Ranges(), occlusion_share=0.0, nir_share=0.0, jpeg_share=0.0)
+PLAIN = replace(Ranges(), occlusion_share=0.0, local_contrast_share=0.0, nir_share=0.0, jpeg_share=0.0)
 
 
 def correlation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

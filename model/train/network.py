@@ -1,10 +1,10 @@
 """The signature network: grey 0..255 of 128x128 in, vector of unit length out.
 
 Three parts, each with one task:
-- the aligner looks at the picture at half size and says how the palm lies in it (turn, scale, shift); the picture is
-  then taken again as if the palm lay as always. This is the answer to crops that are cut badly.
-- fixed oriented line filters (Gabor) of two widths turn it into pictures of lines: what is learned on drawn palms then
-  starts from lines, not from the look of drawn skin.
+- fixed oriented line filters (Gabor) of two widths turn a picture into pictures of lines: what is learned on drawn palms
+  then starts from lines, not from the look of drawn skin.
+- the aligner says how the palm lies in the picture (turn, scale, shift); the picture is then taken again as if the palm
+  lay as always. This is the answer to crops that are cut badly.
 - a residual network describes each of 8 by 8 places, and one matrix makes 256 numbers of them. Places stay apart until
   there: after alignment, where a line lies is what tells palms apart.
 
@@ -24,6 +24,8 @@ DIMENSION = 256
 ORIENTATIONS = 8
 STEM_SIDE = 9
 LOCAL_MEAN_PX = 20
+# Grey levels squared; below, an image counts as empty.
+LEAST_VARIANCE = 0.25
 PLACE_WIDTH = 64
 PLACES = 8 * 8
 
@@ -79,29 +81,27 @@ class Block(nn.Module):
 
 
 class Aligner(nn.Module):
-    """Predicts (s cos a, s sin a, shift x, shift y) from the normalised picture at half size; starts at no pose."""
+    """Predicts (s cos a, s sin a, shift x, shift y) from the lines of the picture as it came; starts at no pose."""
 
     def __init__(self):
         super().__init__()
         self.features = nn.Sequential(
-            nn.Conv2d(1, 16, 5, stride=2, padding=2, bias=False),
-            nn.BatchNorm2d(16),
-            nn.ReLU(inplace=True),
-            step(16, 32),
+            step(2 * ORIENTATIONS, 32),
             step(32, 64, 1),
             step(64, 64),
             step(64, 64, 1),
             nn.Flatten(),
-            nn.Linear(64 * 64, 96),
+            nn.Linear(64 * 64, 128),
+            nn.BatchNorm1d(128),
             nn.ReLU(inplace=True),
         )
-        self.head = nn.Linear(96, 4)
+        self.head = nn.Linear(128, 4)
         nn.init.zeros_(self.head.weight)
         with torch.no_grad():
             self.head.bias.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0]))
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.head(self.features(F.avg_pool2d(x, 2)))
+    def forward(self, lines: torch.Tensor) -> torch.Tensor:
+        return self.head(self.features(F.avg_pool2d(lines, 2)))
 
 
 def straighten(picture: torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
@@ -138,14 +138,20 @@ class SignatureNet(nn.Module):
         self.head = nn.Linear(PLACE_WIDTH * PLACES, DIMENSION, bias=False)
         self.norm = nn.BatchNorm1d(DIMENSION)
 
+    def lines(self, x: torch.Tensor) -> torch.Tensor:
+        """[B, 1, 128, 128] to the answers of the line filters, [B, 16, 64, 64]."""
+        answers = F.conv2d(x, self.filters, stride=2, padding=STEM_SIDE // 2).relu()
+        return answers.contiguous(memory_format=torch.channels_last)
+
     def describe(self, grey: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Signatures [B, 256], and the poses [B, 4] that the aligner saw. No gradient runs from one to the other: the
         aligner is taught the truth, which the factory knows."""
         x = normalise(grey)
-        pose = self.aligner(x)
-        lines = F.conv2d(straighten(x, pose.detach()), self.filters, stride=2, padding=STEM_SIDE // 2).relu()
-        lines = lines.contiguous(memory_format=torch.channels_last)
+        pose = self.aligner(self.lines(x))
+        lines = self.lines(straighten(x, pose.detach()))
         return F.normalize(self.norm(self.head(self.body(lines)))), pose
 
     def forward(self, grey: torch.Tensor) -> torch.Tensor:
-        return self.describe(grey)[0]
+        """Signatures alone; an image all of one grey has none: its vector is shorter than one, callers refuse it."""
+        structure = (grey - grey.mean((1, 2, 3), keepdim=True)).square().mean((1, 2, 3)) / LEAST_VARIANCE
+        return self.describe(grey)[0] * structure.clamp_max(1)[:, None]

@@ -32,6 +32,11 @@ class Network(unittest.TestCase):
         self.assertTrue(torch.allclose(out.norm(dim=1), torch.ones(3), atol=1e-4))
         self.assertLess(sum(p.numel() for p in net.parameters()), MOST_WEIGHTS)
 
+    def test_an_image_of_one_grey_has_no_signature(self):
+        net = SignatureNet().eval()
+        for grey in (0, 127, 255):
+            self.assertAlmostEqual(float(net(torch.full((1, 1, 128, 128), float(grey))).norm()), 0.0, delta=1e-3)
+
     def test_straightening_undoes_the_pose_it_is_told(self):
         pose = torch.tensor([[0.9, 0.3, 0.1, -0.05], [1.1, -0.2, -0.08, 0.12]])
         a, b, x, y = pose.unbind(1)
