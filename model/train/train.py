@@ -21,7 +21,7 @@ from torch import nn
 from ..factory.raster import Dice
 from ..factory.sample import Sampler
 from ..factory.store import Store, open_store
-from .loss import ArcMargin, contrast, frame_loss
+from .loss import Memory, contrast, frame_loss
 from .network import DIMENSION, SignatureNet
 from .rates import rates
 
@@ -32,14 +32,14 @@ GRADIENT_LIMIT = 5.0
 WARM_UP_SHARE = 0.05
 # Poses reach their full range, and the margin its full size, after this share of the steps.
 FULL_DIFFICULTY_SHARE = 0.3
-FULL_MARGIN = 0.35
-CONTRAST_WEIGHT = 0.5
-FRAME_WEIGHT = 20.0
+FULL_MARGIN = 0.15
+MEMORY_PICTURES = 4096
+FRAME_WEIGHT = 10.0
 PROGRESS_STEPS = 20
 
 
 class Training:
-    """The network, its average, the centres, the optimiser, and where they are."""
+    """The network, its average, the memory of strangers, the optimiser, and where they are."""
 
     def __init__(self, options: argparse.Namespace, store: Store):
         torch.manual_seed(options.seed)
@@ -52,13 +52,12 @@ class Training:
         self.device = torch.device(options.device)
         self.net = SignatureNet().to(self.device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.net).eval()
-        self.centres = ArcMargin(self.identities, DIMENSION).to(self.device)
+        self.memory = Memory(MEMORY_PICTURES, DIMENSION, self.device)
         decayed = [p for p in self.net.parameters() if p.ndim > 1]
         plain = [p for p in self.net.parameters() if p.ndim <= 1]
         groups = [
             {"params": decayed, "weight_decay": 0.05},
             {"params": plain, "weight_decay": 0.0},
-            {"params": self.centres.parameters(), "weight_decay": 0.0},
         ]
         self.optimiser = torch.optim.AdamW(groups, lr=options.rate)
 
@@ -73,8 +72,7 @@ class Training:
         with torch.no_grad():
             pictures = Sampler(dice).take(lines, veins, difficulty, PICTURES_PER_PALM)
         signatures, pose = self.net.describe(pictures.roi)
-        loss = self.centres(signatures, labels, FULL_MARGIN * min(1.0, done / FULL_DIFFICULTY_SHARE))
-        loss = loss + CONTRAST_WEIGHT * contrast(signatures, labels)
+        loss = contrast(signatures, labels, self.memory, FULL_MARGIN * min(1.0, done / FULL_DIFFICULTY_SHARE))
         loss = loss + FRAME_WEIGHT * frame_loss(pose, pictures.pose, PICTURES_PER_PALM)
         for group in self.optimiser.param_groups:
             group["lr"] = options.rate * pace(done)
@@ -82,6 +80,7 @@ class Training:
         loss.backward()
         nn.utils.clip_grad_norm_(self.net.parameters(), GRADIENT_LIMIT)
         self.optimiser.step()
+        self.memory.push(signatures, labels)
         self.step += 1
         self._average()
         return float(loss.detach())
@@ -117,7 +116,7 @@ class Training:
             "identities": self.identities,
             "net": self.net.state_dict(),
             "average": self.average.state_dict(),
-            "centres": self.centres.state_dict(),
+            "memory": self.memory.state(),
             "optimiser": self.optimiser.state_dict(),
         }
         torch.save(state, path + ".part")
@@ -130,7 +129,7 @@ class Training:
         self.step = state["step"]
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
-        self.centres.load_state_dict(state["centres"])
+        self.memory.restore(state["memory"])
         self.optimiser.load_state_dict(state["optimiser"])
 
 
@@ -149,8 +148,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m model.train", description="Trains the palm signature.")
     parser.add_argument("--store", required=True, help="folder made by model.factory.store")
     parser.add_argument("--checkpoint", required=True, help="written every few minutes; continued if it is there")
-    parser.add_argument("--steps", type=int, default=20_000)
-    parser.add_argument("--palms", type=int, default=32, help=f"palms of a step, {PICTURES_PER_PALM} pictures of each")
+    parser.add_argument("--steps", type=int, default=9000)
+    parser.add_argument("--palms", type=int, default=16, help=f"palms of a step, {PICTURES_PER_PALM} pictures of each")
     parser.add_argument("--identities", type=int, default=0, help="train on the first N only; 0 for all")
     parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
     parser.add_argument("--seed", type=int, default=1)
