@@ -1,56 +1,41 @@
-"""What training asks for: a picture of a palm nearer to each other picture of it than to those of any other palm; and
-one frame for all pictures of a palm."""
+"""What training asks for: pictures of a palm near its centre by a margin, and nearer to each other than to any other
+palm of the batch; and one frame for all pictures of a palm."""
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 TEMPERATURE = 0.07
 
 
-class Memory:
-    """Signatures of the last steps, to be strangers to those of the next (cross-batch memory, Wang et al., CVPR 2020).
+class ArcMargin(nn.Module):
+    """Additive angular margin over identities (ArcFace, Deng et al., CVPR 2019)."""
 
-    Class centres would do as well if each palm came by often; in a training of a few hours it does not. State of fixed
-    size: the oldest are overwritten.
-    """
+    def __init__(self, identities: int, dimension: int, scale: float = 32.0):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(identities, dimension) * 0.1)
+        self.scale = scale
 
-    def __init__(self, size: int, dimension: int, device: torch.device | str = "cpu"):
-        self.signatures = torch.zeros(size, dimension, device=device)
-        self.labels = torch.full((size,), -1, dtype=torch.long, device=device)
-        self.next = 0
-
-    def push(self, signatures: torch.Tensor, labels: torch.Tensor) -> None:
-        rows = (self.next + torch.arange(len(labels), device=labels.device)) % len(self.labels)
-        self.signatures[rows] = signatures.detach()
-        self.labels[rows] = labels
-        self.next = (self.next + len(labels)) % len(self.labels)
-
-    def state(self) -> dict[str, torch.Tensor | int]:
-        return {"signatures": self.signatures, "labels": self.labels, "next": self.next}
-
-    def restore(self, state: dict[str, torch.Tensor | int]) -> None:
-        self.signatures.copy_(state["signatures"])
-        self.labels.copy_(state["labels"])
-        self.next = int(state["next"])
+    def forward(self, signatures: torch.Tensor, labels: torch.Tensor, margin: float) -> torch.Tensor:
+        cosine = signatures @ F.normalize(self.weight).T
+        own = cosine.gather(1, labels[:, None]).clamp(-1 + 1e-6, 1 - 1e-6)
+        moved = torch.cos(own.acos().clamp_max(math.pi - margin) + margin)
+        return F.cross_entropy(self.scale * cosine.scatter(1, labels[:, None], moved), labels)
 
 
-def contrast(signatures: torch.Tensor, labels: torch.Tensor, memory: Memory, margin: float) -> torch.Tensor:
-    """Cross-entropy of each mated pair of the batch, less `margin`, against all strangers of its first picture, in the
-    batch and in the memory (additive margin: Wang et al., CosFace, CVPR 2018; one pair at a time, so that a pair that
-    is alike already does not hide one that is not)."""
-    similarity = signatures @ signatures.T
+def contrast(signatures: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of each mated pair of the batch against all strangers of its first picture (supervised contrast,
+    Khosla et al., NeurIPS 2020; one pair at a time, so that a pair that is alike already does not hide one that is
+    not)."""
+    similarity = signatures @ signatures.T / TEMPERATURE
     same = labels[:, None] == labels[None]
-    strangers = torch.cat([similarity.masked_fill(same, -1e4), _remembered(signatures, labels, memory)], 1)
-    against = (strangers / TEMPERATURE).logsumexp(1, keepdim=True)
+    against = similarity.masked_fill(same, -1e4).logsumexp(1, keepdim=True)
     pairs = same & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-    return F.softplus(against - (similarity - margin) / TEMPERATURE)[pairs].mean()
-
-
-def _remembered(signatures: torch.Tensor, labels: torch.Tensor, memory: Memory) -> torch.Tensor:
-    known = (memory.labels[None] >= 0) & (memory.labels[None] != labels[:, None])
-    return (signatures @ memory.signatures.T).masked_fill(~known, -1e4)
+    return F.softplus(against - similarity)[pairs].mean()
 
 
 def frame_loss(predicted: torch.Tensor, true: torch.Tensor, each: int) -> torch.Tensor:

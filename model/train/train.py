@@ -21,7 +21,7 @@ from torch import nn
 from ..factory.raster import Dice
 from ..factory.sample import Sampler
 from ..factory.store import Store, open_store
-from .loss import Memory, contrast, frame_loss
+from .loss import ArcMargin, contrast, frame_loss
 from .network import DIMENSION, SignatureNet
 from .rates import rates
 
@@ -32,14 +32,13 @@ GRADIENT_LIMIT = 5.0
 WARM_UP_SHARE = 0.05
 # Poses reach their full range, and the margin its full size, after this share of the steps.
 FULL_DIFFICULTY_SHARE = 0.3
-FULL_MARGIN = 0.15
-MEMORY_PICTURES = 4096
+FULL_MARGIN = 0.2
 FRAME_WEIGHT = 10.0
 PROGRESS_STEPS = 20
 
 
 class Training:
-    """The network, its average, the memory of strangers, the optimiser, and where they are."""
+    """The network, its average, the centres, the optimiser, and where they are."""
 
     def __init__(self, options: argparse.Namespace, store: Store):
         torch.manual_seed(options.seed)
@@ -52,12 +51,13 @@ class Training:
         self.device = torch.device(options.device)
         self.net = SignatureNet().to(self.device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.net).eval()
-        self.memory = Memory(MEMORY_PICTURES, DIMENSION, self.device)
+        self.centres = ArcMargin(self.identities, DIMENSION).to(self.device)
         decayed = [p for p in self.net.parameters() if p.ndim > 1]
         plain = [p for p in self.net.parameters() if p.ndim <= 1]
         groups = [
             {"params": decayed, "weight_decay": 0.05},
             {"params": plain, "weight_decay": 0.0},
+            {"params": self.centres.parameters(), "weight_decay": 0.0},
         ]
         self.optimiser = torch.optim.AdamW(groups, lr=options.rate)
 
@@ -72,7 +72,8 @@ class Training:
         with torch.no_grad():
             pictures = Sampler(dice).take(lines, veins, difficulty, PICTURES_PER_PALM)
         signatures, pose = self.net.describe(pictures.roi)
-        loss = contrast(signatures, labels, self.memory, FULL_MARGIN * min(1.0, done / FULL_DIFFICULTY_SHARE))
+        loss = self.centres(signatures, labels, FULL_MARGIN * min(1.0, done / FULL_DIFFICULTY_SHARE))
+        loss = loss + contrast(signatures, labels)
         loss = loss + FRAME_WEIGHT * frame_loss(pose, pictures.pose, PICTURES_PER_PALM)
         for group in self.optimiser.param_groups:
             group["lr"] = options.rate * pace(done)
@@ -80,7 +81,6 @@ class Training:
         loss.backward()
         nn.utils.clip_grad_norm_(self.net.parameters(), GRADIENT_LIMIT)
         self.optimiser.step()
-        self.memory.push(signatures, labels)
         self.step += 1
         self._average()
         return float(loss.detach())
@@ -116,7 +116,7 @@ class Training:
             "identities": self.identities,
             "net": self.net.state_dict(),
             "average": self.average.state_dict(),
-            "memory": self.memory.state(),
+            "centres": self.centres.state_dict(),
             "optimiser": self.optimiser.state_dict(),
         }
         torch.save(state, path + ".part")
@@ -129,7 +129,7 @@ class Training:
         self.step = state["step"]
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
-        self.memory.restore(state["memory"])
+        self.centres.load_state_dict(state["centres"])
         self.optimiser.load_state_dict(state["optimiser"])
 
 
