@@ -6,12 +6,14 @@ import unittest
 from unittest import mock
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 
 from ..factory.store import fill, open_store
 from . import train
 from .export import export
+from .fuse import discriminants, fuse
 from .loss import ArcMargin, contrast, frame_loss
 from .network import DIMENSION, SignatureNet, straighten
 from .rates import rates
@@ -60,6 +62,37 @@ class Network(unittest.TestCase):
             self.assertEqual(session.get_modelmeta().custom_metadata_map["model_id"], "test-1")
         with torch.no_grad():
             self.assertTrue(np.allclose(out, net(roi.float()).numpy(), atol=1e-4))
+
+
+class Fusion(unittest.TestCase):
+    def test_discriminants_prefer_what_differs_between_palms_to_what_differs_between_pictures(self):
+        dice = np.random.default_rng(1)
+        palms = np.repeat(dice.normal(size=(400, 2)) * [1.0, 0.2], 2, 0)
+        pictures = dice.normal(size=(800, 3)) * [0.1, 0.1, 3.0]
+        directions, mean = discriminants(np.concatenate([palms, np.zeros((800, 1))], 1) + pictures, 1)
+        self.assertEqual(np.abs(directions[:, 0]).argmax(), 0)
+        self.assertLess(abs(directions[2, 0]), 0.2 * abs(directions[0, 0]))
+        self.assertEqual(mean.shape, (3,))
+
+    def test_the_joined_file_gives_unit_vectors_of_both_descriptions_and_nothing_for_one_grey(self):
+        plain = onnx.load(os.path.join(os.path.dirname(__file__), "..", "gabor.onnx"))
+        directions = np.random.default_rng(1).normal(size=(DIMENSION + 384, 8))
+        roi = np.random.default_rng(2).integers(0, 256, (3, 1, 128, 128), dtype=np.uint8)
+        roi[2] = 77
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "s.onnx")
+            export(SignatureNet().eval(), path, "test-1")
+            net = onnx.load(path)
+        joined = fuse(net, plain, directions, np.zeros(DIMENSION + 384), "test-2")
+        answers = [
+            onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"roi": roi})[0]
+            for model in (net, plain, joined)
+        ]
+        expected = np.concatenate(answers[:2], 1) @ directions
+        expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+        self.assertTrue(np.allclose(answers[2][:2], expected[:2], atol=5e-3))
+        self.assertEqual(float(np.linalg.norm(answers[2][2])), 0.0)
+        self.assertEqual({p.key: p.value for p in joined.metadata_props}["dimension"], "8")
 
 
 class Measures(unittest.TestCase):
