@@ -2,6 +2,8 @@
 // the baselines named. First session against the others; the rates are defined in rates.ts.
 //
 // Invariants: every method compares the same images; a method sees nothing but pixels; the signature comes first.
+import { writeFile } from "node:fs/promises";
+import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import {
@@ -14,12 +16,17 @@ import {
 import { helpText, readSettings, type Settings, UsageError, type Values } from "../wire/config.js";
 import { type PalmFile, type PalmFolder, readPalm, readPalmFolder } from "./accuracy-data.js";
 import { type AccuracyReport, accuracyTable } from "./accuracy-table.js";
+import { mostAlikeOf } from "./among.js";
+import { detPoints, detSvg } from "./det.js";
 import { dot } from "./dot.js";
+import { fuseFrames } from "./frames.js";
 import { measureRates } from "./rate-intervals.js";
 import { countPairs, type SimilarityTable } from "./rates.js";
 import { ticker } from "./tick.js";
 
-const BASELINES = ["competitive-code"] as const;
+const BASELINES = ["gabor", "competitive-code"] as const;
+const MAX_FRAMES = 5;
+const MAX_AMONG = 1_000_000;
 const root = new URL(import.meta.url.endsWith(".ts") ? "../" : "../../", import.meta.url);
 
 const SETTINGS = {
@@ -45,8 +52,38 @@ const SETTINGS = {
     help: "signature model",
     schema: z.string().default(fileURLToPath(new URL("model/signature.onnx", root))),
   },
+  frames: {
+    option: "frames",
+    value: "N,N",
+    help: "also the signature with so many frames a probe, as presentations have them (best similarity of each)",
+    schema: z
+      .string()
+      .default("")
+      .transform((text) =>
+        text
+          .split(",")
+          .filter((number) => number !== "")
+          .map(Number),
+      )
+      .pipe(z.array(z.number().int().min(2).max(MAX_FRAMES))),
+  },
+  among: {
+    option: "among",
+    value: "N",
+    help: "also identification with N synthetic palms enrolled besides",
+    schema: z.coerce.number().int().min(0).max(MAX_AMONG).default(0),
+  },
+  det: {
+    option: "det",
+    value: "FILE.svg",
+    help: "plot of all methods measured",
+    schema: z.string().optional(),
+  },
   json: { option: "json", help: "one JSON object on stdout", flag: true, schema: z.boolean().default(false) },
 } satisfies Settings;
+
+/** The training-free signature, kept to compare with. */
+const GABOR = fileURLToPath(new URL("model/gabor.onnx", root));
 
 /** One way to compare palms. */
 interface Method<Template> {
@@ -78,29 +115,56 @@ export async function run(argv: string[]): Promise<number> {
   return 0;
 }
 
-async function measureFolder({ data, baseline, model }: Values<typeof SETTINGS>): Promise<AccuracyReport> {
+async function measureFolder(settings: Values<typeof SETTINGS>): Promise<AccuracyReport> {
+  const { data, baseline, model, frames, among, det } = settings;
   const folder = await readPalmFolder(data);
   const { palms, gallery, probes } = folder;
   say(`${palms} palms, ${gallery.length} templates, ${probes.length} probes`);
-  const signature = await openSignatureModel(model).catch((error: Error) => {
-    throw new UsageError(`--model: ${error.message}. Give a signature model (.onnx).`);
-  });
-  const results: AccuracyReport["results"] = [];
-  try {
-    results.push(
-      await measureMethod(folder, {
-        name: "signature",
-        dimension: signature.dimension,
-        template: (roi) => signature.sign(roi),
-        similarity: dot,
-      }),
-    );
-  } finally {
-    await signature.close();
-  }
-  if (baseline.includes("competitive-code")) results.push(await measureMethod(folder, COMPETITIVE_CODE));
+  const signature = await compareWithModel(folder, "signature", model);
+  const tables: NamedTable[] = [signature];
+  if (baseline.includes("gabor")) tables.push(await compareWithModel(folder, "gabor", GABOR));
+  if (baseline.includes("competitive-code")) tables.push(await compare(folder, COMPETITIVE_CODE));
+  for (const count of frames) tables.push(several(signature, count));
   const { mated, nonMated } = countPairs(ownersOf(folder));
+  if (det !== undefined) {
+    const caption = `${palms} palms, ${mated} mated and ${nonMated} non-mated pairs; curves end at three non-mated pairs`;
+    const curves = tables.map(({ name, table }) => ({ name, points: detPoints(table) }));
+    await writeFile(det, detSvg(basename(data), caption, curves));
+  }
+  if (among > 0) {
+    const name = `signature among ${among} more`;
+    const strangers = await mostAlikeOf(among, model, signature.probes, say);
+    tables.push({ ...signature, name, table: { ...signature.table, strangers } });
+  }
+  say("rates and intervals");
+  const results = tables.map(({ name, dimension, table }) => ({ name, dimension, ...measureRates(table) }));
   return { data, palms, matedPairs: mated, nonMatedPairs: nonMated, results };
+}
+
+interface NamedTable {
+  name: string;
+  dimension: number;
+  table: SimilarityTable;
+}
+
+function several(one: NamedTable, frames: number): NamedTable {
+  try {
+    return { ...one, name: `${one.name}, ${frames} frames`, table: fuseFrames(one.table, frames) };
+  } catch (error) {
+    throw new UsageError(`--frames: ${(error as Error).message}. Ask for fewer.`);
+  }
+}
+
+async function compareWithModel(folder: PalmFolder, name: string, path: string) {
+  const model = await openSignatureModel(path).catch((error: Error) => {
+    throw new UsageError(`${name}: ${error.message}. Give a signature model (.onnx).`);
+  });
+  try {
+    const { dimension } = model;
+    return await compare(folder, { name, dimension, template: (roi) => model.sign(roi), similarity: dot });
+  } finally {
+    await model.close();
+  }
 }
 
 const COMPETITIVE_CODE: Method<Uint32Array> = {
@@ -110,7 +174,7 @@ const COMPETITIVE_CODE: Method<Uint32Array> = {
   similarity: (a, b) => 1 - competitiveDistance(a, b),
 };
 
-async function measureMethod<T>(folder: PalmFolder, method: Method<T>) {
+async function compare<T>(folder: PalmFolder, method: Method<T>): Promise<NamedTable & { probes: T[] }> {
   const { name, dimension } = method;
   const gallery = await templatesOf(folder.gallery, method, "templates");
   const probes = await templatesOf(folder.probes, method, "probes");
@@ -122,9 +186,7 @@ async function measureMethod<T>(folder: PalmFolder, method: Method<T>) {
     }
     tick();
   }
-  say(`${name}: rates and intervals`);
-  const table: SimilarityTable = { ...ownersOf(folder), similarities };
-  return { name, dimension, ...measureRates(table) };
+  return { name, dimension, probes, table: { ...ownersOf(folder), similarities } };
 }
 
 const ownersOf = ({ palms, probes, gallery }: PalmFolder) => ({

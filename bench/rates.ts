@@ -28,6 +28,8 @@ export interface SimilarityOwners {
 export interface SimilarityTable extends SimilarityOwners {
   /** Row-major [probe][template], larger is more alike. */
   similarities: Float32Array;
+  /** By probe: how alike the most alike palm is that is enrolled besides (identification only). */
+  strangers?: Float32Array;
 }
 
 export const FARS = ["1e-2", "1e-3", "1e-4", "1e-5", "1e-6"] as const;
@@ -110,9 +112,10 @@ interface Search {
 }
 
 /** Sorted: the most alike strangers first. */
-function searchAll({ probePalms, galleryPalms, similarities }: SimilarityTable): Search[] {
+function searchAll({ probePalms, galleryPalms, similarities, strangers }: SimilarityTable): Search[] {
   const searches = probePalms.map((palm, probe) => {
-    const search: Search = { palm, mated: Number.NEGATIVE_INFINITY, nonMated: Number.NEGATIVE_INFINITY };
+    const nonMated = strangers?.[probe] ?? Number.NEGATIVE_INFINITY;
+    const search: Search = { palm, mated: Number.NEGATIVE_INFINITY, nonMated };
     for (const [template, owner] of galleryPalms.entries()) {
       const kind = owner === palm ? "mated" : "nonMated";
       search[kind] = Math.max(search[kind], similarities[probe * galleryPalms.length + template] as number);

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import sharp from "sharp";
@@ -87,7 +87,7 @@ describe("palmgate bench accuracy", () => {
     const { results, ...counts } = JSON.parse(out);
     expect(counts).toEqual({ data: dir, palms: 9, matedPairs: 36, nonMatedPairs: 9 * 8 * 4 });
     expect(results.map(({ name, dimension }: never) => [name, dimension])).toEqual([
-      ["signature", 384],
+      ["signature", 256],
       ["competitive-code", 1024],
     ]);
     for (const result of results) {
@@ -109,6 +109,30 @@ describe("palmgate bench accuracy", () => {
       });
     }
     expect(progress).toContain("signature: probes 18 of 18");
+  });
+
+  it("measures the training-free signature, frames together, and a crowd beside it, and draws the curves", async () => {
+    const dir = folder(await palms(4));
+    const det = join(dir, "det.svg");
+    const more = ["--baseline", "gabor", "--frames", "2", "--among", "3", "--det", det];
+    const { out, progress } = await printed("--data", dir, "--json", ...more);
+    const { results } = JSON.parse(out);
+    expect(results.map(({ name }: never) => name)).toEqual([
+      "signature",
+      "gabor",
+      "signature, 2 frames",
+      "signature among 3 more",
+    ]);
+    expect(results).toMatchObject([{}, { dimension: 384 }, { rank1: 1 }, { rank1: 1 }]);
+    expect(progress).toContain("synthetic palms signed and compared 3 of 3");
+    expect(readFileSync(det, "utf8")).toContain("4 palms, 16 mated and 48 non-mated pairs");
+  });
+
+  it("refuses more frames together than any palm has", async () => {
+    const dir = folder(await palms(2));
+    await expect(printed("--data", dir, "--frames", "3")).rejects.toThrow(
+      /no palm has 3 probes.*Ask for fewer/,
+    );
   });
 
   it("prints a table with counts and intervals, and what a rate of nil on few palms is worth", async () => {
@@ -176,6 +200,7 @@ describe("palmgate bench accuracy", () => {
 
   it("explains itself", async () => {
     const { out } = await printed("--help");
-    for (const option of ["--data DIR", "--baseline", "--model", "--json"]) expect(out).toContain(option);
+    for (const option of ["--data DIR", "--baseline", "--model", "--frames", "--among", "--det", "--json"])
+      expect(out).toContain(option);
   });
 });
