@@ -24,7 +24,7 @@ const SETTINGS = {
     option: "identities",
     value: "N",
     help: "synthetic palms",
-    schema: z.coerce.number().int().min(100).max(100_000).default(12_000),
+    schema: z.coerce.number().int().min(100).max(100_000).default(20_000),
   },
   model: {
     option: "model",

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes signature.onnx: a training-free palm signature, all of it inside the ONNX graph.
+"""Makes gabor.onnx: a training-free palm signature, all of it inside the ONNX graph.
 
     roi uint8 [n,1,128,128]  (grey 0..255, upright)
       -> half resolution                     2x2 mean
@@ -146,8 +146,8 @@ def build() -> onnx.ModelProto:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Make the training-free signature.onnx.")
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("signature.onnx"))
+    parser = argparse.ArgumentParser(description="Make the training-free gabor.onnx.")
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("gabor.onnx"))
     out = parser.parse_args().out
     out.write_bytes(build().SerializeToString(deterministic=True))
     print(f"{out}: {MODEL_ID}, {DIMENSION} numbers, {out.stat().st_size} bytes")

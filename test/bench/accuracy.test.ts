@@ -192,7 +192,9 @@ describe("palmgate bench accuracy", () => {
   it("refuses what it does not know: no folder, another baseline, another model", async () => {
     const dir = folder(await palms(2));
     await expect(printed()).rejects.toThrow(/--data .*is needed/);
-    await expect(printed("--data", dir, "--baseline", "eyes")).rejects.toThrow("must be of competitive-code");
+    await expect(printed("--data", dir, "--baseline", "eyes")).rejects.toThrow(
+      "must be of gabor, competitive-code",
+    );
     await expect(printed("--data", dir, "--model", join(dir, "palm-1/1_a.png"))).rejects.toThrow(
       "Give a signature model",
     );

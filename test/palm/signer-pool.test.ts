@@ -169,7 +169,7 @@ describe("a thread that dies", () => {
     });
     const result = await waiting;
     expect(result).toMatchObject({ ok: true, quality: { reason: "OK" } });
-    expect(result.ok && result.signature).toHaveLength(384);
+    expect(result.ok && result.signature).toHaveLength(256);
     expect(pool.stats()).toEqual({ queued: 0, busy: 0, threads: 1 });
   });
 
