@@ -55,7 +55,7 @@ const SETTINGS = {
   frames: {
     option: "frames",
     value: "N,N",
-    help: "also the signature with so many frames a probe, as presentations have them (best similarity of each)",
+    help: "also the signature with so many frames a probe (best similarity of each, as presentations decide); 1 is always there",
     schema: z
       .string()
       .default("")
@@ -65,7 +65,7 @@ const SETTINGS = {
           .filter((number) => number !== "")
           .map(Number),
       )
-      .pipe(z.array(z.number().int().min(2).max(MAX_FRAMES))),
+      .pipe(z.array(z.number().int().min(1).max(MAX_FRAMES))),
   },
   among: {
     option: "among",
@@ -124,7 +124,7 @@ async function measureFolder(settings: Values<typeof SETTINGS>): Promise<Accurac
   const tables: NamedTable[] = [signature];
   if (baseline.includes("gabor")) tables.push(await compareWithModel(folder, "gabor", GABOR));
   if (baseline.includes("competitive-code")) tables.push(await compare(folder, COMPETITIVE_CODE));
-  for (const count of frames) tables.push(several(signature, count));
+  for (const count of frames) if (count > 1) tables.push(several(signature, count));
   const { mated, nonMated } = countPairs(ownersOf(folder));
   if (det !== undefined) {
     const caption = `${palms} palms, ${mated} mated and ${nonMated} non-mated pairs; curves end at three non-mated pairs`;

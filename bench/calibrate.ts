@@ -2,7 +2,7 @@
 //
 //   node dist/bench/calibrate.js [--identities N] [--out FILE]
 //
-// Every pair of one sample each is counted once. Nothing is fitted to real palms; docs/accuracy/README.md shows the rates
+// Every pair of one sample each is counted once; the tail is fitted to the most alike pairs (tail-fit.ts). Nothing is fitted to real palms; docs/accuracy/README.md shows the rates
 // counted on real ones beside these.
 import { writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
@@ -10,11 +10,13 @@ import { z } from "zod";
 import {
   type Calibration,
   type CalibrationPoint,
+  type CalibrationTail,
   openSignatureModel,
   renderSample,
   synthesiseIdentity,
 } from "../palm/index.js";
 import { helpText, readSettings, type Settings } from "../wire/config.js";
+import { fitTail } from "./tail-fit.js";
 
 const ours = (path: string) =>
   fileURLToPath(new URL(`${import.meta.url.endsWith(".ts") ? ".." : "../.."}/${path}`, import.meta.url));
@@ -42,10 +44,12 @@ const SETTINGS = {
 
 /** Seeds apart from the demo's and the tests' people. */
 const FIRST_SEED = 50_000_000;
-const BINS = 20_000;
+export const BINS = 20_000;
 const POINTS_PER_DECADE = 2;
 /** Rule of three: a rate below 3 / trials is not known from counting. */
 const RULE_OF_THREE = 3;
+/** The tail is fitted to so many pairs at least: its shape's standard error is then below about 0.06. */
+const MIN_TAIL_PAIRS = 500;
 
 export async function run(argv: string[]): Promise<number> {
   if (argv.includes("--help")) {
@@ -70,13 +74,15 @@ export async function run(argv: string[]): Promise<number> {
   }
   const histogram = countPairs(signatures);
   const pairs = (identities * (identities - 1)) / 2;
+  const points = pointsOf(histogram, pairs);
   const calibration: Calibration = {
     modelId: model.modelId,
     source: `synthetic palms only: node dist/bench/calibrate.js --identities ${identities}`,
     identities,
     pairs,
     countedDownTo: RULE_OF_THREE / pairs,
-    points: pointsOf(histogram, pairs),
+    points,
+    ...tailOf(histogram, points),
   };
   await writeFile(out, `${JSON.stringify(calibration, null, 2)}\n`);
   await model.close();
@@ -103,7 +109,7 @@ function countPairs(signatures: readonly Float32Array[]): Float64Array {
 const similarityOf = (bin: number) => (2 * bin) / BINS - 1;
 
 /** Similarities at half-decade rates, down to the lowest that was counted. */
-function pointsOf(histogram: Float64Array, pairs: number): CalibrationPoint[] {
+export function pointsOf(histogram: Float64Array, pairs: number): CalibrationPoint[] {
   const points: CalibrationPoint[] = [];
   let bin = BINS;
   let above = histogram[bin] as number;
@@ -117,10 +123,29 @@ function pointsOf(histogram: Float64Array, pairs: number): CalibrationPoint[] {
   return points.reverse();
 }
 
+/** Fitted beyond the lowest counted rate that has enough pairs behind it; none where too few were compared. */
+export function tailOf(
+  histogram: Float64Array,
+  points: readonly CalibrationPoint[],
+): { tail?: CalibrationTail } {
+  for (const { fmr, similarity } of points.toReversed()) {
+    const from = Math.round(((similarity + 1) / 2) * BINS);
+    const excesses: number[] = [];
+    for (let bin = from; bin <= BINS; bin++) {
+      const excess = similarityOf(bin + 0.5) - similarity;
+      for (let i = 0; i < (histogram[bin] as number); i++) excesses.push(excess);
+    }
+    if (excesses.length < MIN_TAIL_PAIRS) continue;
+    const { shape, scale } = fitTail(Float64Array.from(excesses));
+    return { tail: { fmr, similarity, shape, scale, pairs: excesses.length } };
+  }
+  return {};
+}
+
 const TENTHS = 10;
 function say(what: string, done: number, total: number): void {
   const step = Math.ceil(total / TENTHS);
   if (done % step === 0 || done === total) process.stderr.write(`${what}: ${done} of ${total}\n`);
 }
 
-process.exitCode = await run(process.argv.slice(2));
+if (process.argv[1] === fileURLToPath(import.meta.url)) process.exitCode = await run(process.argv.slice(2));

@@ -1,15 +1,15 @@
 // Is the calibration true? Stated rates beside what non-mated pairs of real palms do at the same similarity.
 //
-//   node dist/bench/calibration-check.js --data DIR,DIR
+//   node dist/bench/calibration-check.js --data DIR,DIR [--json]
 //
-// Two checks. The tail: the calibration is cut off at CUT_FMR and what it then extrapolates is held against what was
-// counted below. The palms: every non-mated pair of each folder is counted at each stated similarity.
+// Two checks. The tail: its similarity is put beside the counted one, at the rates that both speak of. The palms: every
+// non-mated pair of each folder is counted at each stated similarity.
 //
-// Invariant: no rate is printed that fewer than three pairs stand behind; "3 of 9000" is printed instead.
+// Invariant: no rate is printed that three pairs or fewer stand behind; "3 of 9000" is printed instead.
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
-import { type Calibration, loadCalibration, openSignatureModel, thresholdFor } from "../palm/index.js";
+import { type Calibration, loadCalibration, openSignatureModel, tailThreshold } from "../palm/index.js";
 import { helpText, readSettings, type Settings, UsageError } from "../wire/config.js";
 import { readPalm, readPalmFolder } from "./accuracy-data.js";
 import { dot } from "./dot.js";
@@ -40,10 +40,9 @@ const SETTINGS = {
     help: "made for it",
     schema: z.string().default(ours("model/calibration.json")),
   },
+  json: { option: "json", help: "one JSON object on stdout", flag: true, schema: z.boolean().default(false) },
 } as const satisfies Settings;
 
-/** What is counted below is compared with what is extrapolated from here. */
-const CUT_FMR = 1e-5;
 const RULE_OF_THREE = 3;
 
 /** Non-mated similarities of one folder. */
@@ -52,27 +51,46 @@ export interface RealPairs {
   similarities: Float32Array;
 }
 
-/** The table, as Markdown: one row a stated rate. Pure. */
-export function checkTable(calibration: Calibration, folders: readonly RealPairs[]): string {
-  const cut = { ...calibration, points: calibration.points.filter(({ fmr }) => fmr >= CUT_FMR) };
-  const rows = calibration.points.map(({ fmr, similarity }) => {
-    const fitted = fmr < CUT_FMR ? thresholdFor(cut, fmr).toFixed(3) : "";
-    const counts = folders.map(({ similarities }) => countAt(similarities, similarity));
-    return [fmr.toExponential(0), similarity.toFixed(3), fitted, ...counts];
-  });
-  const head = [
-    "stated rate",
-    "similarity, counted",
-    `extrapolated from ${CUT_FMR}`,
-    ...folders.map((f) => f.name),
-  ];
+/** One stated rate. */
+export interface CheckedRate {
+  fmr: number;
+  /** Counted on the calibration's synthetic palms. */
+  similarity: number;
+  /** That the tail alone would give this rate; null where it does not reach up to. */
+  fittedSimilarity: number | null;
+  /** Pairs of real palms at this similarity or above. */
+  real: { name: string; reached: number; pairs: number }[];
+}
+
+/** Every counted rate of the calibration beside its tail and the folders. Pure. */
+export function checkRates({ points, tail }: Calibration, folders: readonly RealPairs[]): CheckedRate[] {
+  return points.map(({ fmr, similarity }) => ({
+    fmr,
+    similarity,
+    fittedSimilarity: tail && fmr <= tail.fmr ? tailThreshold(tail, fmr) : null,
+    real: folders.map(({ name, similarities }) => ({
+      name,
+      reached: similarities.reduce((count, each) => count + (each >= similarity ? 1 : 0), 0),
+      pairs: similarities.length,
+    })),
+  }));
+}
+
+/** The rates as Markdown: one row a stated rate. Pure. */
+export function checkTable(rates: readonly CheckedRate[]): string {
+  const rows = rates.map(({ fmr, similarity, fittedSimilarity, real }) => [
+    fmr.toExponential(0),
+    similarity.toFixed(3),
+    fittedSimilarity?.toFixed(3) ?? "",
+    ...real.map(rateOrCount),
+  ]);
+  const names = rates[0]?.real.map(({ name }) => name) ?? [];
+  const head = ["stated rate", "similarity, counted", "similarity, fitted", ...names];
   return [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |\n`).join("");
 }
 
-function countAt(similarities: Float32Array, threshold: number): string {
-  const reached = similarities.reduce((count, each) => count + (each >= threshold ? 1 : 0), 0);
-  if (reached <= RULE_OF_THREE) return `${reached} of ${similarities.length}`;
-  return (reached / similarities.length).toExponential(1);
+function rateOrCount({ reached, pairs }: { reached: number; pairs: number }): string {
+  return reached <= RULE_OF_THREE ? `${reached} of ${pairs}` : (reached / pairs).toExponential(1);
 }
 
 export async function run(argv: string[]): Promise<number> {
@@ -83,11 +101,13 @@ export async function run(argv: string[]): Promise<number> {
     );
     return 0;
   }
-  const { data, model, calibration: path } = readSettings(SETTINGS, argv);
+  const { data, model, calibration: path, json } = readSettings(SETTINGS, argv);
   const calibration = await loadCalibration(path);
   const folders: RealPairs[] = [];
   for (const dir of data) folders.push({ name: basename(dir), similarities: await nonMated(dir, model) });
-  process.stdout.write(checkTable(calibration, folders));
+  const rates = checkRates(calibration, folders);
+  const { modelId, tail } = calibration;
+  process.stdout.write(json ? `${JSON.stringify({ modelId, tail, rates })}\n` : checkTable(rates));
   return 0;
 }
 

@@ -1,11 +1,12 @@
 // What a similarity means: how often two different palms are at least that similar (false match rate, ISO/IEC 19795-1).
 //
 // The file beside the model holds counted rates: similarity at fmr 1e-1, 10^-1.5, .. as far down as the pairs allow
-// (never below 3 / pairs: the rule of three). Between two points the logarithm of the rate is linear in the similarity;
-// below the last one it goes on as it fell over the last whole decade. Similarity distributions of unit vectors fall
-// faster than that, so a stated rate in this extrapolated zone is an upper one.
+// (never below 3 / pairs: the rule of three), and the tail fitted to the most alike pairs. Between two points the logarithm
+// of the rate is linear in the similarity; below the last one it falls as the tail does. A file without a tail goes on as
+// it fell over the last whole decade.
 //
-// Invariants: a smaller rate never gives a smaller similarity; thresholdFor and fmrAt are each other's inverse.
+// Invariants: a smaller rate never gives a smaller similarity; thresholdFor and fmrAt are each other's inverse; no rate is
+// lower than the one counted or the one fitted.
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
 
@@ -14,6 +15,15 @@ const pointSchema = z.object({
   fmr: z.number().positive().max(1),
   /** Dot product of unit vectors, -1..1. */
   similarity: z.number().min(-1).max(1),
+});
+
+/** Generalised Pareto: rate(s) = fmr * (1 + shape * (s - similarity) / scale) ^ (-1 / shape); exponential at shape 0. */
+const tailSchema = pointSchema.extend({
+  /** Not negative: a negative shape would claim that no two palms are more alike than some similarity. */
+  shape: z.number().min(0).max(1),
+  scale: z.number().positive(),
+  /** Pairs that it was fitted to. */
+  pairs: z.number().int().positive(),
 });
 
 const calibrationSchema = z.object({
@@ -28,9 +38,12 @@ const calibrationSchema = z.object({
   countedDownTo: z.number().positive().max(1),
   /** Falling fmr, rising similarity; at least two. */
   points: z.array(pointSchema).min(2),
+  /** Fitted to the pairs beyond one of the points. */
+  tail: tailSchema.optional(),
 });
 
 export type CalibrationPoint = z.infer<typeof pointSchema>;
+export type CalibrationTail = z.infer<typeof tailSchema>;
 export type Calibration = z.infer<typeof calibrationSchema>;
 
 /**
@@ -42,6 +55,7 @@ export async function loadCalibration(path: string): Promise<Calibration> {
   try {
     const calibration = calibrationSchema.parse(JSON.parse(text));
     checkOrder(calibration.points);
+    checkTail(calibration);
     return calibration;
   } catch (error) {
     const problem = error instanceof z.ZodError ? z.prettifyError(error) : (error as Error).message;
@@ -53,17 +67,54 @@ export async function loadCalibration(path: string): Promise<Calibration> {
  * Similarity that two different palms reach with probability `fmr`, at most 1.
  * @param fmr above 0
  */
-export function thresholdFor({ points }: Calibration, fmr: number): number {
-  const [a, b] = segmentOf(points, (point) => fmr >= point.fmr);
-  const share = (Math.log(fmr) - Math.log(a.fmr)) / (Math.log(b.fmr) - Math.log(a.fmr));
-  return Math.min(1, a.similarity + share * (b.similarity - a.similarity));
+export function thresholdFor({ points, tail }: Calibration, fmr: number): number {
+  if (!tail || fmr >= tail.fmr) return Math.min(1, countedThreshold(points, fmr));
+  const last = lastOf(points);
+  const fitted = tailThreshold(tail, fmr);
+  if (fmr < last.fmr) return Math.min(1, fitted + liftOf(last, tail));
+  return Math.min(1, Math.max(countedThreshold(points, fmr), fitted));
 }
 
 /** Probability that two different palms are at least this similar, at most 1. */
-export function fmrAt({ points }: Calibration, similarity: number): number {
+export function fmrAt({ points, tail }: Calibration, similarity: number): number {
+  if (!tail || similarity <= tail.similarity) return Math.min(1, countedFmr(points, similarity));
+  const last = lastOf(points);
+  const lift = liftOf(last, tail);
+  if (similarity > tailThreshold(tail, last.fmr) + lift) return tailFmr(tail, similarity - lift);
+  return Math.max(countedFmr(points, similarity), tailFmr(tail, similarity));
+}
+
+/** Similarity that the tail alone gives a rate of at most its own. */
+export function tailThreshold({ fmr: from, similarity, shape, scale }: CalibrationTail, fmr: number): number {
+  const fall = Math.log(from) - Math.log(fmr);
+  return similarity + scale * (shape === 0 ? fall : Math.expm1(shape * fall) / shape);
+}
+
+function tailFmr({ fmr, similarity: from, shape, scale }: CalibrationTail, similarity: number): number {
+  const rise = (similarity - from) / scale;
+  return fmr * Math.exp(shape === 0 ? -rise : -Math.log1p(shape * rise) / shape);
+}
+
+/** What the last counted pairs were more alike than the tail has it: it goes on from there. */
+const liftOf = (last: CalibrationPoint, tail: CalibrationTail) =>
+  Math.max(0, last.similarity - tailThreshold(tail, last.fmr));
+
+function countedThreshold(points: readonly CalibrationPoint[], fmr: number): number {
+  const [a, b] = segmentOf(points, (point) => fmr >= point.fmr);
+  const share = (Math.log(fmr) - Math.log(a.fmr)) / (Math.log(b.fmr) - Math.log(a.fmr));
+  return a.similarity + share * (b.similarity - a.similarity);
+}
+
+function countedFmr(points: readonly CalibrationPoint[], similarity: number): number {
   const [a, b] = segmentOf(points, (point) => similarity <= point.similarity);
   const share = (similarity - a.similarity) / (b.similarity - a.similarity);
-  return Math.min(1, Math.exp(Math.log(a.fmr) + share * (Math.log(b.fmr) - Math.log(a.fmr))));
+  return Math.exp(Math.log(a.fmr) + share * (Math.log(b.fmr) - Math.log(a.fmr)));
+}
+
+function lastOf(points: readonly CalibrationPoint[]): CalibrationPoint {
+  const last = points.at(-1);
+  if (!last) throw new Error("a calibration has two points or more");
+  return last;
 }
 
 /** The two points to go by: around the place, else the first two, else those of the last decade. */
@@ -94,4 +145,10 @@ function checkOrder(points: readonly CalibrationPoint[]): void {
       throw new Error(`point ${index} does not go on from the one before (fmr falls, similarity rises)`);
     }
   }
+}
+
+/** @throws Error when the tail does not begin at a point */
+function checkTail({ points, tail }: Calibration): void {
+  const isAt = (point: CalibrationPoint) => point.fmr === tail?.fmr && point.similarity === tail.similarity;
+  if (tail && !points.some(isAt)) throw new Error("the tail does not begin at one of the points");
 }

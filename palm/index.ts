@@ -3,8 +3,10 @@
 export {
   type Calibration,
   type CalibrationPoint,
+  type CalibrationTail,
   fmrAt,
   loadCalibration,
+  tailThreshold,
   thresholdFor,
 } from "./calibration.js";
 export {

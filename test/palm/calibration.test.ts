@@ -2,7 +2,14 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
-import { type Calibration, fmrAt, loadCalibration, modelInfo, thresholdFor } from "../../palm/index.js";
+import {
+  type Calibration,
+  fmrAt,
+  loadCalibration,
+  modelInfo,
+  tailThreshold,
+  thresholdFor,
+} from "../../palm/index.js";
 import { CALIBRATION, MODEL, temporaryFolder } from "./support.js";
 
 let committed: Calibration;
@@ -28,8 +35,21 @@ const anyCalibration = fc
       const last = points.at(-1) ?? { fmr: 0.1, similarity: start };
       points.push({ fmr: last.fmr / ratio, similarity: last.similarity + rise });
     }
-    return { ...committed, points };
-  });
+    const { tail: _, ...untailed } = committed;
+    return { ...untailed, points };
+  })
+  .chain((calibration) => fc.oneof(fc.constant(calibration), withTail(calibration)));
+
+/** The same with a tail from one of its points. */
+function withTail(calibration: Calibration) {
+  return fc
+    .record({
+      from: fc.constantFrom(...calibration.points),
+      shape: fc.oneof(fc.constant(0), fc.double({ min: 0.001, max: 0.4, noNaN: true })),
+      scale: fc.double({ min: 0.002, max: 0.04, noNaN: true }),
+    })
+    .map(({ from, shape, scale }) => ({ ...calibration, tail: { ...from, shape, scale, pairs: 500 } }));
+}
 const anyExponent = fc.double({ min: -9, max: -0.2, noNaN: true });
 
 describe("a threshold and its rate", () => {
@@ -68,6 +88,7 @@ describe("a threshold and its rate", () => {
   it("are those of the file at its points, and a straight line in the logarithm between them", () => {
     const calibration = {
       ...committed,
+      tail: undefined,
       points: [
         { fmr: 1e-2, similarity: 0.3 },
         { fmr: 1e-4, similarity: 0.5 },
@@ -82,6 +103,7 @@ describe("a threshold and its rate", () => {
   it("go on below the lowest rate as they fell over the last whole decade, not over the last step", () => {
     const calibration = {
       ...committed,
+      tail: undefined,
       points: [
         { fmr: 1e-1, similarity: 0.1 },
         { fmr: 1e-3, similarity: 0.4 },
@@ -91,6 +113,52 @@ describe("a threshold and its rate", () => {
     };
     expect(thresholdFor(calibration, 1e-5)).toBeCloseTo(0.52, 6);
     expect(fmrAt(calibration, 0.52)).toBeCloseTo(1e-5, 9);
+  });
+});
+
+describe("a fitted tail", () => {
+  const points = [
+    { fmr: 1e-2, similarity: 0.3 },
+    { fmr: 1e-4, similarity: 0.4 },
+    { fmr: 1e-5, similarity: 0.45 },
+  ];
+  const tail = (scale: number, shape = 0) => ({ fmr: 1e-4, similarity: 0.4, scale, shape, pairs: 500 });
+  const perDecade = (scale: number) => scale * Math.LN10;
+
+  it("that falls faster than what was counted begins where counting ended", () => {
+    const calibration = { ...committed, points, tail: tail(0.01) };
+    expect(thresholdFor(calibration, 1e-5)).toBeCloseTo(0.45, 12);
+    expect(thresholdFor(calibration, 1e-7)).toBeCloseTo(0.45 + 2 * perDecade(0.01), 12);
+  });
+
+  it("that falls slower counts from where it begins", () => {
+    const calibration = { ...committed, points, tail: tail(0.03) };
+    expect(thresholdFor(calibration, 1e-3)).toBeCloseTo(0.35, 12);
+    expect(thresholdFor(calibration, 1e-5)).toBeCloseTo(0.4 + perDecade(0.03), 12);
+    expect(thresholdFor(calibration, 1e-7)).toBeCloseTo(0.4 + 3 * perDecade(0.03), 12);
+  });
+
+  it("never makes a rate lower than the points or the tail alone state", () => {
+    fc.assert(
+      fc.property(anyCalibration.chain(withTail), anyExponent, (calibration, exponent) => {
+        const fmr = 10 ** exponent;
+        const threshold = thresholdFor(calibration, fmr);
+        if (fmr <= calibration.tail.fmr) {
+          expect(threshold).toBeGreaterThanOrEqual(Math.min(1, tailThreshold(calibration.tail, fmr)));
+        }
+        const lowest = calibration.points.at(-1)?.fmr ?? 1;
+        if (fmr >= lowest) {
+          const counted = thresholdFor({ ...calibration, tail: undefined }, fmr);
+          expect(threshold).toBeGreaterThanOrEqual(counted);
+        }
+      }),
+    );
+  });
+
+  it("heavier than exponential states higher rates further out", () => {
+    const [light, heavy] = [0, 0.3].map((shape) => ({ ...committed, points, tail: tail(0.03, shape) }));
+    if (!light || !heavy) throw new Error("two");
+    expect(fmrAt(heavy, 0.6)).toBeGreaterThan(2 * fmrAt(light, 0.6));
   });
 });
 
@@ -143,6 +211,16 @@ describe("a broken calibration", () => {
       "with similarities that stand still",
       (good) => ({ ...good, points: [point(0.1, 0.1), point(0.01, 0.2), point(0.001, 0.2)] }),
       /point 2 does not go on/,
+    ],
+    [
+      "with a tail that begins nowhere",
+      (good) => ({ ...good, tail: { fmr: 0.05, similarity: 0.1, shape: 0, scale: 0.1, pairs: 9 } }),
+      /tail does not begin/,
+    ],
+    [
+      "with a tail that ends",
+      (good) => ({ ...good, tail: { ...good.points[0], shape: -0.1, scale: 0.1, pairs: 9 } }),
+      /tail\.shape/,
     ],
     ["without its number of pairs", ({ pairs: _, ...rest }) => rest, /pairs/],
     ["that is a list", () => [], /expected object/],
