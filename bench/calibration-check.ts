@@ -9,7 +9,13 @@
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
-import { type Calibration, loadCalibration, openSignatureModel, tailThreshold } from "../palm/index.js";
+import {
+  type Calibration,
+  loadCalibration,
+  modelInfo,
+  openSignatureModel,
+  tailThreshold,
+} from "../palm/index.js";
 import { helpText, readSettings, type Settings, UsageError } from "../wire/config.js";
 import { readPalm, readPalmFolder } from "./accuracy-data.js";
 import { dot } from "./dot.js";
@@ -103,10 +109,16 @@ export async function run(argv: string[]): Promise<number> {
   }
   const { data, model, calibration: path, json } = readSettings(SETTINGS, argv);
   const calibration = await loadCalibration(path);
+  const { modelId } = await modelInfo(model);
+  if (modelId !== calibration.modelId) {
+    throw new UsageError(
+      `--calibration: ${path} is for ${calibration.modelId}, the model is ${modelId}. Make a new one.`,
+    );
+  }
   const folders: RealPairs[] = [];
   for (const dir of data) folders.push({ name: basename(dir), similarities: await nonMated(dir, model) });
   const rates = checkRates(calibration, folders);
-  const { modelId, tail } = calibration;
+  const { tail } = calibration;
   process.stdout.write(json ? `${JSON.stringify({ modelId, tail, rates })}\n` : checkTable(rates));
   return 0;
 }

@@ -38,7 +38,7 @@ export function detPoints({ probePalms, galleryPalms, similarities }: Similarity
 
 const WIDTH_PX = 560;
 const HEIGHT_PX = 420;
-const MARGIN = { left: 62, right: 14, top: 40, bottom: 50 };
+const MARGIN = { left: 62, right: 24, top: 40, bottom: 50 };
 const LOWEST = 1e-5;
 const HIGHEST = 1;
 const DECADES = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1];
@@ -65,11 +65,11 @@ export function detSvg(title: string, caption: string, curves: readonly DetCurve
     const colour = COLOURS[i % COLOURS.length];
     const path = points.map(({ fmr, fnmr }) => `${px(x(fmr))} ${px(y(fnmr))}`).join("L");
     const legendY = top + 16 + 16 * i;
-    const label = points.length > 0 ? name : `${name}: no mated pair missed`;
+    const label = points.length > 0 ? name : `${name}: none missed`;
     return [
       ...(path ? [`<path d="M${path}" fill="none" stroke="${colour}" stroke-width="2"/>`] : []),
-      `<path d="M${px(right - 190)} ${px(legendY - 4)}h22" stroke="${colour}" stroke-width="3"/>`,
-      `<text x="${px(right - 162)}" y="${px(legendY)}">${escapeXml(label)}</text>`,
+      `<path d="M${px(right - 230)} ${px(legendY - 4)}h22" stroke="${colour}" stroke-width="3"/>`,
+      `<text x="${px(right - 202)}" y="${px(legendY)}">${escapeXml(label)}</text>`,
     ];
   });
   return `${[

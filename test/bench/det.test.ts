@@ -62,7 +62,7 @@ describe("the DET plot", () => {
     ]);
     expect(svg).toContain("<title>a &lt; b</title>");
     expect(svg).toContain("signature &amp; more");
-    expect(svg).toContain("code: no mated pair missed");
+    expect(svg).toContain("code: none missed");
     expect(svg).not.toMatch(/NaN|undefined|<script/);
     expect(svg.match(/stroke-width="2"/g)).toHaveLength(1);
   });
