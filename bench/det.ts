@@ -37,8 +37,10 @@ export function detPoints({ probePalms, galleryPalms, similarities }: Similarity
 }
 
 const WIDTH_PX = 560;
-const HEIGHT_PX = 420;
-const MARGIN = { left: 62, right: 24, top: 40, bottom: 50 };
+const HEIGHT_PX = 470;
+const MARGIN = { left: 62, right: 24, top: 40, bottom: 106 };
+const LEGEND_COLUMN_PX = 240;
+const LEGEND_ROW_PX = 16;
 const LOWEST = 1e-5;
 const HIGHEST = 1;
 const DECADES = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1];
@@ -64,12 +66,14 @@ export function detSvg(title: string, caption: string, curves: readonly DetCurve
   const lines = curves.flatMap(({ name, points }, i) => {
     const colour = COLOURS[i % COLOURS.length];
     const path = points.map(({ fmr, fnmr }) => `${px(x(fmr))} ${px(y(fnmr))}`).join("L");
-    const legendY = top + 16 + 16 * i;
+    // Below the plot: a curve may lie anywhere in it.
+    const legendX = left + LEGEND_COLUMN_PX * (i % 2);
+    const legendY = bottom + 60 + LEGEND_ROW_PX * Math.floor(i / 2);
     const label = points.length > 0 ? name : `${name}: none missed`;
     return [
       ...(path ? [`<path d="M${path}" fill="none" stroke="${colour}" stroke-width="2"/>`] : []),
-      `<path d="M${px(right - 230)} ${px(legendY - 4)}h22" stroke="${colour}" stroke-width="3"/>`,
-      `<text x="${px(right - 202)}" y="${px(legendY)}">${escapeXml(label)}</text>`,
+      `<path d="M${px(legendX)} ${px(legendY - 4)}h22" stroke="${colour}" stroke-width="3"/>`,
+      `<text x="${px(legendX + 28)}" y="${px(legendY)}">${escapeXml(label)}</text>`,
     ];
   });
   return `${[
@@ -82,7 +86,7 @@ export function detSvg(title: string, caption: string, curves: readonly DetCurve
     ...grid,
     `<path d="M${px(left)} ${px(bottom)}L${px(right)} ${px(top)}" stroke="#888" stroke-dasharray="4 4"/>`,
     ...lines,
-    `<text x="${px((left + right) / 2)}" y="${HEIGHT_PX - 12}" text-anchor="middle">false match rate</text>`,
+    `<text x="${px((left + right) / 2)}" y="${px(bottom + 36)}" text-anchor="middle">false match rate</text>`,
     `<text transform="rotate(-90 14 ${px((top + bottom) / 2)})" x="14" y="${px((top + bottom) / 2)}" text-anchor="middle">false non-match rate</text>`,
     "</svg>",
   ].join("\n")}\n`;

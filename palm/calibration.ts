@@ -34,7 +34,9 @@ const calibrationSchema = z.object({
   identities: z.number().int().positive(),
   /** Non-mated pairs counted. */
   pairs: z.number().int().positive(),
-  /** Lowest rate that was counted; below it rates are extrapolated. */
+  /** Stated rates are so many times those counted. */
+  times: z.number().min(1),
+  /** Lowest rate that is stated from counting; below it rates are extrapolated. */
   countedDownTo: z.number().positive().max(1),
   /** Falling fmr, rising similarity; at least two. */
   points: z.array(pointSchema).min(2),

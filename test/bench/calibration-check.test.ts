@@ -6,6 +6,7 @@ const calibration = {
   source: "a test",
   identities: 100,
   pairs: 1e8,
+  times: 1,
   countedDownTo: 3e-8,
   points: [
     { fmr: 1e-2, similarity: 0.3 },

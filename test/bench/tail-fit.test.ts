@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { BINS, pointsOf, tailOf } from "../../bench/calibrate.js";
+import { BINS, pointsOf, tailOf, timesAsOften } from "../../bench/calibrate.js";
 import { seeded } from "../../bench/seeded.js";
 import { fitTail } from "../../bench/tail-fit.js";
 
@@ -45,6 +45,15 @@ describe("the tail of a calibration", () => {
     expect(points).toContainEqual({ fmr: tail?.fmr, similarity: tail?.similarity });
     expect(tail?.pairs).toBeGreaterThan(900);
     expect((tail?.scale ?? 0) / SCALE).toBeCloseTo(1, 1);
+  });
+
+  it("is stated as many times as often as the counted points are, none of them above one", () => {
+    const points = pointsOf(histogram(1e8), 1e8);
+    const { tail } = tailOf(histogram(1e8), points);
+    const stated = timesAsOften(100, { points, ...(tail && { tail }) });
+    expect(stated.points[0]).toEqual({ fmr: 1, similarity: points[2]?.similarity });
+    expect(stated.points).toHaveLength(points.length - 2);
+    expect(stated.tail).toEqual({ ...tail, fmr: 1e-3 });
   });
 
   it("is left out where too few pairs were compared", () => {

@@ -169,7 +169,7 @@ describe("the committed calibration", () => {
 
   it("states no rate that was not counted", () => {
     expect(committed.pairs).toBe((committed.identities * (committed.identities - 1)) / 2);
-    expect(committed.countedDownTo).toBeCloseTo(3 / committed.pairs, 12);
+    expect(committed.countedDownTo).toBeCloseTo((committed.times * 3) / committed.pairs, 12);
     for (const { fmr } of committed.points) expect(fmr).toBeGreaterThanOrEqual(committed.countedDownTo);
   });
 
