@@ -1,6 +1,7 @@
 // The one way a Palmgate process or thread connects to NATS: it reconnects for ever and says so.
-import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { type NatsConnection, NatsConnectionImpl, setTransportFactory } from "@nats-io/transport-node";
 import type { Log } from "./log.js";
+import { quietTransport } from "./nats-transport.js";
 
 export interface NatsOptions {
   /** e.g. nats://user:password@127.0.0.1:4222 ; several separated by commas */
@@ -17,7 +18,9 @@ const PING_INTERVAL_MS = 5000;
 export async function connectNats({ url, name, log }: NatsOptions): Promise<NatsConnection> {
   const parsed = url.split(",").map((each) => new URL(each.trim()));
   const [first] = parsed;
-  const connection = await connect({
+  // What the library's connect() does, with our transport in place of its own.
+  setTransportFactory(quietTransport);
+  const connection = await NatsConnectionImpl.connect({
     servers: parsed.map((each) => each.host),
     ...(first?.username
       ? { user: decodeURIComponent(first.username), pass: decodeURIComponent(first.password) }
