@@ -1,7 +1,8 @@
 """What belongs to a palm for life: its creases, wrinkles, skin and veins, as four grey layers in skin coordinates.
 
-Layers (uint8, LAYER_SIDE_PX square; veins at half the side): depth of the creases, depth of the wrinkles, skin texture
-about 128, darkness of the veins. Everything is drawn for a right hand seen from the palm, thumb at the left, fingers up,
+Layers (uint8, LAYER_SIDE_PX square; the broad ones at half the side): depth of the creases, depth of the wrinkles, skin
+texture about 128; darkness of the veins, and about 128 the steps of the mounts along the life line and along heart and
+head line. Everything is drawn for a right hand seen from the palm, thumb at the left, fingers up,
 then mirrored for left hands, and laid into the frame of a capture convention: crops of some data sets are turned by a
 quarter, or closer to the palm. Invariant: a batch follows from (seed, count) alone.
 """
@@ -15,6 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from .raster import (
+    LAYER_REACH_CROPS,
     LAYER_SIDE_PX,
     Dice,
     Strokes,
@@ -26,7 +28,7 @@ from .raster import (
     wander,
 )
 
-VEIN_SIDE_PX = LAYER_SIDE_PX // 2
+BROAD_SIDE_PX = LAYER_SIDE_PX // 2
 
 # Control points of the principal creases, crop units, and how far people differ in them (standard deviation).
 PRINCIPALS = {
@@ -37,10 +39,12 @@ PRINCIPALS = {
 STRANDS_PER_PRINCIPAL = 4
 PRINCIPAL_POINTS = 420
 BRANCHES_PER_PRINCIPAL = 14
-SECONDARY_CURVES = 14
-BUNDLES = 12
+SECONDARY_CURVES = 22
+MESH_FAMILIES = 4
+MESH_LINES = 70
+BUNDLES = 10
 WRINKLES_PER_BUNDLE = 11
-LOOSE_WRINKLES = 130
+LOOSE_WRINKLES = 110
 QUARTER_TURN_SHARE = 0.3
 # Heart and head are one line in about one hand of 25 (the single transverse crease).
 SINGLE_CREASE_SHARE = 0.04
@@ -48,10 +52,11 @@ SINGLE_CREASE_SHARE = 0.04
 
 @dataclass
 class Layers:
-    """`lines` [B, 3, SIDE, SIDE] uint8: creases, wrinkles, texture; `veins` [B, 1, SIDE / 2, SIDE / 2] uint8."""
+    """`lines` [B, 3, SIDE, SIDE] uint8: creases, wrinkles, texture; `broad` [B, 3, SIDE / 2, SIDE / 2] uint8: veins,
+    the step at the life line, the steps at heart and head line."""
 
     lines: torch.Tensor
-    veins: torch.Tensor
+    broad: torch.Tensor
 
 
 @dataclass
@@ -76,13 +81,15 @@ def draw(seed: int, count: int, device: torch.device | str = "cpu") -> Layers:
     creases.append(_branches(dice, frame, spines))
     creases.append(_secondary(dice, frame, flow))
     wrinkles = [_bundles(dice, frame, flow), _loose(dice, frame, flow), _fans(dice, frame, spines)]
+    wrinkles.append(_mesh(dice, frame, flow))
     crease_layer = 1 - torch.exp(-rasterise(creases, count, device))
     wrinkle_layer = 1 - torch.exp(-rasterise(wrinkles, count, device))
     texture = _texture(dice, count)
     veins = 1 - torch.exp(-rasterise(_veins(dice, frame), count, device))
     veins = F.avg_pool2d(blur(veins, 1.5), 2)
     grey = torch.cat([crease_layer * 255, wrinkle_layer * 255, 128 + texture * 40], 1)
-    return Layers(_bytes(grey), _bytes(veins * 255))
+    steps = 128 + 127 * _steps(dice, frame, spines)
+    return Layers(_bytes(grey), _bytes(torch.cat([veins * 255, steps], 1)))
 
 
 def _bytes(grey: torch.Tensor) -> torch.Tensor:
@@ -151,7 +158,7 @@ def _principals(dice: Dice, frame: Frame, control: torch.Tensor) -> tuple[list[S
         visible = torch.sigmoid(3 * (bias + wander(dice, batch, lines, points, (1, 5), 0.8)))
         beads = (1 + 0.25 * wander(dice, batch, lines, points, (15, 45), 0.3)).clamp(0.1, 2)
         depth = strength * visible * beads * taper(points, 0.25, xy.device) * (1.0 if first else 0.55)
-        width = dice.uniform(0.65, 1.2, batch, lines, 1) * (1 + 0.35 * wander(dice, batch, lines, points, (1, 5)))
+        width = dice.uniform(0.6, 1.1, batch, lines, 1) * (1 + 0.35 * wander(dice, batch, lines, points, (1, 5)))
         strokes.append(Strokes(frame.place(xy), depth, width * frame.zoom[:, None, None]))
     # The fold on both sides of a crease is a broad, faint dip.
     fold = strength * dice.uniform(0.05, 0.22, batch, lines, 1) * taper(points, 0.2, spine.device)
@@ -220,9 +227,9 @@ def _secondary(dice: Dice, frame: Frame, flow) -> Strokes:
     start = dice.uniform(-0.75, 0.6, batch, SECONDARY_CURVES, 2)
     upright = dice.normal(0.35, batch, SECONDARY_CURVES) + math.pi / 2
     angle = torch.where(dice.chance(0.45, batch, SECONDARY_CURVES) > 0, upright, flow(start[:, :, None])[:, :, 0])
-    length = dice.uniform(0.25, 1.0, batch, SECONDARY_CURVES)
+    length = dice.uniform(0.25, 1.2, batch, SECONDARY_CURVES)
     xy = _short(dice, start, angle, length, 160, 0.4)
-    depth, width = _ink(dice, xy, (0.05, 0.8), (0.6, 1.2), 0.6)
+    depth, width = _ink(dice, xy, (0.05, 0.9), (0.55, 1.0), 0.4)
     return Strokes(frame.place(xy), depth, width)
 
 
@@ -237,10 +244,27 @@ def _bundles(dice: Dice, frame: Frame, flow) -> Strokes:
     start = centre + across * (order.view(1, 1, -1, 1) * pitch)
     start = (start + dice.normal(0.02, *start.shape)).flatten(1, 2)
     way = (angle + dice.normal(0.12, batch, BUNDLES, WRINKLES_PER_BUNDLE)).flatten(1, 2)
-    xy = _short(dice, start, way, dice.uniform(0.08, 0.4, *way.shape), 64, 0.25)
+    xy = _short(dice, start, way, dice.uniform(0.12, 0.55, *way.shape), 64, 0.2)
     depth, width = _ink(dice, xy, (0.05, 0.6), (0.6, 0.95), 0.5)
     amount = dice.uniform(0, 1, batch, BUNDLES, 1).expand(-1, -1, WRINKLES_PER_BUNDLE).flatten(1, 2)
     return Strokes(frame.place(xy), depth * amount[..., None], width)
+
+
+def _mesh(dice: Dice, frame: Frame, flow) -> Strokes:
+    """Families of long fine lines over the whole palm, each of its own direction, dense here and missing there: most of
+    what a camera sees between the creases."""
+    batch = frame.zoom.shape[0]
+    count = MESH_FAMILIES * MESH_LINES
+    start = dice.uniform(-0.95, 0.75, batch, count, 2)
+    family = dice.uniform(0, math.pi, batch, MESH_FAMILIES, 1).expand(-1, -1, MESH_LINES).flatten(1)
+    way = family + 0.35 * flow(start[:, :, None])[:, :, 0] + dice.normal(0.16, batch, count)
+    xy = _short(dice, start, way, 0.12 + 0.9 * dice.uniform(0, 1, batch, count) ** 1.4, 110, 0.3)
+    depth, width = _ink(dice, xy, (0.04, 0.65), (0.5, 0.85), 0.4)
+    amount = dice.uniform(0, 1, batch, MESH_FAMILIES, 1).expand(-1, -1, MESH_LINES).flatten(1)
+    where = dice.normal(3.0, batch, MESH_FAMILIES, 2).repeat_interleave(MESH_LINES, 1)
+    phase = dice.uniform(0, 6.3, batch, MESH_FAMILIES).repeat_interleave(MESH_LINES, 1)
+    dense = torch.sigmoid(1 + 2.5 * torch.sin((where * start).sum(-1) + phase))
+    return Strokes(frame.place(xy), depth * (amount * dense)[..., None], width)
 
 
 def _loose(dice: Dice, frame: Frame, flow) -> Strokes:
@@ -248,10 +272,39 @@ def _loose(dice: Dice, frame: Frame, flow) -> Strokes:
     start = dice.uniform(-0.85, 0.85, batch, LOOSE_WRINKLES, 2)
     across = dice.chance(0.3, batch, LOOSE_WRINKLES) * (math.pi / 2)
     way = flow(start[:, :, None])[:, :, 0] + across + dice.normal(0.35, batch, LOOSE_WRINKLES)
-    xy = _short(dice, start, way, 0.05 + 0.4 * dice.uniform(0, 1, *way.shape) ** 2, 64, 0.4)
+    xy = _short(dice, start, way, 0.06 + 0.5 * dice.uniform(0, 1, *way.shape) ** 2, 64, 0.4)
     amount = dice.uniform(0.2, 1.0, batch, 1, 1)
     depth, width = _ink(dice, xy, (0.03, 0.7), (0.6, 1.0), 0.6)
     return Strokes(frame.place(xy), depth * amount, width)
+
+
+STEP_GRID = 40
+STEP_SPINE_POINTS = 48
+
+
+def _steps(dice: Dice, frame: Frame, spines: torch.Tensor) -> torch.Tensor:
+    """Skin on the two sides of a principal crease lies at different slopes: a step of -1..1 at the crease that fades
+    away from it, [B, 2, SIDE / 2, SIDE / 2]: life line; heart and head line together."""
+    batch = spines.shape[0]
+    thin = torch.linspace(0, PRINCIPAL_POINTS - 1, STEP_SPINE_POINTS, device=dice.device).long()
+    line = frame.place(spines[:, :, thin])
+    # Beyond its ends a crease goes on straight, so that the sides stay sides.
+    before = 2 * line[:, :, :1] - line[:, :, 4:5]
+    after = 2 * line[:, :, -1:] - line[:, :, -5:-4]
+    line = torch.cat([line[:, :, :1] + 5 * (before - line[:, :, :1]), line, line[:, :, -1:] + 5 * (after - line[:, :, -1:])], 2)
+    line = F.interpolate(line.flatten(0, 1).transpose(1, 2), 4 * STEP_SPINE_POINTS, mode="linear", align_corners=True)
+    line = line.transpose(1, 2).view(batch, 3, -1, 2)
+    axis = ((torch.arange(STEP_GRID, device=dice.device) + 0.5) / STEP_GRID * 2 - 1) * LAYER_REACH_CROPS
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    place = torch.stack([x, y], -1).view(1, 1, -1, 2)
+    near = torch.cdist(place.expand(batch, 3, -1, 2), line).argmin(-1)[..., None].expand(-1, -1, -1, 2)
+    away = place - torch.gather(line, 2, near)
+    signed = (away * torch.gather(normals(line), 2, near)).sum(-1).view(batch, 3, STEP_GRID, STEP_GRID)
+    signed = F.interpolate(signed, (BROAD_SIDE_PX, BROAD_SIDE_PX), mode="bilinear", align_corners=False)
+    sharp, reach = dice.uniform(0.006, 0.03, batch, 3, 1, 1), dice.uniform(0.08, 0.4, batch, 3, 1, 1)
+    step = torch.tanh(signed / sharp) * torch.exp(-signed.abs() / reach)
+    both = step[:, 0:1] * dice.uniform(-0.6, 0.6, batch, 1, 1, 1) + step[:, 1:2] * dice.uniform(-0.6, 0.6, batch, 1, 1, 1)
+    return torch.cat([step[:, 2:3], both], 1).clamp(-1, 1)
 
 
 TEXTURE_ORIENTATIONS = 6

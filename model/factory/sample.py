@@ -33,8 +33,8 @@ class Ranges:
     perspective: float = 0.12
     bend_crops: float = 0.018
     nir_share: float = 0.25
-    local_contrast_share: float = 0.4
-    occlusion_share: float = 0.2
+    local_contrast_share: float = 0.5
+    occlusion_share: float = 0.3
     jpeg_share: float = 0.15
 
 
@@ -76,7 +76,7 @@ class Sampler:
         self.dice = dice
         self.ranges = ranges or Ranges()
 
-    def take(self, lines: torch.Tensor, veins: torch.Tensor, difficulty: float = 1.0, each: int = 1) -> Pictures:
+    def take(self, lines: torch.Tensor, broad: torch.Tensor, difficulty: float = 1.0, each: int = 1) -> Pictures:
         """`each` pictures of every row. `difficulty` 0..1 is the largest share of pose, perspective and bending that
         a picture may have; some pictures have less."""
         count = lines.shape[0] * each
@@ -85,12 +85,10 @@ class Sampler:
         grid = self._grid(pose, strain)
         skin = self._look(lines, grid, each)
         nir = self._chance(count, self.ranges.nir_share)
+        under = self._look(broad, grid, each)
         body = self._skin(skin, nir)
-        dark = nir.view(-1) > 0
-        if dark.any():
-            rows = torch.arange(count, device=grid.device)[dark]
-            vessels = self._look(veins[rows // each], grid[dark], 1)
-            body[dark] -= vessels * self._each(len(rows), 0.06, 0.35)
+        body -= under[:, 0:1] * (nir * self._each(count, 0.06, 0.35))
+        body += (2 * under[:, 1:2] - 1) * self._slope(count) + (2 * under[:, 2:3] - 1) * self._slope(count)
         grey = self._camera(self._hide(self._expose(self._light(body, nir))))
         return Pictures(grey, pose)
 
@@ -137,28 +135,33 @@ class Sampler:
     def _knots(self, count: int, knots: int) -> torch.Tensor:
         return self.dice.normal(1, count, 1, knots, knots)
 
+    def _slope(self, count: int) -> torch.Tensor:
+        """How differently the light falls on the two sides of a crease: mostly a little."""
+        return self.dice.normal(0.13, count, 1, 1, 1)
+
     def _skin(self, skin: torch.Tensor, nir: torch.Tensor) -> torch.Tensor:
         """Albedo about 0: lines, folds, texture, mottling of the day; and relief from the light's side."""
         count = skin.shape[0]
         creases, wrinkles, texture = skin[:, 0:1], skin[:, 1:2], skin[:, 2:3]
         plain = 1 - 0.5 * nir
-        shown = torch.sigmoid(1.5 + 1.3 * self._knots(count, 6)) * self._each(count, 0.15, 0.9) * plain
+        shown = torch.sigmoid(1.5 + 1.3 * self._knots(count, 6)) * self._each(count, 0.2, 0.9) * plain
         wrinkles = wrinkles * smooth(shown)
-        deep = torch.sigmoid(1.8 + 1.2 * self._knots(count, 5)) * self._each(count, 0.2, 0.7) * plain
+        deep = torch.sigmoid(1.8 + 1.2 * self._knots(count, 5)) * self._each(count, 0.15, 0.7) * plain
         lines = torch.addcmul(wrinkles, creases, smooth(deep))
         body = texture * (self._each(count, 0.02, 0.16) * plain) - lines
         # Broad shade about a fold comes and goes with how the hand is held.
         fold = F.avg_pool2d(F.avg_pool2d(creases, 8), 3, 1, 1, count_include_pad=False)
         shade = self._each(count, -0.05, 0.45) * torch.sigmoid(F.interpolate(self._knots(count, 4), 16, mode="bilinear"))
         body = body - smooth(fold * shade)
-        body = body + smooth(self._knots(count, 22) * self._each(count, 0.0, 0.02))
+        body = body + smooth(self._knots(count, 48) * self._each(count, 0.0, 0.03))
+        body = body + smooth(self._knots(count, 22) * self._each(count, 0.0, 0.04))
         body = body + smooth(self._knots(count, 10) * self._each(count, 0.0, 0.03))
         return body + self._relief(lines) * (1 + nir)
 
     def _relief(self, depth: torch.Tensor) -> torch.Tensor:
         """Light from a side: one flank of a line bright, the other dark."""
         angle = self._each(depth.shape[0], 0, 2 * math.pi)
-        strength = self._each(depth.shape[0], 0.0, 0.45)
+        strength = self._each(depth.shape[0], 0.0, 0.7)
         relief = torch.zeros_like(depth)
         relief[..., 1:-1] = (depth[..., 2:] - depth[..., :-2]) * (angle.cos() * strength)
         relief[..., 1:-1, :] += (depth[..., 2:, :] - depth[..., :-2, :]) * (angle.sin() * strength)
@@ -217,7 +220,9 @@ class Sampler:
         if soft.any():
             picture[soft] = soften(soften(picture[soft]))
         noise = self.dice.uniform(-0.5, 0.5, *grey.shape)
-        grain = self._each(count, 0.02, 0.22) * self._each(count, 0.0, 1.0) ** 3
+        # Noise is told by the contrast that is left: a picture that shows nothing teaches nothing.
+        contrast = grey.std((1, 2, 3), keepdim=True)
+        grain = contrast * self._each(count, 0.05, 2.0) * self._each(count, 0.0, 1.0) ** 3
         picture = torch.addcmul(picture, noise, grain).mul_(255).clamp_(0, 255)
         compressed = self.dice.chance(self.ranges.jpeg_share, count) > 0
         if compressed.any():

@@ -37,7 +37,7 @@ def main() -> None:
     pictures = []
     for look, (difficulty, changes) in enumerate(LOOKS):
         sampler = Sampler(Dice(options.seed * 1000 + look), replace(Ranges(), **changes))
-        pictures.append(sampler.take(layers.lines, layers.veins, difficulty).roi)
+        pictures.append(sampler.take(layers.lines, layers.broad, difficulty).roi)
     cell = CROP_PX + GAP_PX
     sheet = torch.zeros(options.rows * cell - GAP_PX, options.columns * len(LOOKS) * cell - GAP_PX, dtype=torch.uint8)
     for identity in range(count):

@@ -1,8 +1,8 @@
 """Layers of many identities on disk: `python -m model.factory.store --out DIR --identities 10000 --seed 1`.
 
-Two .npy files of uint8, read by memory map: lines.npy [N, 3, 192, 192] and veins.npy [N, 1, 96, 96], 0.12 MB an
-identity. Identities are drawn in batches of a fixed size, each from its own seed, so an interrupted run goes on where it
-stopped and ends in the same bytes; done.txt counts the finished ones.
+Two .npy files of uint8, read by memory map: lines.npy [N, 3, 192, 192] and broad.npy [N, 3, 96, 96], 0.14 MB an
+identity. Identities are drawn in batches of a fixed size, each from its own seed, so an interrupted run goes
+on where it stopped and ends in the same bytes; done.txt counts the finished ones.
 """
 
 from __future__ import annotations
@@ -16,13 +16,18 @@ import numpy as np
 import torch
 from numpy.lib.format import open_memmap
 
-from .identity import VEIN_SIDE_PX, draw
+from .identity import BROAD_SIDE_PX, draw
 from .raster import LAYER_SIDE_PX
 
 # Part of the meaning of a seed: another size draws other identities.
 BATCH_IDENTITIES = 16
 # Seeds of batches of two stores never meet while no store has more batches than this.
 MAX_BATCHES_PER_SEED = 1_000_000
+# Fields of `Layers`, a file each, and their shapes per identity.
+SHAPES = {
+    "lines": (3, LAYER_SIDE_PX, LAYER_SIDE_PX),
+    "broad": (3, BROAD_SIDE_PX, BROAD_SIDE_PX),
+}
 
 
 @dataclass
@@ -30,15 +35,15 @@ class Store:
     """Identities ready for sampling."""
 
     lines: np.ndarray
-    veins: np.ndarray
+    broad: np.ndarray
 
     def __len__(self) -> int:
         return len(self.lines)
 
     def layers(self, identities: np.ndarray, device: torch.device | str = "cpu") -> tuple[torch.Tensor, torch.Tensor]:
-        """Lines and veins of the given identities, one row each."""
+        """Line layers and broad layers of the given identities, one row each."""
         rows = np.asarray(identities)
-        return torch.from_numpy(self.lines[rows]).to(device), torch.from_numpy(self.veins[rows]).to(device)
+        return torch.from_numpy(self.lines[rows]).to(device), torch.from_numpy(self.broad[rows]).to(device)
 
 
 def open_store(folder: str) -> Store:
@@ -46,9 +51,7 @@ def open_store(folder: str) -> Store:
     ready = _done(folder)
     if ready == 0:
         raise SystemExit(f"{folder}: no identities there. Draw them: python -m model.factory.store --out {folder}")
-    lines = np.load(os.path.join(folder, "lines.npy"), mmap_mode="r")
-    veins = np.load(os.path.join(folder, "veins.npy"), mmap_mode="r")
-    return Store(lines[:ready], veins[:ready])
+    return Store(**{name: np.load(os.path.join(folder, f"{name}.npy"), mmap_mode="r")[:ready] for name in SHAPES})
 
 
 def fill(folder: str, identities: int, seed: int, device: str = "cpu", report: bool = True) -> None:
@@ -56,21 +59,20 @@ def fill(folder: str, identities: int, seed: int, device: str = "cpu", report: b
     os.makedirs(folder, exist_ok=True)
     ready = _done(folder)
     mode = "r+" if ready else "w+"
-    lines = _file(folder, "lines.npy", mode, (identities, 3, LAYER_SIDE_PX, LAYER_SIDE_PX))
-    veins = _file(folder, "veins.npy", mode, (identities, 1, VEIN_SIDE_PX, VEIN_SIDE_PX))
+    files = {name: _file(folder, f"{name}.npy", mode, (identities, *shape)) for name, shape in SHAPES.items()}
     start = time.monotonic()
     for first in range(ready, identities, BATCH_IDENTITIES):
         part = min(BATCH_IDENTITIES, identities - first)
         drawn = draw(seed * MAX_BATCHES_PER_SEED + first // BATCH_IDENTITIES, BATCH_IDENTITIES, device)
-        lines[first : first + part] = drawn.lines[:part].cpu().numpy()
-        veins[first : first + part] = drawn.veins[:part].cpu().numpy()
+        for name, file in files.items():
+            file[first : first + part] = getattr(drawn, name)[:part].cpu().numpy()
         with open(os.path.join(folder, "done.txt"), "w", encoding="ascii") as note:
             note.write(str(first + part))
         if report and (first // BATCH_IDENTITIES) % 20 == 0:
             each = (time.monotonic() - start) / (first + part - ready)
             print(f"{first + part}/{identities} identities, {each * (identities - first - part):.0f} s left", flush=True)
-    lines.flush()
-    veins.flush()
+    for file in files.values():
+        file.flush()
 
 
 def _done(folder: str) -> int:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from .identity import draw
 from .raster import LAYER_REACH_CROPS, LAYER_SIDE_PX, PX_PER_CROP, Dice, Strokes, rasterise
@@ -20,7 +21,7 @@ def correlation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Correlation of each picture of `a` with the same row of `b`, slow shading removed."""
 
     def detail(x: torch.Tensor) -> torch.Tensor:
-        x = x - torch.nn.functional.avg_pool2d(x, 15, 1, 7, count_include_pad=False)
+        x = x - F.avg_pool2d(x, 15, 1, 7, count_include_pad=False)
         return x.flatten(1) / x.flatten(1).norm(dim=1, keepdim=True)
 
     return (detail(a) * detail(b)).sum(1)
@@ -29,13 +30,23 @@ def correlation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 class Identities(unittest.TestCase):
     def test_a_seed_draws_the_same_palms_again_and_another_seed_others(self):
         one, again, other = draw(5, 3), draw(5, 3), draw(6, 3)
-        self.assertTrue(torch.equal(one.lines, again.lines) and torch.equal(one.veins, again.veins))
+        self.assertTrue(torch.equal(one.lines, again.lines) and torch.equal(one.broad, again.broad))
         self.assertFalse(torch.equal(one.lines, other.lines))
 
     def test_every_palm_has_lines_wrinkles_texture_and_veins(self):
         layers = draw(7, 12)
-        spread = torch.cat([layers.lines.float().std((2, 3)), layers.veins.float().std((2, 3))], 1)
+        spread = torch.cat([layers.lines.float().std((2, 3)), layers.broad.float().std((2, 3))], 1)
         self.assertTrue((spread > 2).all(), spread.min(0))
+
+    def test_mounts_meet_in_a_step_at_the_life_line(self):
+        """Where the step changes sign, it does so within a few pixels, and the crease layer is darker than elsewhere."""
+        layers = draw(13, 8)
+        step = layers.broad[:, 1].float() - 128
+        crease = F.avg_pool2d(layers.lines[:, 0].float(), 2)
+        self.assertTrue(((step.amax((1, 2)) > 60) & (step.amin((1, 2)) < -60)).all())
+        edge = step[:, :, 1:] * step[:, :, :-1] < -400
+        on, off = crease[:, :, 1:][edge].mean(), crease[:, :, 1:][~edge].mean()
+        self.assertGreater(float(on), 2 * float(off))
 
     def test_a_line_keeps_its_depth_however_finely_it_is_cut(self):
         peaks = []
@@ -51,14 +62,14 @@ class Identities(unittest.TestCase):
 class Samples(unittest.TestCase):
     def test_pictures_are_whole_greys_of_the_size_of_a_crop(self):
         layers = draw(8, 4)
-        roi = Sampler(Dice(1)).take(layers.lines, layers.veins).roi
+        roi = Sampler(Dice(1)).take(layers.lines, layers.broad).roi
         self.assertEqual(tuple(roi.shape), (4, 1, CROP_PX, CROP_PX))
         self.assertTrue(torch.equal(roi, roi.round().clamp(0, 255)))
 
     def test_several_pictures_of_a_palm_are_neighbours(self):
         layers = draw(8, 3)
         sampler = Sampler(Dice(4), replace(PLAIN, bend_crops=0.0))
-        roi = sampler.take(layers.lines, layers.veins, 0.0, each=2).roi
+        roi = sampler.take(layers.lines, layers.broad, 0.0, each=2).roi
         alike = correlation(roi[0::2], roi[1::2])
         self.assertEqual(len(roi), 6)
         self.assertTrue((alike > correlation(roi[1::2], roi[0::2].roll(-1, 0)) + 0.1).all(), alike)
@@ -66,8 +77,8 @@ class Samples(unittest.TestCase):
     def test_two_aligned_pictures_of_a_palm_are_more_alike_than_those_of_two_palms(self):
         layers = draw(9, 24)
         sampler = Sampler(Dice(2), replace(PLAIN, bend_crops=0.0))
-        one = sampler.take(layers.lines, layers.veins, 0.0).roi
-        two = sampler.take(layers.lines, layers.veins, 0.0).roi
+        one = sampler.take(layers.lines, layers.broad, 0.0).roi
+        two = sampler.take(layers.lines, layers.broad, 0.0).roi
         self.assertGreater(float(correlation(one, two).mean()), 0.25)
         self.assertLess(float(correlation(one, two.roll(1, 0)).abs().mean()), 0.1)
 
@@ -77,7 +88,7 @@ class Samples(unittest.TestCase):
         sampler = Sampler(Dice(3), replace(PLAIN, bend_crops=0.0, perspective=0.0))
         strain = torch.ones(16)
         pose = sampler._pose(16, strain)
-        seen = torch.nn.functional.grid_sample(ramp[:, :1], sampler._grid(pose, strain), align_corners=False)
+        seen = F.grid_sample(ramp[:, :1], sampler._grid(pose, strain), align_corners=False)
         middle = seen[:, 0, CROP_PX // 2 - 1 : CROP_PX // 2 + 1, CROP_PX // 2 - 1 : CROP_PX // 2 + 1].mean((1, 2))
         shift = (middle / 255 - 0.5) * 2 * LAYER_REACH_CROPS
         self.assertTrue(torch.allclose(shift, pose[:, 2], atol=0.01))

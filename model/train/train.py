@@ -16,6 +16,7 @@ import time
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from ..factory.raster import Dice
@@ -35,6 +36,7 @@ FULL_DIFFICULTY_SHARE = 0.3
 FULL_MARGIN = 0.2
 FRAME_WEIGHT = 10.0
 PROGRESS_STEPS = 20
+CENTRE_BATCH = 32
 
 
 class Training:
@@ -42,7 +44,7 @@ class Training:
 
     def __init__(self, options: argparse.Namespace, store: Store):
         torch.manual_seed(options.seed)
-        self.options, self.store, self.step = options, store, 0
+        self.options, self.store, self.step, self.schooled = options, store, 0, False
         self.identities = len(store) - HELD_OUT
         if self.identities < options.palms:
             raise SystemExit(f"the store has {len(store)} identities; {HELD_OUT + options.palms} are needed at least")
@@ -61,18 +63,35 @@ class Training:
         ]
         self.optimiser = torch.optim.AdamW(groups, lr=options.rate)
 
+    @torch.no_grad()
+    def start_from(self, path: str) -> None:
+        """Takes the network of another training, and as centres the means of what it says of this store's palms."""
+        weights = torch.load(path, map_location=self.device, weights_only=True)["average"]
+        self.net.load_state_dict(weights)
+        self.average.load_state_dict(weights)
+        self.schooled = True
+        for first in range(0, self.identities, CENTRE_BATCH):
+            rows = np.arange(first, min(first + CENTRE_BATCH, self.identities))
+            lines, broad = self.store.layers(rows, self.device)
+            roi = Sampler(Dice(800_000 + first, self.device)).take(lines, broad, 0.5, PICTURES_PER_PALM).roi
+            means = self.average(roi).view(len(rows), PICTURES_PER_PALM, -1).mean(1)
+            self.centres.weight[rows] = F.normalize(means)
+            if first % (CENTRE_BATCH * 32) == 0:
+                print(f"centres: {first} of {self.identities}", flush=True)
+
     def one_step(self) -> float:
         options, dice = self.options, Dice(options_seed(self.options.seed, self.step), self.device)
         torch.manual_seed(options_seed(options.seed, self.step))
         done = self.step / options.steps
-        difficulty = min(1.0, 0.25 + 0.75 * done / FULL_DIFFICULTY_SHARE)
+        grown = 1.0 if self.schooled else min(1.0, done / FULL_DIFFICULTY_SHARE)
+        difficulty = 0.25 + 0.75 * grown
         palms = np.random.default_rng((options.seed, self.step)).choice(self.identities, options.palms, replace=False)
         labels = torch.from_numpy(np.repeat(palms, PICTURES_PER_PALM)).to(self.device)
-        lines, veins = self.store.layers(palms, self.device)
+        lines, broad = self.store.layers(palms, self.device)
         with torch.no_grad():
-            pictures = Sampler(dice).take(lines, veins, difficulty, PICTURES_PER_PALM)
+            pictures = Sampler(dice).take(lines, broad, difficulty, PICTURES_PER_PALM)
         signatures, pose = self.net.describe(pictures.roi)
-        loss = self.centres(signatures, labels, FULL_MARGIN * min(1.0, done / FULL_DIFFICULTY_SHARE))
+        loss = self.centres(signatures, labels, FULL_MARGIN * grown)
         loss = loss + contrast(signatures, labels)
         loss = loss + FRAME_WEIGHT * frame_loss(pose, pictures.pose, PICTURES_PER_PALM)
         for group in self.optimiser.param_groups:
@@ -101,8 +120,8 @@ class Training:
         for view in range(2):
             parts = []
             for first in range(len(self.store) - HELD_OUT, len(self.store), 64):
-                lines, veins = self.store.layers(np.arange(first, first + 64), self.device)
-                roi = Sampler(Dice(900_000 + 1000 * view + first, self.device)).take(lines, veins).roi
+                lines, broad = self.store.layers(np.arange(first, first + 64), self.device)
+                roi = Sampler(Dice(900_000 + 1000 * view + first, self.device)).take(lines, broad).roi
                 parts.append(self.average(roi).cpu().numpy())
             views.append(np.concatenate(parts))
         palms = np.arange(HELD_OUT)
@@ -114,6 +133,7 @@ class Training:
         state = {
             "step": self.step,
             "identities": self.identities,
+            "schooled": self.schooled,
             "net": self.net.state_dict(),
             "average": self.average.state_dict(),
             "centres": self.centres.state_dict(),
@@ -126,7 +146,7 @@ class Training:
         state = torch.load(self.options.checkpoint, map_location=self.device, weights_only=True)
         if state["identities"] != self.identities:
             raise SystemExit(f"{self.options.checkpoint} was made with {state['identities']} identities, not {self.identities}")
-        self.step = state["step"]
+        self.step, self.schooled = state["step"], state["schooled"]
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
         self.centres.load_state_dict(state["centres"])
@@ -148,6 +168,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m model.train", description="Trains the palm signature.")
     parser.add_argument("--store", required=True, help="folder made by model.factory.store")
     parser.add_argument("--checkpoint", required=True, help="written every few minutes; continued if it is there")
+    parser.add_argument("--start", help="checkpoint of another training, whose network goes on here from full difficulty")
     parser.add_argument("--steps", type=int, default=9000)
     parser.add_argument("--palms", type=int, default=16, help=f"palms of a step, {PICTURES_PER_PALM} pictures of each")
     parser.add_argument("--identities", type=int, default=0, help="train on the first N only; 0 for all")
@@ -164,6 +185,8 @@ def run(options: argparse.Namespace) -> Training:
     training = Training(options, open_store(options.store))
     if os.path.exists(options.checkpoint):
         training.resume()
+    elif options.start:
+        training.start_from(options.start)
     weights = sum(p.numel() for p in training.net.parameters())
     print(f"{weights} weights, {training.identities} identities, from step {training.step}", flush=True)
     start, first, saved, losses = time.monotonic(), training.step, time.monotonic(), []
