@@ -4,7 +4,6 @@
 // Invariants: every method compares the same images; a method sees nothing but pixels; the signature comes first.
 import { writeFile } from "node:fs/promises";
 import { basename } from "node:path";
-import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import {
   COMPETITIVE_CODE_SIDE,
@@ -20,6 +19,7 @@ import { mostAlikeOf } from "./among.js";
 import { detPoints, detSvg } from "./det.js";
 import { dot } from "./dot.js";
 import { fuseFrames } from "./frames.js";
+import { projectFile } from "./project-file.js";
 import { measureRates } from "./rate-intervals.js";
 import { countPairs, type SimilarityTable } from "./rates.js";
 import { ticker } from "./tick.js";
@@ -27,7 +27,6 @@ import { ticker } from "./tick.js";
 const BASELINES = ["gabor", "competitive-code"] as const;
 const MAX_FRAMES = 5;
 const MAX_AMONG = 1_000_000;
-const root = new URL(import.meta.url.endsWith(".ts") ? "../" : "../../", import.meta.url);
 
 const SETTINGS = {
   data: {
@@ -50,7 +49,7 @@ const SETTINGS = {
     option: "model",
     value: "FILE",
     help: "signature model",
-    schema: z.string().default(fileURLToPath(new URL("model/signature.onnx", root))),
+    schema: z.string().default(projectFile("model/signature.onnx")),
   },
   frames: {
     option: "frames",
@@ -83,7 +82,7 @@ const SETTINGS = {
 } satisfies Settings;
 
 /** The training-free signature, kept to compare with. */
-const GABOR = fileURLToPath(new URL("model/gabor.onnx", root));
+const GABOR = projectFile("model/gabor.onnx");
 
 /** One way to compare palms. */
 interface Method<Template> {

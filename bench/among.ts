@@ -1,8 +1,9 @@
 // Probes among a crowd: how alike each is to the most alike of many synthetic palms.
 //
 // Invariant: one signature at a time is held, so the crowd may be as large as patience allows.
-import { openSignatureModel, renderSample, synthesiseIdentity } from "../palm/index.js";
+import { openSignatureModel } from "../palm/index.js";
 import { dot } from "./dot.js";
+import { signSynthetic } from "./synthetic-signature.js";
 import { ticker } from "./tick.js";
 
 /** Seeds apart from the calibration's, the demo's and the tests' people. */
@@ -20,8 +21,7 @@ export async function mostAlikeOf(
   const tick = ticker(say, "synthetic palms signed and compared", palms);
   try {
     for (let seed = FIRST_SEED; seed < FIRST_SEED + palms; seed++) {
-      const signature = await model.sign(renderSample(synthesiseIdentity(seed), { seed }));
-      if (!signature) throw new Error(`synthetic palm ${seed} has no structure`);
+      const signature = await signSynthetic(model, seed);
       for (const [at, probe] of probes.entries())
         best[at] = Math.max(best[at] as number, dot(probe, signature));
       tick();

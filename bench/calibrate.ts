@@ -13,14 +13,12 @@ import {
   type CalibrationPoint,
   type CalibrationTail,
   openSignatureModel,
-  renderSample,
-  synthesiseIdentity,
 } from "../palm/index.js";
 import { helpText, readSettings, type Settings } from "../wire/config.js";
+import { projectFile } from "./project-file.js";
+import { RULE_OF_THREE } from "./rates.js";
+import { signSynthetic } from "./synthetic-signature.js";
 import { fitTail } from "./tail-fit.js";
-
-const ours = (path: string) =>
-  fileURLToPath(new URL(`${import.meta.url.endsWith(".ts") ? ".." : "../.."}/${path}`, import.meta.url));
 
 const SETTINGS = {
   identities: {
@@ -39,13 +37,13 @@ const SETTINGS = {
     option: "model",
     value: "FILE",
     help: "signature network",
-    schema: z.string().default(ours("model/signature.onnx")),
+    schema: z.string().default(projectFile("model/signature.onnx")),
   },
   out: {
     option: "out",
     value: "FILE",
     help: "where to write",
-    schema: z.string().default(ours("model/calibration.json")),
+    schema: z.string().default(projectFile("model/calibration.json")),
   },
 } as const satisfies Settings;
 
@@ -53,8 +51,6 @@ const SETTINGS = {
 const FIRST_SEED = 50_000_000;
 export const BINS = 20_000;
 const POINTS_PER_DECADE = 2;
-/** Rule of three: a rate below 3 / trials is not known from counting. */
-const RULE_OF_THREE = 3;
 /** The tail is fitted to so many pairs at least: its shape's standard error is then below about 0.06. */
 const MIN_TAIL_PAIRS = 500;
 
@@ -73,10 +69,7 @@ export async function run(argv: string[]): Promise<number> {
   const model = await openSignatureModel(modelPath);
   const signatures: Float32Array[] = [];
   for (let i = 0; i < identities; i++) {
-    const seed = FIRST_SEED + i;
-    const signature = await model.sign(renderSample(synthesiseIdentity(seed), { seed }));
-    if (!signature) throw new Error(`synthetic palm ${seed} has no structure`);
-    signatures.push(signature.slice());
+    signatures.push(await signSynthetic(model, FIRST_SEED + i));
     say("signing", i + 1, identities);
   }
   const histogram = countPairs(signatures);

@@ -19,10 +19,9 @@ import {
 import { helpText, readSettings, type Settings, UsageError } from "../wire/config.js";
 import { readPalm, readPalmFolder } from "./accuracy-data.js";
 import { dot } from "./dot.js";
+import { projectFile } from "./project-file.js";
+import { RULE_OF_THREE } from "./rates.js";
 import { ticker } from "./tick.js";
-
-const ours = (path: string) =>
-  fileURLToPath(new URL(`${import.meta.url.endsWith(".ts") ? ".." : "../.."}/${path}`, import.meta.url));
 
 const SETTINGS = {
   data: {
@@ -38,18 +37,16 @@ const SETTINGS = {
     option: "model",
     value: "FILE",
     help: "signature network",
-    schema: z.string().default(ours("model/signature.onnx")),
+    schema: z.string().default(projectFile("model/signature.onnx")),
   },
   calibration: {
     option: "calibration",
     value: "FILE",
     help: "made for it",
-    schema: z.string().default(ours("model/calibration.json")),
+    schema: z.string().default(projectFile("model/calibration.json")),
   },
   json: { option: "json", help: "one JSON object on stdout", flag: true, schema: z.boolean().default(false) },
 } as const satisfies Settings;
-
-const RULE_OF_THREE = 3;
 
 /** Non-mated similarities of one folder. */
 export interface RealPairs {

@@ -2,7 +2,7 @@
 //
 // Invariants: a point is counted, not fitted; a curve ends where fewer than three non-mated comparisons (rule of three)
 // or no mated one is behind it; a curve falls.
-import type { SimilarityTable } from "./rates.js";
+import { RULE_OF_THREE, type SimilarityTable } from "./rates.js";
 
 export interface DetPoint {
   /** Shares, 0..1. */
@@ -15,7 +15,6 @@ export interface DetCurve {
   points: readonly DetPoint[];
 }
 
-const RULE_OF_THREE = 3;
 const POINTS_PER_DECADE = 16;
 
 /** FNMR at falling FMR, at most POINTS_PER_DECADE in a decade. */

@@ -3,7 +3,6 @@
 //
 // Invariants: the threshold is that of the images as they are; every comparison has the quality of its worse image;
 // the same folder gives the same report (seeded).
-import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { JUDGE_FLOOR } from "../palm/hand/judge.js";
 import type { HandImage } from "../palm/hand/types.js";
@@ -11,6 +10,7 @@ import { openSignatureModel, type SignatureModel } from "../palm/index.js";
 import { helpText, readSettings, type Settings, UsageError, type Values } from "../wire/config.js";
 import { type Degradation, degrade } from "./degrade.js";
 import { dot } from "./dot.js";
+import { projectFile } from "./project-file.js";
 import { openCrops, type Sample, type Samples } from "./quality-data.js";
 import {
   errorVersusDiscard,
@@ -22,7 +22,6 @@ import {
 import { type QualityReport, qualityTable } from "./quality-table.js";
 import { seeded } from "./seeded.js";
 
-const root = new URL(import.meta.url.endsWith(".ts") ? "../" : "../../", import.meta.url);
 const SEED = 29794;
 const SAY_EVERY_IMAGES = 50;
 
@@ -61,7 +60,7 @@ const SETTINGS = {
     option: "model",
     value: "FILE",
     help: "signature model",
-    schema: z.string().default(fileURLToPath(new URL("model/signature.onnx", root))),
+    schema: z.string().default(projectFile("model/signature.onnx")),
   },
   json: { option: "json", help: "one JSON object on stdout", flag: true, schema: z.boolean().default(false) },
 } satisfies Settings;

@@ -45,7 +45,7 @@ export interface Rates {
 }
 
 /** Rule of three: with n trials and no error, the rate is below 3 / n (95 %). */
-const RULE_OF_THREE = 3;
+export const RULE_OF_THREE = 3;
 
 /**
  * Sorts once, then counts as often as asked.

@@ -8,13 +8,13 @@
 //
 // Invariants: every image is tried, and those not found are counted with their reasons, never left out in silence; error
 // rates are over images found, whatever the judge would say of them.
-import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { openNodeHandNetworks } from "../palm/hand/node-networks.js";
 import { openSignatureModel, type SignatureModel } from "../palm/index.js";
 import { helpText, readSettings, type Settings, UsageError, type Values } from "../wire/config.js";
 import { readPalmFolder } from "./accuracy-data.js";
 import { dot } from "./dot.js";
+import { projectFile } from "./project-file.js";
 import { measureRates } from "./rate-intervals.js";
 import type { SimilarityTable } from "./rates.js";
 import { lookAt, type Seen } from "./roi-hands.js";
@@ -23,8 +23,6 @@ import { type RoiReport, roiTable } from "./roi-report.js";
 import { writeSheet } from "./roi-sheet.js";
 import { readTruth, truthErrorPx } from "./roi-truth.js";
 import { ticker } from "./tick.js";
-
-const root = new URL(import.meta.url.endsWith(".ts") ? "../" : "../../", import.meta.url);
 
 const SETTINGS = {
   data: {
@@ -37,7 +35,7 @@ const SETTINGS = {
     option: "model",
     value: "FILE",
     help: "signature model",
-    schema: z.string().default(fileURLToPath(new URL("model/signature.onnx", root))),
+    schema: z.string().default(projectFile("model/signature.onnx")),
   },
   sheet: {
     option: "sheet",

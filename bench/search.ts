@@ -2,12 +2,12 @@
 //
 // Two sets of signatures, both named in the output: drawn like real ones (see drawn-signatures.ts) and random unit
 // vectors, on which no graph can do well: real signatures are not like that.
-import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { HNSW_EF_CONSTRUCTION, HNSW_EF_SEARCH, HNSW_LINKS } from "../matcher/index/hnsw-index.js";
 import { loadCalibration, thresholdFor } from "../palm/index.js";
 import { helpText, readSettings, type Settings, type Values } from "../wire/config.js";
 import { describe, type Similarities } from "./drawn-signatures.js";
+import { projectFile } from "./project-file.js";
 import { capturesOf, drawGallery, drawnLikeReal, randomVectors } from "./search-data.js";
 import { measure, type SearchResult } from "./search-measure.js";
 import { seeded } from "./seeded.js";
@@ -20,8 +20,6 @@ const RANDOM_DIMENSION = 384;
 const DATA_SETS = ["drawn", "random"] as const;
 const MAX_MEMBERS = 1_000_000;
 
-const root = new URL(import.meta.url.endsWith(".ts") ? "../" : "../../", import.meta.url);
-const beside = (path: string) => fileURLToPath(new URL(path, root));
 const count = (fallback: number, max: number) => z.coerce.number().int().min(1).max(max).default(fallback);
 
 const SETTINGS = {
@@ -71,13 +69,13 @@ const SETTINGS = {
     option: "model",
     value: "FILE",
     help: "signature model",
-    schema: z.string().default(beside("model/signature.onnx")),
+    schema: z.string().default(projectFile("model/signature.onnx")),
   },
   calibration: {
     option: "calibration",
     value: "FILE",
     help: "its calibration",
-    schema: z.string().default(beside("model/calibration.json")),
+    schema: z.string().default(projectFile("model/calibration.json")),
   },
   json: { option: "json", help: "one JSON object on stdout", flag: true, schema: z.boolean().default(false) },
 } satisfies Settings;
