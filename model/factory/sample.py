@@ -24,8 +24,14 @@ CROP_PX = 128
 
 @dataclass(frozen=True)
 class Ranges:
-    """What may happen to a picture. Angles in degrees, lengths in sides of the crop, the rest shares of full grey."""
+    """What may happen to a picture. Angles in degrees, lengths in sides of the crop, the rest shares of full grey.
 
+    A stance is what the pictures of a palm have in common: a place of capture cuts all left hands turned one way and all
+    right hands the other, and a person holds the hand as always. Rotation, scale and shift are what differs besides."""
+
+    stance_deg: float = 20.0
+    stance_scale: float = 1.12
+    stance_crops: float = 0.08
     rotation_deg: float = 20.0
     scale_low: float = 0.8
     scale_high: float = 1.25
@@ -80,8 +86,8 @@ class Sampler:
         """`each` pictures of every row. `difficulty` 0..1 is the largest share of pose, perspective and bending that
         a picture may have; some pictures have less."""
         count = lines.shape[0] * each
-        strain = difficulty * self.dice.uniform(0, 1, count) ** 0.5
-        pose = self._pose(count, strain)
+        strain = difficulty * self.dice.uniform(0, 1, count)
+        pose = self._pose(lines.shape[0], each, difficulty, strain)
         grid = self._grid(pose, strain)
         skin = self._look(lines, grid, each)
         nir = self._chance(count, self.ranges.nir_share)
@@ -101,12 +107,15 @@ class Sampler:
         seen = seen.view(count, channels, each, CROP_PX, CROP_PX).transpose(1, 2)
         return seen.reshape(count * each, channels, CROP_PX, CROP_PX)
 
-    def _pose(self, count: int, strain: torch.Tensor) -> torch.Tensor:
-        dice, r = self.dice, self.ranges
-        angle = dice.uniform(-1, 1, count) * math.radians(r.rotation_deg) * strain
+    def _pose(self, palms: int, each: int, difficulty: float, strain: torch.Tensor) -> torch.Tensor:
+        dice, r, count = self.dice, self.ranges, palms * each
+        stance = difficulty * dice.uniform(-1, 1, palms, 4).repeat_interleave(each, 0)
+        angle = math.radians(r.stance_deg) * stance[:, 0]
+        angle = angle + dice.uniform(-1, 1, count) * math.radians(r.rotation_deg) * strain
         # A hand that looks larger shows less skin: the grid shrinks as the hand grows.
-        scale = torch.exp(-dice.uniform(math.log(r.scale_low), math.log(r.scale_high), count) * strain)
-        shift = dice.uniform(-1, 1, count, 2) * r.shift_crops * strain[:, None]
+        scale = -dice.uniform(math.log(r.scale_low), math.log(r.scale_high), count) * strain
+        scale = torch.exp(scale + math.log(r.stance_scale) * stance[:, 1])
+        shift = r.stance_crops * stance[:, 2:] + dice.uniform(-1, 1, count, 2) * r.shift_crops * strain[:, None]
         return torch.stack([scale * angle.cos(), scale * angle.sin(), shift[:, 0], shift[:, 1]], 1)
 
     def _grid(self, pose: torch.Tensor, strain: torch.Tensor) -> torch.Tensor:

@@ -87,11 +87,17 @@ class Samples(unittest.TestCase):
         ramp = torch.linspace(0, 255, LAYER_SIDE_PX).expand(16, 3, LAYER_SIDE_PX, LAYER_SIDE_PX)
         sampler = Sampler(Dice(3), replace(PLAIN, bend_crops=0.0, perspective=0.0))
         strain = torch.ones(16)
-        pose = sampler._pose(16, strain)
+        pose = sampler._pose(8, 2, 1.0, strain)
         seen = F.grid_sample(ramp[:, :1], sampler._grid(pose, strain), align_corners=False)
         middle = seen[:, 0, CROP_PX // 2 - 1 : CROP_PX // 2 + 1, CROP_PX // 2 - 1 : CROP_PX // 2 + 1].mean((1, 2))
         shift = (middle / 255 - 0.5) * 2 * LAYER_REACH_CROPS
         self.assertTrue(torch.allclose(shift, pose[:, 2], atol=0.01))
+
+    def test_the_pictures_of_a_palm_share_its_stance(self):
+        stances = Sampler(Dice(3), replace(PLAIN, rotation_deg=0.0, scale_low=1.0, scale_high=1.0, shift_crops=0.0))
+        pose = stances._pose(6, 3, 1.0, torch.ones(18)).view(6, 3, 4)
+        self.assertTrue(torch.equal(pose, pose[:, :1].expand_as(pose)))
+        self.assertGreater(float(pose[:, 0].std(0).min()), 0.02)
 
     def test_a_smooth_field_goes_through_its_knots_at_the_corners(self):
         knots = torch.randn(2, 1, 5, 5, generator=torch.Generator().manual_seed(1))

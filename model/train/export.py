@@ -1,6 +1,7 @@
 """A checkpoint to ONNX: `python -m model.train.export --checkpoint FILE --out FILE --model-id NAME`.
 
-Input `roi` uint8 [n, 1, 128, 128], output `signature` float32 [n, 256], metadata as palm/model-file.ts reads it.
+Input `roi` uint8 [n, 1, 128, 128]; outputs `signature` float32 [n, 4096], the places, and `straight` float32
+[n, 1, 128, 128], the straightened picture. `fuse.py` makes the file that is shipped of it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import onnx
 import torch
 from torch import nn
 
-from .network import DIMENSION, INPUT_SIZE, SignatureNet
+from .network import INPUT_SIZE, PLACE_WIDTH, PLACES, SignatureNet
 
 OPSET = 17
 
@@ -21,7 +22,7 @@ class FromBytes(nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(self, roi: torch.Tensor) -> torch.Tensor:
+    def forward(self, roi: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return self.net(roi.float())
 
 
@@ -40,13 +41,13 @@ def export(net: SignatureNet, out: str, model_id: str) -> None:
         (example,),
         out,
         input_names=["roi"],
-        output_names=["signature"],
-        dynamic_axes={"roi": {0: "n"}, "signature": {0: "n"}},
+        output_names=["signature", "straight"],
+        dynamic_axes={"roi": {0: "n"}, "signature": {0: "n"}, "straight": {0: "n"}},
         opset_version=OPSET,
         dynamo=False,
     )
     model = onnx.load(out)
-    for key, value in (("model_id", model_id), ("dimension", str(DIMENSION)), ("input_size", str(INPUT_SIZE))):
+    for key, value in (("model_id", model_id), ("dimension", str(PLACE_WIDTH * PLACES)), ("input_size", str(INPUT_SIZE))):
         model.metadata_props.add(key=key, value=value)
     onnx.checker.check_model(model)
     onnx.save(model, out)

@@ -1,13 +1,15 @@
-"""One file of two descriptions: `python -m model.train.fuse --net FILE --plain FILE --store DIR --out FILE --model-id NAME`.
+"""One file of three descriptions: `python -m model.train.fuse --net FILE --plain FILE --store DIR --out FILE --model-id NAME`.
 
-The trained network straightens a crop and so bears bad cutting; the training-free filters of `make_gabor.py` keep more
-of a crop that was cut well. Their errors are of different kinds, so both descriptions are laid side by side, 640 numbers,
-and 256 combinations of them kept: those in which pictures of the factory's palms differ most between palms, measured by
-how they differ between pictures of one palm (linear discriminants, Fisher 1936, the scatter within palms smoothed).
+The trained network straightens a crop and describes its places; the training-free filters of `make_gabor.py` describe
+the crop as it came and once more as the network straightened it. Their errors are of different kinds, so all are laid
+side by side, 4864 numbers, and 256 combinations of them kept: the principal components of pictures of the factory's
+palms (Pearson 1901; about zero, not about their mean, so that a cosine stays what it was). Components that tell drawn
+palms apart best (linear discriminants) did worse on real ones: people's pictures differ otherwise than drawn ones do.
 
-    signature = unit(directions' * [net(roi), plain(roi)] + offset), nothing for an image without structure
+    signature = unit(components' * [net(roi), plain(roi), plain(straight(roi))] by their shares)
 
-Matrices of more than a megabyte are kept as half precision numbers: the file has to be small, and they bear it.
+Nothing comes out for an image without structure. Matrices of more than a megabyte are kept as half precision numbers:
+the file has to be small, and they bear it.
 """
 
 from __future__ import annotations
@@ -25,26 +27,25 @@ from ..factory.sample import Sampler
 from ..factory.store import Store, open_store
 from .network import DIMENSION, INPUT_SIZE
 
-# Pictures cut well and pictures cut badly: both will come.
-FIT_DIFFICULTIES = (0.35, 1.0)
+# What counts for how much of a comparison: the network's places, the plain description as it came, and straightened.
+SHARES = {"net_signature": 0.5, "plain_signature": 0.15, "straight_signature": 0.35}
+FIT_DIFFICULTY = 0.8
 FIT_BATCH = 32
-# Added to the scatter within palms, in its mean per direction: drawn palms vary less than people's.
-SMOOTHING = 3.0
 # The plain description of a picture is longer than this, that of an image without structure shorter.
 LEAST_LENGTH = 0.5
 HALVED_FROM_BYTES = 1 << 20
 
 
-def pictures(store: Store, identities: int, difficulty: float, seed: int) -> np.ndarray:
+def pictures(store: Store, identities: int, seed: int) -> np.ndarray:
     """Two pictures of each of the first identities, neighbours, [2 n, 1, 128, 128] uint8."""
     parts = []
     for first in range(0, identities, FIT_BATCH):
         rows = np.arange(first, min(first + FIT_BATCH, identities))
         with torch.no_grad():
-            roi = Sampler(Dice(seed * 1_000_003 + first)).take(*store.layers(rows), difficulty, each=2).roi
+            roi = Sampler(Dice(seed * 1_000_003 + first)).take(*store.layers(rows), FIT_DIFFICULTY, each=2).roi
         parts.append(roi.to(torch.uint8).numpy())
         if first % (FIT_BATCH * 10) == 0:
-            print(f"difficulty {difficulty}: {first} of {identities} palms", flush=True)
+            print(f"{first} of {identities} palms", flush=True)
     return np.concatenate(parts)
 
 
@@ -55,17 +56,12 @@ def describe(model: onnx.ModelProto, roi: np.ndarray) -> np.ndarray:
     return np.concatenate([session.run(None, {"roi": roi[i : i + FIT_BATCH]})[0] for i in range(0, len(roi), FIT_BATCH)])
 
 
-def discriminants(vectors: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """`vectors` [2 n, d], two of each palm as neighbours, to directions [d, count] and the mean [d]."""
-    x = vectors.astype(np.float64)
-    apart, middles = x[::2] - x[1::2], (x[::2] + x[1::2]) / 2
-    within = apart.T @ apart / (2 * len(apart))
-    within += SMOOTHING * np.trace(within) / len(within) * np.eye(len(within))
-    unspread = np.linalg.inv(np.linalg.cholesky(within))
-    _, columns = np.linalg.eigh(unspread @ np.cov(middles.T) @ unspread.T)
-    directions = unspread.T @ columns[:, ::-1][:, :count]
+def components(vectors: np.ndarray, count: int) -> np.ndarray:
+    """Vectors [n, d] to the orthonormal directions [d, count] that hold most of their squared length."""
+    _, columns = np.linalg.eigh(vectors.T.astype(np.float64) @ vectors)
+    directions = columns[:, ::-1][:, :count]
     # The sign of an eigenvector is free: the largest number is made positive, so that a fit can be repeated.
-    return directions * np.sign(directions[np.abs(directions).argmax(0), np.arange(count)]), x.mean(0)
+    return directions * np.sign(directions[np.abs(directions).argmax(0), np.arange(count)])
 
 
 def halved(constants: list[onnx.TensorProto]) -> tuple[list[onnx.TensorProto], list[onnx.NodeProto]]:
@@ -81,63 +77,85 @@ def halved(constants: list[onnx.TensorProto]) -> tuple[list[onnx.TensorProto], l
     return kept, casts
 
 
-def fuse(net: onnx.ModelProto, plain: onnx.ModelProto, directions: np.ndarray, mean: np.ndarray, model_id: str):
-    """Both graphs behind one input, their outputs combined by `directions` [d, count] about `mean` [d]."""
+def length(description: onnx.ModelProto) -> int:
+    """How many numbers a description has, as its file says."""
+    return int(next(entry.value for entry in description.metadata_props if entry.key == "dimension"))
+
+
+def weights(net: onnx.ModelProto, plain: onnx.ModelProto) -> np.ndarray:
+    """What each number of the descriptions, side by side, is multiplied by so that each has its share of a cosine."""
+    return np.sqrt(np.repeat(list(SHARES.values()), [length(net), length(plain), length(plain)]))
+
+
+def side_by_side(net: onnx.ModelProto, plain: onnx.ModelProto):
+    """Nodes and constants of a graph from `roi` to `both`, the unweighted descriptions [n, 4864]."""
     nodes, constants = [], []
-    for part in (compose.add_prefix(net, "net_"), compose.add_prefix(plain, "plain_")):
-        for node in part.graph.node:
-            node.input[:] = ["roi" if name == part.graph.input[0].name else name for name in node.input]
-        nodes.extend(part.graph.node)
-        constants.extend(part.graph.initializer)
+    sources = {"net_": (net, "roi"), "plain_": (plain, "roi"), "straight_": (plain, "net_straight")}
+    for prefix, (part, source) in sources.items():
+        graph = compose.add_prefix(part, prefix).graph
+        for node in graph.node:
+            node.input[:] = [source if name == graph.input[0].name else name for name in node.input]
+        nodes.extend(graph.node)
+        constants.extend(graph.initializer)
+    nodes.append(helper.make_node("Concat", list(SHARES), ["both"], axis=1))
+    return nodes, constants
+
+
+def model(like: onnx.ModelProto, nodes: list, constants: list, output: str, dimension: int, model_id: str) -> onnx.ModelProto:
+    graph = helper.make_graph(
+        nodes,
+        "palm_signature",
+        [helper.make_tensor_value_info("roi", TensorProto.UINT8, ["n", 1, INPUT_SIZE, INPUT_SIZE])],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["n", dimension])],
+        constants,
+    )
+    made = helper.make_model(graph, opset_imports=like.opset_import, ir_version=like.ir_version, producer_name="palmgate")
+    metadata = {"model_id": model_id, "dimension": str(dimension), "input_size": str(INPUT_SIZE)}
+    helper.set_model_props(made, metadata)
+    onnx.checker.check_model(made, full_check=True)
+    return made
+
+
+def joined(net: onnx.ModelProto, plain: onnx.ModelProto) -> onnx.ModelProto:
+    """All descriptions as one long vector: what the components are fitted to."""
+    return model(net, *side_by_side(net, plain), "both", len(weights(net, plain)), "not-for-use")
+
+
+def fuse(net: onnx.ModelProto, plain: onnx.ModelProto, directions: np.ndarray, model_id: str) -> onnx.ModelProto:
+    """All descriptions behind one input, combined by `directions` [4864, count]."""
+    nodes, constants = side_by_side(net, plain)
     constants += [
         numpy_helper.from_array(directions.astype(np.float32), "directions"),
-        numpy_helper.from_array((-mean @ directions).astype(np.float32), "offset"),
         numpy_helper.from_array(np.array(LEAST_LENGTH, np.float32), "least_length"),
     ]
     constants, casts = halved(constants)
     nodes += [
-        helper.make_node("Concat", ["net_signature", "plain_signature"], ["both"], axis=1),
         helper.make_node("MatMul", ["both", "directions"], ["combined"]),
-        helper.make_node("Add", ["combined", "offset"], ["centred"]),
-        helper.make_node("LpNormalization", ["centred"], ["unit"], axis=1, p=2),
+        helper.make_node("LpNormalization", ["combined"], ["unit"], axis=1, p=2),
         helper.make_node("ReduceL2", ["plain_signature"], ["plain_length"], axes=[1], keepdims=1),
         helper.make_node("Greater", ["plain_length", "least_length"], ["is_picture"]),
         helper.make_node("Cast", ["is_picture"], ["once"], to=TensorProto.FLOAT),
         helper.make_node("Mul", ["unit", "once"], ["signature"]),
     ]
-    dimension = directions.shape[1]
-    graph = helper.make_graph(
-        [*casts, *nodes],
-        "palm_signature",
-        [helper.make_tensor_value_info("roi", TensorProto.UINT8, ["n", 1, INPUT_SIZE, INPUT_SIZE])],
-        [helper.make_tensor_value_info("signature", TensorProto.FLOAT, ["n", dimension])],
-        constants,
-    )
-    model = helper.make_model(graph, opset_imports=net.opset_import, ir_version=net.ir_version, producer_name="palmgate")
-    metadata = {"model_id": model_id, "dimension": str(dimension), "input_size": str(INPUT_SIZE)}
-    helper.set_model_props(model, metadata)
-    onnx.checker.check_model(model, full_check=True)
-    return model
+    return model(net, [*casts, *nodes], constants, "signature", directions.shape[1], model_id)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Joins the trained and the training-free signature in one file.")
+    parser = argparse.ArgumentParser(description="Joins the trained and the training-free descriptions in one file.")
     parser.add_argument("--net", required=True, help="written by model.train.export")
     parser.add_argument("--plain", default="model/gabor.onnx")
     parser.add_argument("--store", required=True, help="folder made by model.factory.store")
     parser.add_argument("--out", required=True)
     parser.add_argument("--model-id", required=True)
-    parser.add_argument("--identities", type=int, default=3000, help="palms that the directions are fitted to")
+    parser.add_argument("--identities", type=int, default=2000, help="palms that the components are fitted to")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(1)
     net, plain, store = onnx.load(options.net), onnx.load(options.plain), open_store(options.store)
-    vectors = []
-    for difficulty in FIT_DIFFICULTIES:
-        roi = pictures(store, options.identities, difficulty, options.seed)
-        vectors.append(np.concatenate([describe(net, roi), describe(plain, roi)], 1))
-    directions, mean = discriminants(np.concatenate(vectors), DIMENSION)
-    onnx.save(fuse(net, plain, directions, mean, options.model_id), options.out)
+    vectors = describe(joined(net, plain), pictures(store, options.identities, options.seed))
+    weight = weights(net, plain)
+    directions = weight[:, None] * components(vectors * weight, DIMENSION)
+    onnx.save(fuse(net, plain, directions, options.model_id), options.out)
     print(options.out)
 
 

@@ -44,14 +44,14 @@ def frame_loss(predicted: torch.Tensor, true: torch.Tensor, each: int) -> torch.
     A pose is a similarity z = p w + d of the plane of complex numbers, `predicted` from picture to the network's frame,
     `true` from picture to skin, both [B, 4], the `each` pictures of a palm being neighbours. From skin to frame leads
     m z + n with m = p' / p, n = d' - m d: which one it is is left to the network, for nothing tells where the middle of
-    a palm is; but it must be the same for all pictures of a palm, and on the whole that of the skin.
+    a palm is; but it must be the same for all pictures of a palm, and on the whole that of the skin. What is compared is
+    the logarithm of m (scale and turn) and n / m (where the frame's middle lies on the skin): a network that makes its
+    frame small does not make its error small.
     """
     p, d = torch.complex(true[:, 0], true[:, 1]), torch.complex(true[:, 2], true[:, 3])
     seen_p, seen_d = torch.complex(predicted[:, 0], predicted[:, 1]), torch.complex(predicted[:, 2], predicted[:, 3])
     m = seen_p / p
-    n = seen_d - m * d
-    both = torch.view_as_real(torch.stack([m, n], 1)).flatten(1).view(-1, each, 4)
+    both = torch.view_as_real(torch.stack([m.log(), seen_d / m - d], 1)).flatten(1).view(-1, each, 4)
     middle = both.mean(1, keepdim=True)
-    apart = F.smooth_l1_loss(both, middle.expand_as(both), beta=0.05)
-    skin = torch.tensor([1.0, 0.0, 0.0, 0.0], device=true.device)
-    return apart + 0.1 * F.smooth_l1_loss(middle, skin.expand_as(middle), beta=0.3)
+    apart = F.smooth_l1_loss(both, middle.expand_as(both), beta=0.03)
+    return apart + 0.1 * F.smooth_l1_loss(middle, torch.zeros_like(middle), beta=0.3)

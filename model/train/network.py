@@ -1,14 +1,18 @@
-"""The signature network: grey 0..255 of 128x128 in, vector of unit length out.
+"""The signature network: grey 0..255 of 128x128 in, what 8 by 8 places look like out, a vector of unit length.
 
 Three parts, each with one task:
 - fixed oriented line filters (Gabor) of two widths turn a picture into pictures of lines: what is learned on drawn palms
   then starts from lines, not from the look of drawn skin.
 - the aligner says how the palm lies in the picture (turn, scale, shift); the picture is then taken again as if the palm
-  lay as always. This is the answer to crops that are cut badly.
-- a residual network describes each of 8 by 8 places, and one matrix makes 256 numbers of them. Places stay apart until
-  there: after alignment, where a line lies is what tells palms apart.
+  lay as always. This is the answer to crops that are cut badly. It looks for landmarks and lays them on where they belong:
+  when the picture moves, the landmarks move, and so does the answer, whether or not it has seen such a palm before.
+- a residual network describes each of 8 by 8 places, 64 numbers each. Places stay apart: after alignment, where a line
+  lies is what tells palms apart. A place that the picture does not show says nothing.
 
-Fewer than two million weights; the price of a training step on a CPU shaped it as much as that of inference.
+In training a matrix makes 256 numbers of the places, for the centres that palms are drawn to. It is not kept: it learns
+what tells drawn palms apart; `fuse.py` makes 256 numbers in another way, with which real palms were told apart better.
+
+The price of a training step on a CPU shaped it as much as that of inference.
 """
 
 from __future__ import annotations
@@ -23,9 +27,15 @@ INPUT_SIZE = 128
 DIMENSION = 256
 ORIENTATIONS = 8
 STEM_SIDE = 9
+# How far a line filter reaches, in halves of a picture.
+BORDER = (STEM_SIDE // 2 + 1) * 2 / INPUT_SIZE
 LOCAL_MEAN_PX = 20
 # Grey levels squared; below, an image counts as empty.
 LEAST_VARIANCE = 0.25
+LANDMARKS = 32
+LANDMARK_CELLS = 16
+# Before anything is learned a landmark is expected so near to its place in the frame, in crops.
+LANDMARK_REACH = 0.3
 PLACE_WIDTH = 64
 PLACES = 8 * 8
 
@@ -61,8 +71,8 @@ def line_filters() -> torch.Tensor:
     return torch.stack(filters)[:, None]
 
 
-def step(before: int, after: int, stride: int = 2) -> nn.Sequential:
-    convolution = nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False)
+def step(before: int, after: int, stride: int = 2, apart: int = 1) -> nn.Sequential:
+    convolution = nn.Conv2d(before, after, 3, stride, padding=apart, dilation=apart, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(after), nn.ReLU(inplace=True))
 
 
@@ -81,31 +91,57 @@ class Block(nn.Module):
 
 
 class Aligner(nn.Module):
-    """Predicts (s cos a, s sin a, shift x, shift y) from the lines of the picture as it came; starts at no pose."""
+    """Predicts the pose (s cos a, s sin a, shift x, shift y) from the lines of a picture.
+
+    Landmarks are learned: nothing says what they are, only that they must be found again. Each has a map of where in the
+    picture it may be (softmax over 16 by 16 cells; its middle is where the landmark is seen), a place in the frame, and
+    how much it counts in this picture. The pose is the similarity that brings the seen places to those of the frame
+    with least squares (Umeyama, PAMI 1991, in the plane).
+    """
 
     def __init__(self):
         super().__init__()
         self.features = nn.Sequential(
             step(2 * ORIENTATIONS, 32),
-            step(32, 64, 1),
-            step(64, 64),
-            step(64, 64, 1),
-            nn.Flatten(),
-            nn.Linear(64 * 64, 128),
-            nn.BatchNorm1d(128),
-            nn.ReLU(inplace=True),
+            step(32, 48, 1),
+            step(48, 48, 1, 2),
+            step(48, 48, 1, 4),
+            step(48, 48, 1),
         )
-        self.head = nn.Linear(128, 4)
-        nn.init.zeros_(self.head.weight)
-        with torch.no_grad():
-            self.head.bias.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0]))
+        self.where = nn.Conv2d(48, LANDMARKS, 1)
+        self.trust = nn.Conv2d(48, LANDMARKS, 1)
+        axis = (torch.arange(LANDMARK_CELLS) + 0.5) / LANDMARK_CELLS - 0.5
+        y, x = torch.meshgrid(axis, axis, indexing="ij")
+        cells = torch.stack([x.flatten(), y.flatten()], 1)
+        frame = (torch.rand(LANDMARKS, 2) - 0.5) * 0.8
+        near = -(cells - frame[:, None]).square().sum(-1) / (2 * LANDMARK_REACH**2)
+        self.register_buffer("cells", cells)
+        self.frame = nn.Parameter(frame)
+        self.expected = nn.Parameter(near)
 
     def forward(self, lines: torch.Tensor) -> torch.Tensor:
-        return self.head(self.features(F.avg_pool2d(lines, 2)))
+        features = self.features(F.avg_pool2d(lines, 2))
+        where = (self.where(features).flatten(2) + self.expected).softmax(-1)
+        trust = (where * self.trust(features).flatten(2).sigmoid()).sum(-1, keepdim=True) + 1e-3
+        trust = trust / trust.sum(1, keepdim=True)
+        seen = where @ self.cells
+        seen_middle, frame_middle = (trust * seen).sum(1), (trust * self.frame).sum(1)
+        u, v = (seen - seen_middle[:, None]).unbind(-1)
+        x, y = (self.frame - frame_middle[:, None]).unbind(-1)
+        trust = trust[..., 0]
+        # The small number holds the answer at "no pose" while the landmarks all lie in one place.
+        spread = (trust * (u * u + v * v)).sum(1) + 1e-3
+        a = ((trust * (u * x + v * y)).sum(1) + 1e-3) / spread
+        b = (trust * (u * y - v * x)).sum(1) / spread
+        middle_x, middle_y = seen_middle.unbind(1)
+        shift_x = frame_middle[:, 0] - a * middle_x + b * middle_y
+        shift_y = frame_middle[:, 1] - b * middle_x - a * middle_y
+        return torch.stack([a, b, shift_x, shift_y], 1)
 
 
-def straighten(picture: torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
-    """Takes the picture again as a camera with no pose error would have: the inverse of `pose`."""
+def straighten(picture: torch.Tensor, pose: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Takes the picture again as a camera with no pose error would have: the inverse of `pose`. With it, for every second
+    pixel, 1 where line filters see nothing but the picture and 0 at its border and beyond, [B, 1, 64, 64]."""
     a, b, x, y = pose.unbind(1)
     power = (a * a + b * b).clamp_min(0.25)
     ia, ib = a / power, -b / power
@@ -115,14 +151,16 @@ def straighten(picture: torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
     ia, ib = ia.view(-1, 1, 1), ib.view(-1, 1, 1)
     # The grid's unit is half a crop.
     grid = 2 * torch.stack([ia * right - ib * down, ib * right + ia * down], -1)
-    return F.grid_sample(picture, grid, padding_mode="zeros", align_corners=False)
+    shown = (grid[:, ::2, ::2].abs().amax(-1) < 1 - BORDER).to(picture.dtype)[:, None]
+    return F.grid_sample(picture, grid, padding_mode="zeros", align_corners=False), shown
 
 
 class SignatureNet(nn.Module):
     def __init__(self):
         super().__init__()
-        filters = line_filters()
-        self.register_buffer("filters", filters)
+        # Filters of every second pixel as filters of the picture's four interleaved quarters: the same numbers, thrice as fast.
+        filters = F.pixel_unshuffle(F.pad(line_filters(), (0, 1, 0, 1)), 2)
+        self.register_buffer("filters", filters.contiguous(memory_format=torch.channels_last))
         self.aligner = Aligner()
         self.body = nn.Sequential(
             step(len(filters), 32),
@@ -132,26 +170,35 @@ class SignatureNet(nn.Module):
             Block(96),
             nn.Conv2d(96, PLACE_WIDTH, 1, bias=False),
             nn.BatchNorm2d(PLACE_WIDTH),
-            nn.Flatten(),
-            nn.Dropout(0.2),
         )
+        self.dropout = nn.Dropout(0.2)
         self.head = nn.Linear(PLACE_WIDTH * PLACES, DIMENSION, bias=False)
         self.norm = nn.BatchNorm1d(DIMENSION)
 
     def lines(self, x: torch.Tensor) -> torch.Tensor:
         """[B, 1, 128, 128] to the answers of the line filters, [B, 16, 64, 64]."""
-        answers = F.conv2d(x, self.filters, stride=2, padding=STEM_SIDE // 2).relu()
-        return answers.contiguous(memory_format=torch.channels_last)
+        quarters = F.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last)
+        return F.conv2d(quarters, self.filters, padding=STEM_SIDE // 4).relu()
 
-    def describe(self, grey: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Signatures [B, 256], and the poses [B, 4] that the aligner saw. No gradient runs from one to the other: the
-        aligner is taught the truth, which the factory knows."""
+    def pose(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalised pictures to the poses that the aligner sees, [B, 4]."""
+        return self.aligner(self.lines(x))
+
+    def places(self, x: torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
+        """What each place of the normalised picture, straightened by `pose`, looks like: unit length, [B, 64 * 8 * 8]."""
+        straight, shown = straighten(x, pose)
+        places = self.body(self.lines(straight) * shown) * F.avg_pool2d(shown, 8)
+        return F.normalize(places.flatten(1))
+
+    def summary(self, places: torch.Tensor) -> torch.Tensor:
+        """256 numbers of the places, in training only: [B, 256] of unit length."""
+        return F.normalize(self.norm(self.head(self.dropout(places * PLACES))))
+
+    def forward(self, grey: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Grey 0..255 to places, [B, 4096], and to the picture as it was straightened, its mean grey beyond the border.
+        An image all of one grey has no places: its vector is shorter than one."""
+        mean = grey.mean((1, 2, 3), keepdim=True)
+        structure = (grey - mean).square().mean((1, 2, 3)) / LEAST_VARIANCE
         x = normalise(grey)
-        pose = self.aligner(self.lines(x))
-        lines = self.lines(straighten(x, pose.detach()))
-        return F.normalize(self.norm(self.head(self.body(lines)))), pose
-
-    def forward(self, grey: torch.Tensor) -> torch.Tensor:
-        """Signatures alone; an image all of one grey has none: its vector is shorter than one, callers refuse it."""
-        structure = (grey - grey.mean((1, 2, 3), keepdim=True)).square().mean((1, 2, 3)) / LEAST_VARIANCE
-        return self.describe(grey)[0] * structure.clamp_max(1)[:, None]
+        pose = self.pose(x)
+        return self.places(x, pose) * structure.clamp_max(1)[:, None], straighten(grey - mean, pose)[0] + mean

@@ -10,12 +10,13 @@ import onnx
 import onnxruntime
 import torch
 
+from ..factory.raster import Dice
 from ..factory.store import fill, open_store
 from . import train
 from .export import export
-from .fuse import discriminants, fuse
+from .fuse import SHARES, components, describe, fuse, joined, weights
 from .loss import ArcMargin, contrast, frame_loss
-from .network import DIMENSION, SignatureNet, straighten
+from .network import LANDMARKS, PLACE_WIDTH, PLACES, STEM_SIDE, Aligner, SignatureNet, line_filters, straighten
 from .rates import rates
 
 MOST_WEIGHTS = 2_000_000
@@ -29,15 +30,16 @@ def options(folder: str, steps: int, *more: str):
 class Network(unittest.TestCase):
     def test_signatures_have_unit_length_and_the_network_is_small(self):
         net = SignatureNet().eval()
-        out = net(torch.rand(3, 1, 128, 128) * 255)
-        self.assertEqual(tuple(out.shape), (3, DIMENSION))
+        out, _ = net(torch.rand(3, 1, 128, 128) * 255)
+        self.assertEqual(tuple(out.shape), (3, PLACE_WIDTH * PLACES))
         self.assertTrue(torch.allclose(out.norm(dim=1), torch.ones(3), atol=1e-4))
         self.assertLess(sum(p.numel() for p in net.parameters()), MOST_WEIGHTS)
 
     def test_an_image_of_one_grey_has_no_signature(self):
         net = SignatureNet().eval()
         for grey in (0, 127, 255):
-            self.assertAlmostEqual(float(net(torch.full((1, 1, 128, 128), float(grey))).norm()), 0.0, delta=1e-3)
+            places, _ = net(torch.full((1, 1, 128, 128), float(grey)))
+            self.assertAlmostEqual(float(places.norm()), 0.0, delta=1e-3)
 
     def test_straightening_undoes_the_pose_it_is_told(self):
         pose = torch.tensor([[0.9, 0.3, 0.1, -0.05], [1.1, -0.2, -0.08, 0.12]])
@@ -47,9 +49,42 @@ class Network(unittest.TestCase):
         skin = (torch.sin(5 * axis)[:, None] + torch.cos(4 * axis)[None]).expand(2, 1, 128, 128)
         grid = torch.nn.functional.affine_grid(theta, [2, 1, 128, 128], align_corners=False)
         seen = torch.nn.functional.grid_sample(skin, grid, align_corners=False)
-        back = straighten(seen, pose)[..., 52:76, 52:76]
+        back = straighten(seen, pose)[0][..., 52:76, 52:76]
         self.assertTrue(torch.allclose(back, skin[..., 52:76, 52:76], atol=0.02))
         self.assertFalse(torch.allclose(seen[..., 52:76, 52:76], skin[..., 52:76, 52:76], atol=0.1))
+
+    def test_beyond_the_border_of_a_straightened_picture_nothing_is_shown(self):
+        half = torch.tensor([[0.5, 0.0, 0.0, 0.0], [1.0, 0.0, 0.5, 0.0]])
+        straight, shown = straighten(torch.ones(2, 1, 128, 128), half)
+        self.assertAlmostEqual(float(shown[0].mean()), 0.25, delta=0.08)
+        self.assertEqual(float(shown[1, :, :, :32].sum()), 0.0)
+        self.assertEqual(float((straight * shown.repeat_interleave(2, 2).repeat_interleave(2, 3)).max()), 1.0)
+        net = SignatureNet().eval()
+        places = net.places(torch.randn(2, 1, 128, 128), half).view(2, PLACE_WIDTH, 8, 8)
+        self.assertEqual(float(places[0, :, 0].abs().max()), 0.0)
+        self.assertGreater(float(places[0, :, 4, 4].abs().max()), 0.0)
+
+    def test_when_a_picture_moves_what_the_aligner_says_moves_with_it(self):
+        """Landmarks that are seen where they were, turned, grown and moved: the frame they are brought to is the same."""
+        aligner = Aligner().eval()
+        torch.nn.init.zeros_(aligner.expected)
+        aligner.features = torch.nn.Identity()
+        aligner.trust = torch.nn.Conv2d(LANDMARKS, LANDMARKS, 1)
+        aligner.where = torch.nn.Identity()
+        spots = (torch.rand(LANDMARKS, 2, generator=torch.Generator().manual_seed(3)) - 0.5) * 0.5
+        turn, shift = torch.polar(torch.tensor(0.9), torch.tensor(0.3)), torch.complex(torch.tensor(0.05), torch.tensor(-0.04))
+        moved = torch.view_as_real(torch.view_as_complex(spots) * turn + shift)
+        maps = [-(aligner.cells - at[:, None]).square().sum(-1) * 200 for at in (spots, moved)]
+        with torch.no_grad():
+            pose = aligner(torch.stack(maps).view(2, LANDMARKS, 16, 1, 16, 1).expand(-1, -1, -1, 2, -1, 2).reshape(2, LANDMARKS, 32, 32))
+        p, d = torch.complex(pose[:, 0], pose[:, 1]), torch.complex(pose[:, 2], pose[:, 3])
+        self.assertLess(float((p[1] * turn - p[0]).abs()), 0.02)
+        self.assertLess(float((p[1] * shift + d[1] - d[0]).abs()), 0.01)
+
+    def test_lines_are_the_answers_of_the_line_filters_at_every_second_pixel(self):
+        x = torch.randn(2, 1, 128, 128)
+        answers = torch.nn.functional.conv2d(x, line_filters(), stride=2, padding=STEM_SIDE // 2).relu()
+        self.assertTrue(torch.allclose(SignatureNet().lines(x), answers, atol=1e-4))
 
     def test_the_exported_file_gives_what_the_network_gives(self):
         net = SignatureNet().eval()
@@ -58,41 +93,46 @@ class Network(unittest.TestCase):
             path = os.path.join(folder, "s.onnx")
             export(net, path, "test-1")
             session = onnxruntime.InferenceSession(path)
-            (out,) = session.run(None, {"roi": roi.numpy()})
+            places, straight = session.run(None, {"roi": roi.numpy()})
             self.assertEqual(session.get_modelmeta().custom_metadata_map["model_id"], "test-1")
         with torch.no_grad():
-            self.assertTrue(np.allclose(out, net(roi.float()).numpy(), atol=1e-4))
+            expected = net(roi.float())
+        self.assertTrue(np.allclose(places, expected[0].numpy(), atol=1e-4))
+        self.assertTrue(np.allclose(straight, expected[1].numpy(), atol=1e-2))
 
 
 class Fusion(unittest.TestCase):
-    def test_discriminants_prefer_what_differs_between_palms_to_what_differs_between_pictures(self):
-        dice = np.random.default_rng(1)
-        palms = np.repeat(dice.normal(size=(400, 2)) * [1.0, 0.2], 2, 0)
-        pictures = dice.normal(size=(800, 3)) * [0.1, 0.1, 0.7]
-        directions, mean = discriminants(np.concatenate([palms, np.zeros((800, 1))], 1) + pictures, 1)
-        self.assertEqual(np.abs(directions[:, 0]).argmax(), 0)
-        self.assertLess(abs(directions[2, 0]), 0.1 * abs(directions[0, 0]))
-        self.assertEqual(mean.shape, (3,))
+    def test_components_keep_the_length_that_vectors_have_most_of(self):
+        vectors = np.random.default_rng(1).normal(size=(800, 4)) * [0.1, 1.0, 0.1, 2.0] + [0.0, 0.0, 5.0, 0.0]
+        directions = components(vectors, 3)
+        self.assertEqual(list(np.abs(directions).argmax(0)), [2, 3, 1])
+        self.assertTrue(np.allclose(directions.T @ directions, np.eye(3), atol=1e-9))
+        self.assertTrue((directions.max(0) > 0.9).all())
 
-    def test_the_joined_file_gives_unit_vectors_of_both_descriptions_and_nothing_for_one_grey(self):
+    def test_the_joined_file_gives_unit_vectors_of_all_descriptions_and_nothing_for_one_grey(self):
         plain = onnx.load(os.path.join(os.path.dirname(__file__), "..", "gabor.onnx"))
-        directions = np.random.default_rng(1).normal(size=(DIMENSION + 384, 8))
         roi = np.random.default_rng(2).integers(0, 256, (3, 1, 128, 128), dtype=np.uint8)
         roi[2] = 77
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "s.onnx")
             export(SignatureNet().eval(), path, "test-1")
             net = onnx.load(path)
-        joined = fuse(net, plain, directions, np.zeros(DIMENSION + 384), "test-2")
-        answers = [
-            onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"roi": roi})[0]
-            for model in (net, plain, joined)
-        ]
-        expected = np.concatenate(answers[:2], 1) @ directions
+        weight = weights(net, plain)
+        self.assertEqual(weight.shape, (PLACE_WIDTH * PLACES + 2 * 384,))
+        side_by_side, as_it_came = describe(joined(net, plain), roi), describe(plain, roi)
+        ends = np.cumsum([0, PLACE_WIDTH * PLACES, 384, 384])
+        parts = [side_by_side[0, a:b] * weight[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+        self.assertTrue(np.allclose([part @ part for part in parts], list(SHARES.values()), atol=1e-4))
+        self.assertTrue(np.allclose(side_by_side[:, ends[1] : ends[2]], as_it_came, atol=1e-5))
+
+        directions = weight[:, None] * np.random.default_rng(1).normal(size=(len(weight), 8))
+        file = fuse(net, plain, directions, "test-2")
+        expected = side_by_side @ directions
         expected /= np.linalg.norm(expected, axis=1, keepdims=True)
-        self.assertTrue(np.allclose(answers[2][:2], expected[:2], atol=5e-3))
-        self.assertEqual(float(np.linalg.norm(answers[2][2])), 0.0)
-        self.assertEqual({p.key: p.value for p in joined.metadata_props}["dimension"], "8")
+        signature = describe(file, roi)
+        self.assertTrue(np.allclose(signature[:2], expected[:2], atol=5e-3))
+        self.assertEqual(float(np.linalg.norm(signature[2])), 0.0)
+        self.assertEqual({p.key: p.value for p in file.metadata_props}["dimension"], "8")
 
 
 class Measures(unittest.TestCase):
@@ -116,15 +156,26 @@ class Measures(unittest.TestCase):
         """A frame that is turned, grown and moved costs only what the pull to the skin's costs, however poses differ."""
         generator = torch.Generator().manual_seed(1)
         true = torch.randn(8, 4, generator=generator) * 0.1 + torch.tensor([1.0, 0.0, 0.0, 0.0])
-        frame_p, frame_d = torch.complex(torch.tensor(1.1), torch.tensor(0.2)), torch.complex(torch.tensor(0.1), torch.tensor(-0.1))
         p, d = torch.complex(true[:, 0], true[:, 1]), torch.complex(true[:, 2], true[:, 3])
-        seen_p, seen_d = frame_p * p, frame_p * d + frame_d
-        seen = torch.stack([seen_p.real, seen_p.imag, seen_d.real, seen_d.imag], 1)
-        skin = torch.tensor([[1.0, 0.0, 0.0, 0.0]])
-        pull = 0.1 * torch.nn.functional.smooth_l1_loss(torch.tensor([[1.1, 0.2, 0.1, -0.1]]), skin, beta=0.3)
-        self.assertAlmostEqual(float(frame_loss(seen, true, 4)), float(pull), delta=1e-5)
+        frame_p, frame_d = torch.complex(torch.tensor(1.1), torch.tensor(0.2)), torch.complex(torch.tensor(0.1), torch.tensor(-0.1))
+        turned = torch.cat([torch.view_as_real(frame_p * p), torch.view_as_real(frame_p * d + frame_d)], 1)
+        no_pose = torch.tensor([[1.0, 0.0, 0.0, 0.0]]).expand(8, 4)
+        pull = frame_loss(turned, true, 1)
+        self.assertAlmostEqual(float(frame_loss(turned, true, 4)), float(pull), delta=1e-5)
         self.assertAlmostEqual(float(frame_loss(true, true, 4)), 0.0, delta=1e-6)
-        self.assertGreater(float(frame_loss(skin.expand(8, 4), true, 4)), 5 * float(pull))
+        self.assertGreater(float(frame_loss(no_pose, true, 4)), 5 * float(pull))
+
+    def test_a_frame_that_is_made_small_does_not_make_the_error_small(self):
+        generator = torch.Generator().manual_seed(2)
+        true = torch.randn(8, 4, generator=generator) * 0.1 + torch.tensor([1.0, 0.0, 0.0, 0.0])
+        no_pose = torch.tensor([[1.0, 0.0, 0.0, 0.0]]).expand(8, 4)
+        self.assertGreater(float(frame_loss(no_pose * 0.3, true, 4)), float(frame_loss(no_pose, true, 4)))
+
+    def test_poses_that_go_astray_are_near_the_true_ones_and_none_is_the_same(self):
+        pose = torch.tensor([[0.9, 0.3, 0.1, -0.05]]).expand(2000, 4)
+        seen = train.astray(Dice(1), pose)
+        self.assertTrue(torch.allclose(seen.mean(0), pose[0], atol=0.01))
+        self.assertTrue((seen.std(0) > 0.015).all() and (seen.std(0) < 0.06).all(), seen.std(0))
 
     def test_rates_of_known_scores(self):
         names = np.arange(50)

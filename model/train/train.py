@@ -23,7 +23,7 @@ from ..factory.raster import Dice
 from ..factory.sample import Sampler
 from ..factory.store import Store, open_store
 from .loss import ArcMargin, contrast, frame_loss
-from .network import DIMENSION, SignatureNet
+from .network import DIMENSION, SignatureNet, normalise
 from .rates import rates
 
 HELD_OUT = 256
@@ -35,6 +35,11 @@ WARM_UP_SHARE = 0.05
 FULL_DIFFICULTY_SHARE = 0.3
 FULL_MARGIN = 0.2
 FRAME_WEIGHT = 10.0
+# How far the poses that the body learns with are from the true ones: standard deviations of what aligners reach.
+STRAY_RAD = 0.035
+STRAY_SCALE = 0.05
+STRAY_CROPS = 0.022
+MOVED = torch.tensor([0.0, 0.0, 1.0, 1.0])
 PROGRESS_STEPS = 20
 CENTRE_BATCH = 32
 
@@ -54,8 +59,9 @@ class Training:
         self.net = SignatureNet().to(self.device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.net).eval()
         self.centres = ArcMargin(self.identities, DIMENSION).to(self.device)
-        decayed = [p for p in self.net.parameters() if p.ndim > 1]
-        plain = [p for p in self.net.parameters() if p.ndim <= 1]
+        named = list(self.net.named_parameters())
+        decayed = [p for name, p in named if name.endswith("weight") and p.ndim > 1]
+        plain = [p for name, p in named if not (name.endswith("weight") and p.ndim > 1)]
         groups = [
             {"params": decayed, "weight_decay": 0.05},
             {"params": plain, "weight_decay": 0.0},
@@ -74,7 +80,7 @@ class Training:
             rows = np.arange(first, min(first + CENTRE_BATCH, self.identities))
             lines, broad = self.store.layers(rows, self.device)
             roi = Sampler(Dice(800_000 + first, self.device)).take(lines, broad, 0.5, PICTURES_PER_PALM).roi
-            means = self.average(roi).view(len(rows), PICTURES_PER_PALM, -1).mean(1)
+            means = self.average.summary(self.average(roi)[0]).view(len(rows), PICTURES_PER_PALM, -1).mean(1)
             self.centres.weight[rows] = F.normalize(means)
             if first % (CENTRE_BATCH * 32) == 0:
                 print(f"centres: {first} of {self.identities}", flush=True)
@@ -90,10 +96,13 @@ class Training:
         lines, broad = self.store.layers(palms, self.device)
         with torch.no_grad():
             pictures = Sampler(dice).take(lines, broad, difficulty, PICTURES_PER_PALM)
-        signatures, pose = self.net.describe(pictures.roi)
-        loss = self.centres(signatures, labels, FULL_MARGIN * grown)
-        loss = loss + contrast(signatures, labels)
-        loss = loss + FRAME_WEIGHT * frame_loss(pose, pictures.pose, PICTURES_PER_PALM)
+        x = normalise(pictures.roi)
+        # The body is shown what a good aligner would give it, so that it need not wait for one.
+        places = self.net.places(x, astray(dice, pictures.pose))
+        summaries = self.net.summary(places)
+        loss = self.centres(summaries, labels, FULL_MARGIN * grown)
+        loss = loss + contrast(summaries, labels) + contrast(places, labels)
+        loss = loss + FRAME_WEIGHT * frame_loss(self.net.pose(x), pictures.pose, PICTURES_PER_PALM)
         for group in self.optimiser.param_groups:
             group["lr"] = options.rate * pace(done)
         self.optimiser.zero_grad(set_to_none=True)
@@ -122,7 +131,7 @@ class Training:
             for first in range(len(self.store) - HELD_OUT, len(self.store), 64):
                 lines, broad = self.store.layers(np.arange(first, first + 64), self.device)
                 roi = Sampler(Dice(900_000 + 1000 * view + first, self.device)).take(lines, broad).roi
-                parts.append(self.average(roi).cpu().numpy())
+                parts.append(self.average(roi)[0].cpu().numpy())
             views.append(np.concatenate(parts))
         palms = np.arange(HELD_OUT)
         return str(rates(views[0], palms, views[1], palms))
@@ -151,6 +160,14 @@ class Training:
         self.average.load_state_dict(state["average"])
         self.centres.load_state_dict(state["centres"])
         self.optimiser.load_state_dict(state["optimiser"])
+
+
+def astray(dice: Dice, pose: torch.Tensor) -> torch.Tensor:
+    """Poses [B, 4] as an aligner sees them that errs a little."""
+    count = len(pose)
+    error = torch.polar(torch.exp(dice.normal(STRAY_SCALE, count)), dice.normal(STRAY_RAD, count))
+    p, d = torch.complex(pose[:, 0], pose[:, 1]) * error, torch.complex(pose[:, 2], pose[:, 3]) * error
+    return torch.stack([p.real, p.imag, d.real, d.imag], 1) + dice.normal(STRAY_CROPS, count, 4) * MOVED.to(pose.device)
 
 
 def options_seed(seed: int, step: int) -> int:
