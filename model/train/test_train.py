@@ -16,7 +16,17 @@ from . import train
 from .export import export
 from .fuse import SHARES, components, describe, fuse, joined, weights
 from .loss import ArcMargin, contrast, frame_loss
-from .network import LANDMARKS, PLACE_WIDTH, PLACES, STEM_SIDE, Aligner, SignatureNet, line_filters, straighten
+from .network import (
+    LANDMARKS,
+    PLACE_WIDTH,
+    PLACES,
+    STEM_SIDE,
+    Aligner,
+    SignatureNet,
+    after,
+    line_filters,
+    straighten,
+)
 from .rates import rates
 
 MOST_WEIGHTS = 2_000_000
@@ -63,6 +73,16 @@ class Network(unittest.TestCase):
         places = net.places(torch.randn(2, 1, 128, 128), half).view(2, PLACE_WIDTH, 8, 8)
         self.assertEqual(float(places[0, :, 0].abs().max()), 0.0)
         self.assertGreater(float(places[0, :, 4, 4].abs().max()), 0.0)
+
+    def test_a_pose_after_a_pose_is_where_both_lead(self):
+        second, first = torch.tensor([[0.9, 0.3, 0.1, -0.05]]), torch.tensor([[1.1, -0.2, -0.08, 0.12]])
+        point = torch.tensor([0.2, -0.3])
+
+        def led(pose, at):
+            a, b, x, y = pose[0]
+            return torch.stack([a * at[0] - b * at[1] + x, b * at[0] + a * at[1] + y])
+
+        self.assertTrue(torch.allclose(led(after(second, first), point), led(second, led(first, point)), atol=1e-6))
 
     def test_when_a_picture_moves_what_the_aligner_says_moves_with_it(self):
         """Landmarks that are seen where they were, turned, grown and moved: the frame they are brought to is the same."""

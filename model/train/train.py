@@ -23,7 +23,7 @@ from ..factory.raster import Dice
 from ..factory.sample import Sampler
 from ..factory.store import Store, open_store
 from .loss import ArcMargin, contrast, frame_loss
-from .network import DIMENSION, SignatureNet, normalise
+from .network import DIMENSION, SignatureNet, no_pose, normalise
 from .rates import rates
 
 HELD_OUT = 256
@@ -39,7 +39,6 @@ FRAME_WEIGHT = 10.0
 STRAY_RAD = 0.035
 STRAY_SCALE = 0.05
 STRAY_CROPS = 0.022
-MOVED = torch.tensor([0.0, 0.0, 1.0, 1.0])
 PROGRESS_STEPS = 20
 CENTRE_BATCH = 32
 
@@ -102,7 +101,10 @@ class Training:
         summaries = self.net.summary(places)
         loss = self.centres(summaries, labels, FULL_MARGIN * grown)
         loss = loss + contrast(summaries, labels) + contrast(places, labels)
-        loss = loss + FRAME_WEIGHT * frame_loss(self.net.pose(x), pictures.pose, PICTURES_PER_PALM)
+        # The aligner looks at half of the pictures as they came, at the others as after a first look.
+        second = dice.chance(0.5, len(x), 1)
+        known = second * astray(dice, pictures.pose, 2) + (1 - second) * no_pose(x)
+        loss = loss + FRAME_WEIGHT * frame_loss(self.net.closer(x, known), pictures.pose, PICTURES_PER_PALM)
         for group in self.optimiser.param_groups:
             group["lr"] = options.rate * pace(done)
         self.optimiser.zero_grad(set_to_none=True)
@@ -162,12 +164,13 @@ class Training:
         self.optimiser.load_state_dict(state["optimiser"])
 
 
-def astray(dice: Dice, pose: torch.Tensor) -> torch.Tensor:
-    """Poses [B, 4] as an aligner sees them that errs a little."""
+def astray(dice: Dice, pose: torch.Tensor, times: float = 1.0) -> torch.Tensor:
+    """Poses [B, 4] as an aligner sees them that errs a little, or so many times as much."""
     count = len(pose)
-    error = torch.polar(torch.exp(dice.normal(STRAY_SCALE, count)), dice.normal(STRAY_RAD, count))
+    error = torch.polar(torch.exp(dice.normal(STRAY_SCALE * times, count)), dice.normal(STRAY_RAD * times, count))
     p, d = torch.complex(pose[:, 0], pose[:, 1]) * error, torch.complex(pose[:, 2], pose[:, 3]) * error
-    return torch.stack([p.real, p.imag, d.real, d.imag], 1) + dice.normal(STRAY_CROPS, count, 4) * MOVED.to(pose.device)
+    moved = dice.normal(STRAY_CROPS * times, count, 2)
+    return torch.stack([p.real, p.imag, d.real + moved[:, 0], d.imag + moved[:, 1]], 1)
 
 
 def options_seed(seed: int, step: int) -> int:
