@@ -4,7 +4,7 @@
 // vectors, on which no graph can do well: real signatures are not like that.
 import { z } from "zod";
 import { HNSW_EF_CONSTRUCTION, HNSW_EF_SEARCH, HNSW_LINKS } from "../matcher/index/hnsw-index.js";
-import { loadCalibration, thresholdFor } from "../palm/index.js";
+import { loadCalibration, modelInfo, thresholdFor } from "../palm/index.js";
 import { helpText, readSettings, type Settings, type Values } from "../wire/config.js";
 import { describe, type Similarities } from "./drawn-signatures.js";
 import { projectFile } from "./project-file.js";
@@ -16,7 +16,6 @@ import { seeded } from "./seeded.js";
 const TARGET_FPIR = 1e-3;
 /** Pairs for the side-by-side look at similarities. */
 const DESCRIBED_IDENTITIES = 1000;
-const RANDOM_DIMENSION = 384;
 const DATA_SETS = ["drawn", "random"] as const;
 const MAX_MEMBERS = 1_000_000;
 
@@ -111,7 +110,9 @@ export async function run(argv: string[]): Promise<number> {
 async function measureSet(name: DataSet["name"], settings: Values<typeof SETTINGS>): Promise<DataSet> {
   const random = seeded(settings.seed);
   const { source, how, signed } =
-    name === "drawn" ? await drawnLikeReal(settings, say) : randomVectors(RANDOM_DIMENSION);
+    name === "drawn"
+      ? await drawnLikeReal(settings, say)
+      : randomVectors((await modelInfo(settings.model)).dimension);
   const look = Array.from({ length: DESCRIBED_IDENTITIES }, () => capturesOf(source, random, 2));
   const calibration = await loadCalibration(settings.calibration);
   const results = settings.members.map((members) => {

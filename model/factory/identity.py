@@ -45,7 +45,7 @@ MESH_LINES = 70
 BUNDLES = 10
 WRINKLES_PER_BUNDLE = 11
 LOOSE_WRINKLES = 110
-QUARTER_TURN_SHARE = 0.3
+QUARTER_TURN_SHARE = 0.12
 # Heart and head are one line in about one hand of 25 (the single transverse crease).
 SINGLE_CREASE_SHARE = 0.04
 
