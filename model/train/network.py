@@ -38,6 +38,10 @@ LANDMARK_CELLS = 16
 # Before anything is learned a landmark is expected so near to its place in the frame, in crops.
 LANDMARK_REACH = 0.3
 LOOKS = 2
+# Mean entropy of the landmarks' maps at which an aligner is trusted by half, and how sharply trust falls about it. One
+# landmark anywhere in the picture would have 5.5, in a quarter of it 4.2.
+SURE_NATS = 4.2
+SURE_WITHIN_NATS = 0.1
 PLACE_WIDTH = 64
 PLACES = 8 * 8
 
@@ -92,6 +96,11 @@ class Block(nn.Module):
         return F.relu(x + self.norm(self.second(self.first(x))))
 
 
+def no_pose(like: torch.Tensor) -> torch.Tensor:
+    """The pose of pictures [B, ...] that lie as always, [B, 4]."""
+    return torch.tensor([[1.0, 0.0, 0.0, 0.0]], device=like.device).expand(like.shape[0], -1)
+
+
 class Aligner(nn.Module):
     """Predicts the pose (s cos a, s sin a, shift x, shift y) from the lines of a picture.
 
@@ -99,6 +108,10 @@ class Aligner(nn.Module):
     picture it may be (softmax over 16 by 16 cells; its middle is where the landmark is seen), a place in the frame, and
     how much it counts in this picture. The pose is the similarity that brings the seen places to those of the frame
     with least squares (Umeyama, PAMI 1991, in the plane).
+
+    In use, not in training, an aligner that is not sure leaves the picture more or less as it came: where maps are broad
+    (veins alone, crops turned by a quarter) a pose would be noise, and such crops are mostly cut by a machine that holds
+    the hand.
     """
 
     def __init__(self):
@@ -138,12 +151,12 @@ class Aligner(nn.Module):
         middle_x, middle_y = seen_middle.unbind(1)
         shift_x = frame_middle[:, 0] - a * middle_x + b * middle_y
         shift_y = frame_middle[:, 1] - b * middle_x - a * middle_y
-        return torch.stack([a, b, shift_x, shift_y], 1)
-
-
-def no_pose(like: torch.Tensor) -> torch.Tensor:
-    """The pose of pictures [B, ...] that lie as always, [B, 4]."""
-    return torch.tensor([[1.0, 0.0, 0.0, 0.0]], device=like.device).expand(like.shape[0], -1)
+        pose = torch.stack([a, b, shift_x, shift_y], 1)
+        if self.training:
+            return pose
+        breadth = -(where * (where + 1e-9).log()).sum(-1).mean(1, keepdim=True)
+        sure = ((SURE_NATS - breadth) / SURE_WITHIN_NATS).sigmoid()
+        return no_pose(pose) + sure * (pose - no_pose(pose))
 
 
 def after(second: torch.Tensor, first: torch.Tensor) -> torch.Tensor:

@@ -85,7 +85,9 @@ class Network(unittest.TestCase):
         self.assertTrue(torch.allclose(led(after(second, first), point), led(second, led(first, point)), atol=1e-6))
 
     def test_when_a_picture_moves_what_the_aligner_says_moves_with_it(self):
-        """Landmarks that are seen where they were, turned, grown and moved: the frame they are brought to is the same."""
+        """Landmarks that are seen where they were, turned, shrunk and moved: the frame they are brought to is the same. Those
+        that are seen anywhere say nothing."""
+        torch.manual_seed(1)
         aligner = Aligner().eval()
         torch.nn.init.zeros_(aligner.expected)
         aligner.features = torch.nn.Identity()
@@ -94,12 +96,19 @@ class Network(unittest.TestCase):
         spots = (torch.rand(LANDMARKS, 2, generator=torch.Generator().manual_seed(3)) - 0.5) * 0.5
         turn, shift = torch.polar(torch.tensor(0.9), torch.tensor(0.3)), torch.complex(torch.tensor(0.05), torch.tensor(-0.04))
         moved = torch.view_as_real(torch.view_as_complex(spots) * turn + shift)
-        maps = [-(aligner.cells - at[:, None]).square().sum(-1) * 200 for at in (spots, moved)]
-        with torch.no_grad():
-            pose = aligner(torch.stack(maps).view(2, LANDMARKS, 16, 1, 16, 1).expand(-1, -1, -1, 2, -1, 2).reshape(2, LANDMARKS, 32, 32))
-        p, d = torch.complex(pose[:, 0], pose[:, 1]), torch.complex(pose[:, 2], pose[:, 3])
-        self.assertLess(float((p[1] * turn - p[0]).abs()), 0.02)
+
+        def posed(sharpness: float):
+            maps = torch.stack([-(aligner.cells - at[:, None]).square().sum(-1) * sharpness for at in (spots, moved)])
+            seen = maps.view(2, LANDMARKS, 16, 1, 16, 1).expand(-1, -1, -1, 2, -1, 2).reshape(2, LANDMARKS, 32, 32)
+            with torch.no_grad():
+                pose = aligner(seen)
+            return pose, torch.complex(pose[:, 0], pose[:, 1]), torch.complex(pose[:, 2], pose[:, 3])
+
+        _, p, d = posed(200)
+        self.assertLess(float((p[1] * turn - p[0]).abs()), 0.06)
         self.assertLess(float((p[1] * shift + d[1] - d[0]).abs()), 0.01)
+        unsure, _, _ = posed(1)
+        self.assertTrue(torch.allclose(unsure, torch.tensor([1.0, 0.0, 0.0, 0.0]), atol=1e-3))
 
     def test_lines_are_the_answers_of_the_line_filters_at_every_second_pixel(self):
         x = torch.randn(2, 1, 128, 128)
