@@ -3,8 +3,8 @@
 The trained network straightens a crop and describes its places; the training-free filters of `make_gabor.py` describe
 the crop as it came and once more as the network straightened it. Their errors are of different kinds, so all are laid
 side by side, 4864 numbers, and 256 combinations of them kept: the principal components of pictures of the factory's
-palms (Pearson 1901; about zero, not about their mean, so that a cosine stays what it was). Components that tell drawn
-palms apart best (linear discriminants) did worse on real ones: people's pictures differ otherwise than drawn ones do.
+palms (Pearson 1901; about zero, not about their mean), half whitened. Components that tell drawn palms apart best (linear
+discriminants) did worse on real ones: people's pictures differ otherwise than drawn ones do.
 
     signature = unit(components' * [net(roi), plain(roi), plain(straight(roi))] by their shares)
 
@@ -28,7 +28,7 @@ from ..factory.store import Store, open_store
 from .network import DIMENSION, INPUT_SIZE
 
 # What counts for how much of a comparison: the network's places, the plain description as it came, and straightened.
-SHARES = {"net_signature": 0.5, "plain_signature": 0.15, "straight_signature": 0.35}
+SHARES = {"net_signature": 0.4, "plain_signature": 0.2, "straight_signature": 0.4}
 FIT_DIFFICULTY = 0.8
 FIT_BATCH = 32
 # The plain description of a picture is longer than this, that of an image without structure shorter.
@@ -57,11 +57,14 @@ def describe(model: onnx.ModelProto, roi: np.ndarray) -> np.ndarray:
 
 
 def components(vectors: np.ndarray, count: int) -> np.ndarray:
-    """Vectors [n, d] to the orthonormal directions [d, count] that hold most of their squared length."""
-    _, columns = np.linalg.eigh(vectors.T.astype(np.float64) @ vectors)
+    """Vectors [n, d] to the orthogonal directions [d, count] that hold most of their squared length, each as long as
+    the fourth root of one over what it holds: those that hold much would else drown those that hold little (whitening,
+    done by half; Jegou and Chum, ECCV 2012)."""
+    held, columns = np.linalg.eigh(vectors.T.astype(np.float64) @ vectors / len(vectors))
     directions = columns[:, ::-1][:, :count]
     # The sign of an eigenvector is free: the largest number is made positive, so that a fit can be repeated.
-    return directions * np.sign(directions[np.abs(directions).argmax(0), np.arange(count)])
+    directions = directions * np.sign(directions[np.abs(directions).argmax(0), np.arange(count)])
+    return directions * held[::-1][:count] ** -0.25
 
 
 def halved(constants: list[onnx.TensorProto]) -> tuple[list[onnx.TensorProto], list[onnx.NodeProto]]:

@@ -37,7 +37,6 @@ LANDMARKS = 32
 LANDMARK_CELLS = 16
 # Before anything is learned a landmark is expected so near to its place in the frame, in crops.
 LANDMARK_REACH = 0.3
-LOOKS = 2
 # Mean entropy of the landmarks' maps at which an aligner is trusted by half, and how sharply trust falls about it. One
 # landmark anywhere in the picture would have 5.5, in a quarter of it 4.2.
 SURE_NATS = 4.2
@@ -188,6 +187,8 @@ class SignatureNet(nn.Module):
         # Filters of every second pixel as filters of the picture's four interleaved quarters: the same numbers, thrice as fast.
         filters = F.pixel_unshuffle(F.pad(line_filters(), (0, 1, 0, 1)), 2)
         self.register_buffer("filters", filters.contiguous(memory_format=torch.channels_last))
+        nothing = torch.zeros(1, 1, INPUT_SIZE, INPUT_SIZE)
+        self.register_buffer("edge", straighten(nothing, no_pose(nothing))[1], persistent=False)
         self.aligner = Aligner()
         self.body = nn.Sequential(
             step(len(filters), 32),
@@ -207,26 +208,18 @@ class SignatureNet(nn.Module):
         quarters = F.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last)
         return F.conv2d(quarters, self.filters, padding=STEM_SIDE // 4).relu()
 
-    def straight_lines(self, x: torch.Tensor, pose: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Lines of the normalised picture straightened by `pose`, none at its border; and 1 where there can be any."""
-        straight, shown = straighten(x, pose)
-        return self.lines(straight) * shown, shown
-
     def closer(self, x: torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
         """The pose after another look at the pictures, straightened by the one that is known."""
-        return after(self.aligner(self.straight_lines(x, pose)[0]), pose)
+        straight, shown = straighten(x, pose)
+        return after(self.aligner(self.lines(straight) * shown), pose)
 
     def pose(self, x: torch.Tensor) -> torch.Tensor:
-        """Normalised pictures to the poses that the aligner sees, [B, 4]."""
-        pose = no_pose(x)
-        for _ in range(LOOKS):
-            pose = self.closer(x, pose)
-        return pose
+        """Normalised pictures to the poses that the aligner sees, [B, 4]: a first look at them as they came, a second."""
+        return self.closer(x, self.aligner(self.lines(x) * self.edge))
 
-    def places(self, x: torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
-        """What each place of the normalised picture, straightened by `pose`, looks like: unit length, [B, 64 * 8 * 8]."""
-        lines, shown = self.straight_lines(x, pose)
-        return F.normalize((self.body(lines) * F.avg_pool2d(shown, 8)).flatten(1))
+    def places(self, straight: torch.Tensor, shown: torch.Tensor) -> torch.Tensor:
+        """What each place of normalised pictures looks like that `straighten` gave: unit length, [B, 64 * 8 * 8]."""
+        return F.normalize((self.body(self.lines(straight) * shown) * F.avg_pool2d(shown, 8)).flatten(1))
 
     def summary(self, places: torch.Tensor) -> torch.Tensor:
         """256 numbers of the places, in training only: [B, 256] of unit length."""
@@ -238,5 +231,6 @@ class SignatureNet(nn.Module):
         mean = grey.mean((1, 2, 3), keepdim=True)
         structure = (grey - mean).square().mean((1, 2, 3)) / LEAST_VARIANCE
         x = normalise(grey)
-        pose = self.pose(x)
-        return self.places(x, pose) * structure.clamp_max(1)[:, None], straighten(grey - mean, pose)[0] + mean
+        # Both are straightened at once: where to look is most of the price.
+        straight, shown = straighten(torch.cat([x, grey - mean], 1), self.pose(x))
+        return self.places(straight[:, :1], shown) * structure.clamp_max(1)[:, None], straight[:, 1:] + mean

@@ -23,7 +23,7 @@ from ..factory.raster import Dice
 from ..factory.sample import Sampler
 from ..factory.store import Store, open_store
 from .loss import ArcMargin, contrast, frame_loss
-from .network import DIMENSION, SignatureNet, no_pose, normalise
+from .network import DIMENSION, SignatureNet, no_pose, normalise, straighten
 from .rates import rates
 
 HELD_OUT = 256
@@ -97,7 +97,7 @@ class Training:
             pictures = Sampler(dice).take(lines, broad, difficulty, PICTURES_PER_PALM)
         x = normalise(pictures.roi)
         # The body is shown what a good aligner would give it, so that it need not wait for one.
-        places = self.net.places(x, astray(dice, pictures.pose))
+        places = self.net.places(*straighten(x, astray(dice, pictures.pose)))
         summaries = self.net.summary(places)
         loss = self.centres(summaries, labels, FULL_MARGIN * grown)
         loss = loss + contrast(summaries, labels) + contrast(places, labels)
