@@ -31,7 +31,7 @@ const SETTINGS = {
     option: "times",
     value: "N",
     help: "state so many times the counted rate: people's palms are more alike than drawn ones",
-    schema: z.coerce.number().min(1).max(1000).default(10),
+    schema: z.coerce.number().min(1).max(1000).default(30),
   },
   model: {
     option: "model",
