@@ -30,11 +30,11 @@ const CARDS = [
 ];
 
 /**
- * Enrols everybody whose palm is not too much like one that is enrolled: the gateway's check for duplicates is wrong now
- * and then, by its own target, and an operator would look at such a case.
+ * Enrols everybody whose palm is not too much like one that is enrolled and whose captures agree: the gateway's check for
+ * duplicates is wrong now and then, by its own target, some fail to enrol, and an operator would look at such cases.
  * @returns who was enrolled, in the order given
- * @throws Error with the gateway's own words when it refuses one for another reason, when a quarter is left out, and the reason
- *   of `stop` when that fires
+ * @throws Error with the gateway's own words when it refuses one for another reason, when over a quarter is left out,
+ *   and the reason of `stop` when that fires
  */
 export async function enrolAll(
   api: OperatorApi,
@@ -55,16 +55,17 @@ export async function enrolAll(
     }
   };
   await Promise.all(Array.from({ length: ENROLMENTS_IN_PARALLEL }, worker));
-  const leftOut = people.length - enrolments.filter((enrolment) => enrolment !== undefined).length;
+  const members = people.flatMap((person, index) => {
+    const enrolment = enrolments[index];
+    return enrolment ? [{ person, enrolment }] : [];
+  });
+  const leftOut = people.length - members.length;
   if (leftOut > people.length * MOST_LEFT_OUT) {
     throw new Error(
       `${leftOut} of ${people.length} people could not be enrolled: use clearer images of their palms`,
     );
   }
-  return people.flatMap((person, index) => {
-    const enrolment = enrolments[index];
-    return enrolment ? [{ person, enrolment }] : [];
-  });
+  return members;
 }
 
 /**

@@ -10,11 +10,17 @@ import argparse
 
 import onnx
 import torch
+from onnx import helper
 from torch import nn
 
 from .network import INPUT_SIZE, PLACE_WIDTH, PLACES, SignatureNet
 
 OPSET = 17
+
+
+def set_facts(model: onnx.ModelProto, model_id: str, dimension: int) -> None:
+    """Writes into a file what palm/model-file.ts reads of it."""
+    helper.set_model_props(model, {"model_id": model_id, "dimension": str(dimension), "input_size": str(INPUT_SIZE)})
 
 
 class FromBytes(nn.Module):
@@ -47,8 +53,7 @@ def export(net: SignatureNet, out: str, model_id: str) -> None:
         dynamo=False,
     )
     model = onnx.load(out)
-    for key, value in (("model_id", model_id), ("dimension", str(PLACE_WIDTH * PLACES)), ("input_size", str(INPUT_SIZE))):
-        model.metadata_props.add(key=key, value=value)
+    set_facts(model, model_id, PLACE_WIDTH * PLACES)
     onnx.checker.check_model(model)
     onnx.save(model, out)
 

@@ -25,6 +25,7 @@ from onnx import TensorProto, compose, helper, numpy_helper
 from ..factory.raster import Dice
 from ..factory.sample import Sampler
 from ..factory.store import Store, open_store
+from .export import set_facts
 from .network import DIMENSION, INPUT_SIZE
 
 # What counts for how much of a comparison: the network's places, the plain description as it came, and straightened.
@@ -113,8 +114,7 @@ def model(like: onnx.ModelProto, nodes: list, constants: list, output: str, dime
         constants,
     )
     made = helper.make_model(graph, opset_imports=like.opset_import, ir_version=like.ir_version, producer_name="palmgate")
-    metadata = {"model_id": model_id, "dimension": str(dimension), "input_size": str(INPUT_SIZE)}
-    helper.set_model_props(made, metadata)
+    set_facts(made, model_id, dimension)
     onnx.checker.check_model(made, full_check=True)
     return made
 

@@ -58,9 +58,9 @@ class Training:
         self.net = SignatureNet().to(self.device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.net).eval()
         self.centres = ArcMargin(self.identities, DIMENSION).to(self.device)
-        named = list(self.net.named_parameters())
-        decayed = [p for name, p in named if name.endswith("weight") and p.ndim > 1]
-        plain = [p for name, p in named if not (name.endswith("weight") and p.ndim > 1)]
+        decayed, plain = [], []
+        for name, parameter in self.net.named_parameters():
+            (decayed if name.endswith("weight") and parameter.ndim > 1 else plain).append(parameter)
         groups = [
             {"params": decayed, "weight_decay": 0.05},
             {"params": plain, "weight_decay": 0.0},
