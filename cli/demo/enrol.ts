@@ -5,7 +5,7 @@ import { type bus, edge } from "../../wire/codec.js";
 import type { Enrolment, OperatorApi } from "../operator-api.js";
 import { GALLERY } from "../stack/stack.js";
 import type { Person } from "./people.js";
-import { openProgress } from "./progress.js";
+import { openProgress, type Progress } from "./progress.js";
 
 export interface Member {
   person: Person;
@@ -50,7 +50,7 @@ export async function enrolAll(
       stop?.throwIfAborted();
       const person = people[index];
       if (!person) return;
-      enrolments[index] = await enrolOne(api, person, CARDS[index % CARDS.length] ?? "tok_approve");
+      enrolments[index] = await enrolOne(api, person, CARDS[index % CARDS.length] ?? "tok_approve", progress);
       progress.step(++done);
     }
   };
@@ -72,7 +72,12 @@ export async function enrolAll(
  * A person whose captures are refused takes new ones, as people do.
  * @returns undefined for a look-alike and, said on stderr, for a failure to enrol: one whose captures are refused every time
  */
-async function enrolOne(api: OperatorApi, person: Person, token: string): Promise<Enrolment | undefined> {
+async function enrolOne(
+  api: OperatorApi,
+  person: Person,
+  token: string,
+  progress: Progress,
+): Promise<Enrolment | undefined> {
   for (let attempt = 0; ; attempt++) {
     const answer = await api.enrol(enrolRequest(await person.enrolment(attempt), token));
     if (answer.ok) return answer.body;
@@ -80,7 +85,7 @@ async function enrolOne(api: OperatorApi, person: Person, token: string): Promis
     const refusal = `${person.label} could not be enrolled: ${answer.code} ${answer.message} ${answer.next}`;
     if (!TAKE_AGAIN.has(answer.code)) throw new Error(refusal);
     if (attempt + 1 === ENROLMENT_ATTEMPTS) {
-      process.stderr.write(`${refusal}\n`);
+      progress.say(refusal);
       return undefined;
     }
   }

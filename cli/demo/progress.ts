@@ -2,6 +2,8 @@
 
 export interface Progress {
   step(done: number): void;
+  /** A line of its own, beside the progress. */
+  say(text: string): void;
 }
 
 const TENTHS = 10;
@@ -20,6 +22,9 @@ export function openProgress(what: string, total: number): Progress {
       process.stderr.write(
         process.stderr.isTTY ? `\r\x1b[2K${line}${done === total ? "\n" : ""}` : `${line}\n`,
       );
+    },
+    say: (text) => {
+      process.stderr.write(process.stderr.isTTY ? `\r\x1b[2K${text}\n` : `${text}\n`);
     },
   };
 }
