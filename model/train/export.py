@@ -1,7 +1,8 @@
 """A checkpoint to ONNX: `python -m model.train.export --checkpoint FILE --out FILE --model-id NAME`.
 
-Input `roi` uint8 [n, 1, 128, 128]; outputs `signature` float32 [n, 4096], the places, and `straight` float32
-[n, 1, 128, 128], the straightened picture. `fuse.py` makes the file that is shipped of it.
+Input `roi` uint8 [n, 1, 128, 128]; outputs `signature` float32 [n, 4096], the places, `straight` float32
+[n, 1, 128, 128], the straightened picture, and `shown` float32 [n, 1, 64, 64], where it shows the palm. `fuse.py` makes
+the file that is shipped of it.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from .network import INPUT_SIZE, PLACE_WIDTH, PLACES, SignatureNet
 OPSET = 17
 
 
-def set_facts(model: onnx.ModelProto, model_id: str, dimension: int) -> None:
+def set_facts(model: onnx.ModelProto, model_id: str, dimension: int, **more: int) -> None:
     """Writes into a file what palm/model-file.ts reads of it."""
-    helper.set_model_props(model, {"model_id": model_id, "dimension": str(dimension), "input_size": str(INPUT_SIZE)})
+    numbers = {"dimension": dimension, "input_size": INPUT_SIZE, **more}
+    helper.set_model_props(model, {"model_id": model_id, **{name: str(number) for name, number in numbers.items()}})
 
 
 class FromBytes(nn.Module):
@@ -28,7 +30,7 @@ class FromBytes(nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(self, roi: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, roi: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         return self.net(roi.float())
 
 
@@ -47,8 +49,8 @@ def export(net: SignatureNet, out: str, model_id: str) -> None:
         (example,),
         out,
         input_names=["roi"],
-        output_names=["signature", "straight"],
-        dynamic_axes={"roi": {0: "n"}, "signature": {0: "n"}, "straight": {0: "n"}},
+        output_names=["signature", "straight", "shown"],
+        dynamic_axes={name: {0: "n"} for name in ("roi", "signature", "straight", "shown")},
         opset_version=OPSET,
         dynamo=False,
     )

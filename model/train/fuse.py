@@ -1,12 +1,19 @@
-"""One file of three descriptions: `python -m model.train.fuse --net FILE --plain FILE --store DIR --out FILE --model-id NAME`.
+"""One file of all descriptions: `python -m model.train.fuse --net FILE --plain FILE --store DIR --out FILE --model-id NAME`.
 
 The trained network straightens a crop and describes its places; the training-free filters of `make_gabor.py` describe
-the crop as it came and once more as the network straightened it. Their errors are of different kinds, so all are laid
-side by side, 4864 numbers, and 256 combinations of them kept: the principal components of pictures of the factory's
-palms (Pearson 1901; about zero, not about their mean), half whitened. Components that tell drawn palms apart best (linear
-discriminants) did worse on real ones: people's pictures differ otherwise than drawn ones do.
+what it straightened. Their errors are of different kinds, so both are laid side by side, 4480 numbers, and 256
+combinations of them kept: the principal components of pictures of the factory's palms (Pearson 1901; about zero, not
+about their mean), half whitened. Components that tell drawn palms apart best (linear discriminants) did worse on real
+ones: people's pictures differ otherwise than drawn ones do.
 
-    signature = unit(components' * [net(roi), plain(roi), plain(straight(roi))] by their shares)
+    signature = unit(components' * [net(roi), plain(straight(roi))] by their shares)
+
+That is for finding a palm among many. For laying two palms onto each other there is a second output:
+
+    lines [n, 2, 63, 63] = cosine and sine of the doubled direction in which lines run, as strong as they are
+
+of the straightened crop, between all neighbours of its 64 by 64 pixels; 0 where the crop does not show the palm. It is
+the softly decided competition of the training-free filters, before they are pooled; palm/lines makes line maps of it.
 
 Nothing comes out for an image without structure. Matrices of more than a megabyte are kept as half precision numbers:
 the file has to be small, and they bear it.
@@ -28,13 +35,16 @@ from ..factory.store import Store, open_store
 from .export import set_facts
 from .network import DIMENSION, INPUT_SIZE
 
-# What counts for how much of a comparison: the network's places, the plain description as it came, and straightened.
-SHARES = {"net_signature": 0.4, "plain_signature": 0.2, "straight_signature": 0.4}
+# What counts for how much of a comparison: the network's places, and the plain description of the straightened crop.
+SHARES = {"net_signature": 0.4, "straight_signature": 0.6}
 FIT_DIFFICULTY = 0.8
 FIT_BATCH = 32
 # The plain description of a picture is longer than this, that of an image without structure shorter.
 LEAST_LENGTH = 0.5
 HALVED_FROM_BYTES = 1 << 20
+# The directions of the training-free filters, and the places between the pixels that they see.
+PLAIN_ORIENTATIONS = 6
+FIELD_SIDE = 63
 
 
 def pictures(store: Store, identities: int, seed: int) -> np.ndarray:
@@ -88,13 +98,13 @@ def length(description: onnx.ModelProto) -> int:
 
 def weights(net: onnx.ModelProto, plain: onnx.ModelProto) -> np.ndarray:
     """What each number of the descriptions, side by side, is multiplied by so that each has its share of a cosine."""
-    return np.sqrt(np.repeat(list(SHARES.values()), [length(net), length(plain), length(plain)]))
+    return np.sqrt(np.repeat(list(SHARES.values()), [length(net), length(plain)]))
 
 
 def side_by_side(net: onnx.ModelProto, plain: onnx.ModelProto):
-    """Nodes and constants of a graph from `roi` to `both`, the unweighted descriptions [n, 4864]."""
+    """Nodes and constants of a graph from `roi` to `both`, the unweighted descriptions [n, 4480]."""
     nodes, constants = [], []
-    sources = {"net_": (net, "roi"), "plain_": (plain, "roi"), "straight_": (plain, "net_straight")}
+    sources = {"net_": (net, "roi"), "straight_": (plain, "net_straight")}
     for prefix, (part, source) in sources.items():
         graph = compose.add_prefix(part, prefix).graph
         for node in graph.node:
@@ -105,28 +115,53 @@ def side_by_side(net: onnx.ModelProto, plain: onnx.ModelProto):
     return nodes, constants
 
 
-def model(like: onnx.ModelProto, nodes: list, constants: list, output: str, dimension: int, model_id: str) -> onnx.ModelProto:
+def line_field() -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+    """Nodes and constants from the votes of the straightened crop, [n, 6, 64, 64], to `lines`, [n, 2, 63, 63]."""
+    doubled = 2 * np.pi * np.arange(PLAIN_ORIENTATIONS) / PLAIN_ORIENTATIONS
+    axes = np.stack([np.cos(doubled), np.sin(doubled)])[:, :, None, None]
+    constants = [
+        numpy_helper.from_array(axes.astype(np.float32), "axes"),
+        numpy_helper.from_array(np.array(1 - 1e-3, np.float32), "wholly"),
+    ]
+    between = {"kernel_shape": [2, 2], "strides": [1, 1]}
+    nodes = [
+        helper.make_node("Conv", ["straight_votes", "axes"], ["directions_of_pixels"], kernel_shape=[1, 1]),
+        helper.make_node("AveragePool", ["directions_of_pixels"], ["directions_between"], **between),
+        helper.make_node("AveragePool", ["net_shown"], ["shown_between"], **between),
+        helper.make_node("Greater", ["shown_between", "wholly"], ["is_shown"]),
+        helper.make_node("Cast", ["is_shown"], ["shown_once"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["directions_between", "shown_once"], ["lines"]),
+    ]
+    return nodes, constants
+
+
+def model(
+    like: onnx.ModelProto, nodes: list, constants: list, outputs: dict[str, list[int]], model_id: str, **facts: int
+) -> onnx.ModelProto:
+    """@param outputs: shapes by name, without that of the batch; the first is what the file is for"""
     graph = helper.make_graph(
         nodes,
         "palm_signature",
         [helper.make_tensor_value_info("roi", TensorProto.UINT8, ["n", 1, INPUT_SIZE, INPUT_SIZE])],
-        [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["n", dimension])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", *shape]) for name, shape in outputs.items()],
         constants,
     )
     made = helper.make_model(graph, opset_imports=like.opset_import, ir_version=like.ir_version, producer_name="palmgate")
-    set_facts(made, model_id, dimension)
+    set_facts(made, model_id, next(iter(outputs.values()))[0], **facts)
     onnx.checker.check_model(made, full_check=True)
     return made
 
 
 def joined(net: onnx.ModelProto, plain: onnx.ModelProto) -> onnx.ModelProto:
     """All descriptions as one long vector: what the components are fitted to."""
-    return model(net, *side_by_side(net, plain), "both", len(weights(net, plain)), "not-for-use")
+    return model(net, *side_by_side(net, plain), {"both": [len(weights(net, plain))]}, "not-for-use")
 
 
 def fuse(net: onnx.ModelProto, plain: onnx.ModelProto, directions: np.ndarray, model_id: str) -> onnx.ModelProto:
-    """All descriptions behind one input, combined by `directions` [4864, count]."""
+    """All descriptions behind one input, combined by `directions` [4480, count]."""
     nodes, constants = side_by_side(net, plain)
+    field_nodes, field_constants = line_field()
+    nodes, constants = nodes + field_nodes, constants + field_constants
     constants += [
         numpy_helper.from_array(directions.astype(np.float32), "directions"),
         numpy_helper.from_array(np.array(LEAST_LENGTH, np.float32), "least_length"),
@@ -135,12 +170,13 @@ def fuse(net: onnx.ModelProto, plain: onnx.ModelProto, directions: np.ndarray, m
     nodes += [
         helper.make_node("MatMul", ["both", "directions"], ["combined"]),
         helper.make_node("LpNormalization", ["combined"], ["unit"], axis=1, p=2),
-        helper.make_node("ReduceL2", ["plain_signature"], ["plain_length"], axes=[1], keepdims=1),
-        helper.make_node("Greater", ["plain_length", "least_length"], ["is_picture"]),
+        helper.make_node("ReduceL2", ["straight_signature"], ["straight_length"], axes=[1], keepdims=1),
+        helper.make_node("Greater", ["straight_length", "least_length"], ["is_picture"]),
         helper.make_node("Cast", ["is_picture"], ["once"], to=TensorProto.FLOAT),
         helper.make_node("Mul", ["unit", "once"], ["signature"]),
     ]
-    return model(net, [*casts, *nodes], constants, "signature", directions.shape[1], model_id)
+    outputs = {"signature": [directions.shape[1]], "lines": [2, FIELD_SIDE, FIELD_SIDE]}
+    return model(net, [*casts, *nodes], constants, outputs, model_id, line_field_side=FIELD_SIDE)
 
 
 def main() -> None:

@@ -31,8 +31,6 @@ STEM_SIDE = 9
 # How far a line filter reaches, in halves of a picture.
 BORDER = (STEM_SIDE // 2 + 1) * 2 / INPUT_SIZE
 LOCAL_MEAN_PX = 20
-# Grey levels squared; below, an image counts as empty.
-LEAST_VARIANCE = 0.25
 LANDMARKS = 32
 LANDMARK_CELLS = 16
 # Before anything is learned a landmark is expected so near to its place in the frame, in crops.
@@ -225,12 +223,11 @@ class SignatureNet(nn.Module):
         """256 numbers of the places, in training only: [B, 256] of unit length."""
         return F.normalize(self.norm(self.head(self.dropout(places * PLACES))))
 
-    def forward(self, grey: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Grey 0..255 to places, [B, 4096], and to the picture as it was straightened, its mean grey beyond the border.
-        An image all of one grey has no places: its vector is shorter than one."""
+    def forward(self, grey: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Grey 0..255 to places, [B, 4096], to the picture as it was straightened, its mean grey beyond the border, and
+        to where that shows the palm, [B, 1, 64, 64]. Nothing is to be made of an image all of one grey: see `fuse.py`."""
         mean = grey.mean((1, 2, 3), keepdim=True)
-        structure = (grey - mean).square().mean((1, 2, 3)) / LEAST_VARIANCE
         x = normalise(grey)
         # Both are straightened at once: where to look is most of the price.
         straight, shown = straighten(torch.cat([x, grey - mean], 1), self.pose(x))
-        return self.places(straight[:, :1], shown) * structure.clamp_max(1)[:, None], straight[:, 1:] + mean
+        return self.places(straight[:, :1], shown), straight[:, 1:] + mean, shown
