@@ -13,7 +13,7 @@ import { z } from "zod";
 const pointSchema = z.object({
   /** 0..1 */
   fmr: z.number().positive().max(1),
-  /** Dot product of unit vectors, -1..1. */
+  /** As palm/signature.ts has it, -1..1. */
   similarity: z.number().min(-1).max(1),
 });
 
@@ -50,18 +50,22 @@ export type Calibration = z.infer<typeof calibrationSchema>;
 
 /**
  * Reads and checks a calibration.
+ * @param modelId the model whose similarities it is asked about
  * @throws Error that says what is wrong with the file
  */
-export async function loadCalibration(path: string): Promise<Calibration> {
+export async function loadCalibration(path: string, modelId: string): Promise<Calibration> {
   const text = await readFile(path, "utf8");
   try {
     const calibration = calibrationSchema.parse(JSON.parse(text));
     checkOrder(calibration.points);
     checkTail(calibration);
+    if (calibration.modelId !== modelId) {
+      throw new Error(`it was made for ${calibration.modelId}, and the model is ${modelId}`);
+    }
     return calibration;
   } catch (error) {
     const problem = error instanceof z.ZodError ? z.prettifyError(error) : (error as Error).message;
-    throw new Error(`${path} is no calibration: ${problem}. Make it with 'node dist/bench/calibrate.js'.`);
+    throw new Error(`${path} cannot be used: ${problem}. Make it with 'node dist/bench/calibrate.js'.`);
   }
 }
 

@@ -4,20 +4,23 @@
 // here (onnx.proto: ModelProto.metadata_props = 14, StringStringEntryProto.key = 1, .value = 2).
 import { readFile } from "node:fs/promises";
 import protobuf from "protobufjs/minimal.js";
+import { FIELD_SIDE } from "./lines/line-map.js";
 
 export interface ModelInfo {
   /** Recorded with every template; signatures of different models are never compared. */
   modelId: string;
-  /** Numbers of a signature. */
+  /** Numbers of a signature's vector. */
   dimension: number;
   /** Side of the square grey input, pixels. */
   inputSize: number;
+  /** Its signatures have line maps (lines/). */
+  lineMaps: boolean;
 }
 
 const METADATA_PROPS_FIELD = 14;
 
 /**
- * Reads model id, dimension and input size.
+ * Reads model id, dimension, input size and whether there are line maps.
  * @throws Error saying what is missing when the file is no signature model
  */
 export async function modelInfo(path: string): Promise<ModelInfo> {
@@ -36,7 +39,13 @@ export async function modelInfo(path: string): Promise<ModelInfo> {
       `${path}: metadata model_id, dimension and input_size are needed. Make the file with a script of model/.`,
     );
   }
-  return { modelId, dimension, inputSize };
+  const fieldSide = metadata.get("line_field_side");
+  if (fieldSide !== undefined && Number(fieldSide) !== FIELD_SIDE) {
+    throw new Error(
+      `${path}: its line field is ${fieldSide} wide, this version reads ${FIELD_SIDE}. Make the file anew.`,
+    );
+  }
+  return { modelId, dimension, inputSize, lineMaps: fieldSide !== undefined };
 }
 
 function readMetadata(bytes: Uint8Array, path: string): Map<string, string> {

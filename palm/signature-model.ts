@@ -1,33 +1,36 @@
-// One signature network on one thread: grey region of interest in, unit vector out.
+// One signature network on one thread: grey region of interest in, signature out.
 //
 // Invariants:
 // - run() blocks the thread: in a service only signer threads hold one of these;
 // - one image at a time: the runtime starts a run later than it is asked to, and there is one input tensor, so that a
 //   second image must wait or both callers would get the signature of the second;
 // - the input tensor is made once, and zeroed after every run, whatever happened: no palm stays in memory;
-// - the runtime's own output is zeroed too: the one signature is the caller's;
-// - what comes out is finite and of unit length, or nothing does.
+// - the runtime's own outputs are zeroed too: the one signature is the caller's;
+// - what comes out is finite and its vector of unit length, or nothing does.
 import "./no-telemetry.js";
 import * as ort from "onnxruntime-node";
 import { type GreyImage, resizeSquare } from "./image.js";
+import { FIELD_NUMBERS, lineMaps } from "./lines/line-map.js";
 import { type ModelInfo, modelInfo } from "./model-file.js";
+import type { Signature } from "./signature.js";
 
 export interface SignatureModel extends ModelInfo {
   /**
    * Signs one region of interest of any size (resampled to inputSize).
-   * @returns unit vector of `dimension` numbers, the caller's own; undefined for an image without structure (all one grey)
+   * @returns a probe, the caller's own; undefined for an image without structure (all one grey)
    */
-  sign(roi: GreyImage): Promise<Float32Array | undefined>;
+  sign(roi: GreyImage): Promise<Signature | undefined>;
   close(): Promise<void>;
 }
 
-/** Largest deviation of a signature's length from 1. */
+/** Largest deviation of a vector's length from 1. */
 const UNIT_TOLERANCE = 1e-3;
+const NO_LINES = new Uint32Array(0);
 
 /** Loads and warms up the model. @throws Error when the file is missing or is no signature model */
 export async function openSignatureModel(path: string): Promise<SignatureModel> {
   const info = await modelInfo(path);
-  const { inputSize, dimension } = info;
+  const { inputSize, dimension, lineMaps: hasLines } = info;
   const session = await ort.InferenceSession.create(path, {
     intraOpNumThreads: 1,
     interOpNumThreads: 1,
@@ -36,13 +39,18 @@ export async function openSignatureModel(path: string): Promise<SignatureModel> 
   });
   const input = new Uint8Array(inputSize * inputSize);
   const tensor = new ort.Tensor("uint8", input, [1, 1, inputSize, inputSize]);
-  const signNow = async (roi: GreyImage): Promise<Float32Array | undefined> => {
+  const signNow = async (roi: GreyImage): Promise<Signature | undefined> => {
+    let outputs: Outputs = {};
     try {
       resizeSquare(roi, inputSize, input);
-      const { signature } = await session.run({ roi: tensor });
-      return checked(signature?.data, dimension);
+      outputs = await session.run({ roi: tensor });
+      const vector = floats(outputs, "signature", dimension);
+      const field = hasLines ? floats(outputs, "lines", FIELD_NUMBERS) : undefined;
+      if (!isUnit(vector)) return undefined;
+      return { vector: vector.slice(), lines: field ? lineMaps(field) : NO_LINES };
     } finally {
       input.fill(0);
+      for (const { data } of Object.values(outputs)) if (data instanceof Float32Array) data.fill(0);
     }
   };
   let last: Promise<unknown> = Promise.resolve();
@@ -55,14 +63,17 @@ export async function openSignatureModel(path: string): Promise<SignatureModel> 
   return { ...info, sign, close: () => session.release() };
 }
 
-function checked(data: unknown, dimension: number): Float32Array | undefined {
-  if (!(data instanceof Float32Array) || data.length !== dimension) {
-    throw new Error(`the model's output 'signature' is not ${dimension} float32 numbers`);
-  }
-  const signature = data.slice();
-  data.fill(0);
+type Outputs = ort.InferenceSession.OnnxValueMapType;
+
+function floats(outputs: Outputs, name: string, length: number): Float32Array {
+  const data = outputs[name]?.data;
+  if (data instanceof Float32Array && data.length === length) return data;
+  throw new Error(`the model's output '${name}' is not ${length} float32 numbers`);
+}
+
+/** Also false for NaN. */
+function isUnit(vector: Float32Array): boolean {
   let squares = 0;
-  for (const value of signature) squares += value * value;
-  // Also false for NaN.
-  return Math.abs(Math.sqrt(squares) - 1) <= UNIT_TOLERANCE ? signature : undefined;
+  for (const value of vector) squares += value * value;
+  return Math.abs(Math.sqrt(squares) - 1) <= UNIT_TOLERANCE;
 }

@@ -1,6 +1,7 @@
 // What the pool and its threads say to each other.
 import type { Encoding } from "./decode-image.js";
 import type { Quality } from "./quality.js";
+import type { Signature } from "./signature.js";
 
 export type ToSigner =
   | { kind: "sign"; encoding: Encoding; width: number; height: number; pixels: ArrayBuffer }
@@ -8,5 +9,5 @@ export type ToSigner =
 
 export type FromSigner =
   | { kind: "ready" }
-  | { kind: "signed"; signature: Float32Array; quality: Quality; signMs: number }
+  | { kind: "signed"; signature: Signature; quality: Quality; signMs: number }
   | { kind: "refused"; code: "BAD_IMAGE" | "TOO_LARGE"; detail: string };

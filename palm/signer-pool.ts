@@ -10,6 +10,7 @@ import "./no-telemetry.js";
 import { Worker } from "node:worker_threads";
 import type { Encoding } from "./decode-image.js";
 import type { Quality } from "./quality.js";
+import type { Signature } from "./signature.js";
 import type { FromSigner, ToSigner } from "./signer-messages.js";
 import { threadFile } from "./thread-file.js";
 
@@ -31,8 +32,8 @@ export interface SignJob {
 export type SignResult =
   | {
       ok: true;
-      /** Unit vector; empty when quality.reason is not OK: then nothing was signed. */
-      signature: Float32Array;
+      /** A probe; empty when quality.reason is not OK: then nothing was signed. */
+      signature: Signature;
       quality: Quality;
       queueMs: number;
       signMs: number;

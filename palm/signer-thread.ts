@@ -6,6 +6,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { decodeImage } from "./decode-image.js";
 import { assessQuality } from "./quality.js";
+import type { Signature } from "./signature.js";
 import { openSignatureModel, type SignatureModel } from "./signature-model.js";
 import type { FromSigner, ToSigner } from "./signer-messages.js";
 
@@ -13,7 +14,7 @@ const port = parentPort;
 if (port === null) throw new Error("signer-thread.js runs as a worker thread only");
 
 const model = await openSignatureModel((workerData as { modelPath: string }).modelPath);
-const NOT_SIGNED = new Float32Array(0);
+const NOT_SIGNED: Signature = { vector: new Float32Array(0), lines: new Uint32Array(0) };
 
 port.on("message", async (message: ToSigner) => {
   if (message.kind === "stop") {
@@ -22,12 +23,14 @@ port.on("message", async (message: ToSigner) => {
     return;
   }
   const reply = await sign(model, message);
-  port.postMessage(
-    reply,
-    reply.kind === "signed" && reply.signature.length > 0 ? [reply.signature.buffer as ArrayBuffer] : [],
-  );
+  port.postMessage(reply, reply.kind === "signed" ? buffersOf(reply.signature) : []);
 });
 port.postMessage({ kind: "ready" } satisfies FromSigner);
+
+/** What is handed over, not copied: nothing of it stays here. Empty ones are shared. */
+function buffersOf({ vector, lines }: Signature): ArrayBuffer[] {
+  return [vector, lines].filter(({ length }) => length > 0).map(({ buffer }) => buffer as ArrayBuffer);
+}
 
 async function sign(model: SignatureModel, job: ToSigner & { kind: "sign" }): Promise<FromSigner> {
   const startedAtMs = performance.now();

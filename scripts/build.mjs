@@ -1,4 +1,4 @@
-// Builds dist/ (what every process runs): generated protobuf code, the files tsc does not copy, then tsc.
+// Builds dist/ (what every process runs): generated code, the files tsc does not copy, then tsc.
 // Idempotent: does nothing when no source has changed since the last build that succeeded (dist/.sources.sha256).
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -13,7 +13,7 @@ const stampFile = join(dist, ".sources.sha256");
 const webFolder = join(dist, "web");
 const rooms = JSON.parse(readFileSync(join(root, "tsconfig.json"), "utf8")).include;
 /** dist/ mirrors the tree, so that a file finds its neighbours the same way in both. */
-const copiedFolders = ["wire/generated", "gateway/pages", "palm/synthetic/hand/shells"];
+const copiedFolders = ["wire/generated", "palm/generated", "gateway/pages", "palm/synthetic/hand/shells"];
 
 function run(command, args) {
   const { status } = spawnSync(command, args, { cwd: root, stdio: ["ignore", 2, 2] });
@@ -35,7 +35,7 @@ function sourcesHash() {
     ...single.map((file) => join(root, file)),
     ...["proto", "web", "scripts", ...rooms]
       .flatMap(filesUnder)
-      .filter((file) => !file.includes("/wire/generated/")),
+      .filter((file) => !/\/(wire|palm)\/generated\//.test(file)),
     ...filesUnder("model").filter((file) => file.endsWith(".onnx")),
   ];
   const hash = createHash("sha256");
@@ -47,7 +47,8 @@ function isUpToDate(wanted) {
   return (
     existsSync(stampFile) &&
     readFileSync(stampFile, "utf8") === wanted &&
-    existsSync(join(root, "wire", "generated", "palmgate.js"))
+    existsSync(join(root, "wire", "generated", "palmgate.js")) &&
+    existsSync(join(root, "palm", "generated", "compare-wasm.js"))
   );
 }
 

@@ -1,4 +1,5 @@
-// Makes wire/generated/ from proto/: static protobufjs code (no .proto is parsed at run time) and its types.
+// Makes wire/generated/ from proto/: static protobufjs code (no .proto is parsed at run time) and its types; and
+// palm/generated/ from palm/lines/compare.wat: the assembled WebAssembly module.
 // Idempotent: does nothing when the output is newer than every input.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
@@ -6,7 +7,8 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
-const outDir = join(root, "wire", "generated");
+const wireDir = join(root, "wire", "generated");
+const palmDir = join(root, "palm", "generated");
 const bin = join(root, "node_modules", ".bin");
 
 function run(tool, args) {
@@ -17,16 +19,21 @@ function run(tool, args) {
   }
 }
 
-for (const name of ["palmgate", "bus"]) {
-  const proto = join("proto", `${name}.proto`);
-  const js = join(outDir, `${name}.js`);
-  const types = join(outDir, `${name}.d.ts`);
+/** Whether the file is there and newer than the source and than this script. */
+function isFresh(file, source) {
   const newest = Math.max(
-    statSync(join(root, proto)).mtimeMs,
+    statSync(join(root, source)).mtimeMs,
     statSync(fileURLToPath(import.meta.url)).mtimeMs,
   );
-  if (existsSync(types) && statSync(types).mtimeMs > newest) continue;
-  mkdirSync(outDir, { recursive: true });
+  return existsSync(file) && statSync(file).mtimeMs > newest;
+}
+
+for (const name of ["palmgate", "bus"]) {
+  const proto = join("proto", `${name}.proto`);
+  const js = join(wireDir, `${name}.js`);
+  const types = join(wireDir, `${name}.d.ts`);
+  if (isFresh(types, proto)) continue;
+  mkdirSync(wireDir, { recursive: true });
   const flags = [
     "--no-convert",
     "--no-delimited",
@@ -46,4 +53,33 @@ for (const name of ["palmgate", "bus"]) {
   );
   run("pbts", ["-o", types, js]);
   process.stderr.write(`generated wire/generated/${name}.js\n`);
+}
+
+const wat = join("palm", "lines", "compare.wat");
+const wasmTypes = join(palmDir, "compare-wasm.d.ts");
+if (!isFresh(wasmTypes, wat)) {
+  mkdirSync(palmDir, { recursive: true });
+  const bytes = await assemble(wat);
+  writeFileSync(
+    join(palmDir, "compare-wasm.js"),
+    `export const compareWasm = Uint8Array.of(${bytes.join(", ")});\n`,
+  );
+  writeFileSync(wasmTypes, "export declare const compareWasm: Uint8Array<ArrayBuffer>;\n");
+  process.stderr.write("generated palm/generated/compare-wasm.js\n");
+}
+
+/** @returns the bytes of the WebAssembly module */
+async function assemble(source) {
+  try {
+    // Imported only here: the assembler takes long to load.
+    const { default: loadWabt } = await import("wabt");
+    const module = (await loadWabt()).parseWat(source, readFileSync(join(root, source), "utf8"));
+    module.validate();
+    return module.toBinary({}).buffer;
+  } catch (error) {
+    process.stderr.write(
+      `${error.message}\nscripts/generate.mjs: ${source} is not assembled. Run 'npm ci' and try again.\n`,
+    );
+    process.exit(1);
+  }
 }

@@ -4,7 +4,7 @@ import * as ort from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { modelInfo, openSignatureModel } from "../../palm/index.js";
 import { failingModel } from "./onnx-file.js";
-import { MODEL, palm, temporaryFolder } from "./support.js";
+import { GABOR, MODEL, palm, temporaryFolder } from "./support.js";
 
 async function fileOf(bytes: Uint8Array | string): Promise<string> {
   const path = join(await temporaryFolder(), "model.onnx");
@@ -12,26 +12,45 @@ async function fileOf(bytes: Uint8Array | string): Promise<string> {
   return path;
 }
 
+/** Of the line field that this version reads. */
+const FIELD_SIDE = 63;
 const METADATA = { model_id: "odd", dimension: "4", input_size: "32" };
 
 describe("facts in a model file", () => {
   it("of the committed model agree with what the network takes and gives", async () => {
-    const { modelId, dimension, inputSize } = await modelInfo(MODEL);
+    const { modelId, dimension, inputSize, lineMaps } = await modelInfo(MODEL);
     expect(modelId).toMatch(/^[a-z0-9-]+$/);
     const session = await ort.InferenceSession.create(MODEL);
     const ask = (side: number) => {
       const input = new Uint8Array(side * side).map((_, at) => at % 251);
       return session.run({ roi: new ort.Tensor("uint8", input, [1, 1, side, side]) });
     };
-    const { signature } = await ask(inputSize);
+    const { signature, lines } = await ask(inputSize);
     expect(signature?.dims).toEqual([1, dimension]);
+    expect(lineMaps).toBe(true);
+    expect(lines?.dims).toEqual([1, 2, FIELD_SIDE, FIELD_SIDE]);
     await expect(ask(inputSize + 1)).rejects.toThrow(/dimension/i);
     await session.release();
   });
 
   it("are read from a file made by hand", async () => {
     const path = await fileOf(failingModel({ metadata: METADATA, side: 32, dimension: 4 }));
-    expect(await modelInfo(path)).toEqual({ modelId: "odd", dimension: 4, inputSize: 32 });
+    expect(await modelInfo(path)).toEqual({ modelId: "odd", dimension: 4, inputSize: 32, lineMaps: false });
+  });
+
+  it("say that there are line maps when they give the side of a line field, else that there are none", async () => {
+    const metadata = { ...METADATA, line_field_side: String(FIELD_SIDE) };
+    const path = await fileOf(failingModel({ metadata, side: 32, dimension: 4 }));
+    expect(await modelInfo(path)).toMatchObject({ lineMaps: true });
+    expect(await modelInfo(GABOR)).toMatchObject({ lineMaps: false });
+  });
+
+  it.each(["62", "0", "", "many"])("are refused with a line field %j wide, naming the file", async (side) => {
+    const metadata = { ...METADATA, line_field_side: side };
+    const path = await fileOf(failingModel({ metadata, side: 32, dimension: 4 }));
+    await expect(modelInfo(path)).rejects.toThrow(
+      `${path}: its line field is ${side} wide, this version reads ${FIELD_SIDE}.`,
+    );
   });
 
   it.each([
@@ -74,6 +93,14 @@ describe("a model whose facts do not hold", () => {
     await expect(openSignatureModel(path)).rejects.toThrow("not 5 float32 numbers");
   });
 
+  it("is refused at start when it gives no line field and its facts promise one", async () => {
+    const metadata = { ...METADATA, line_field_side: String(FIELD_SIDE) };
+    const path = await fileOf(failingModel({ metadata, side: 32, dimension: 4 }));
+    await expect(openSignatureModel(path)).rejects.toThrow(
+      `the model's output 'lines' is not ${2 * FIELD_SIDE * FIELD_SIDE} float32 numbers`,
+    );
+  });
+
   it("is refused at start when it takes another size", async () => {
     const metadata = { ...METADATA, input_size: "16" };
     const path = await fileOf(failingModel({ metadata, side: 32, dimension: 4 }));
@@ -85,7 +112,10 @@ describe("a model whose facts do not hold", () => {
     const model = await openSignatureModel(path);
     await expect(model.sign(palm(1))).rejects.toThrow(/out of data bounds/);
     const black = { width: 32, height: 32, pixels: new Uint8Array(32 * 32) };
-    expect(await model.sign(black)).toEqual(Float32Array.of(1, 0, 0, 0));
+    expect(await model.sign(black)).toEqual({
+      vector: Float32Array.of(1, 0, 0, 0),
+      lines: new Uint32Array(0),
+    });
     await model.close();
   });
 });

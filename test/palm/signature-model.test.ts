@@ -1,13 +1,19 @@
 import * as ort from "onnxruntime-node";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
 import {
+  dot,
   type GreyImage,
   loadCalibration,
   openSignatureModel,
+  PROBE_WORDS,
+  type Signature,
   type SignatureModel,
+  similarity,
+  templateOf,
   thresholdFor,
 } from "../../palm/index.js";
-import { CALIBRATION, dot, drawn, MODEL, palm } from "./support.js";
+import { FIELD_NUMBERS } from "../../palm/lines/line-map.js";
+import { CALIBRATION, drawn, GABOR, MODEL, palm } from "./support.js";
 
 const IDENTITIES = 30;
 /** Seeds that neither the calibration nor the demo use. */
@@ -19,20 +25,32 @@ beforeAll(async () => {
 });
 afterAll(() => model.close());
 
-async function signed(roi: GreyImage): Promise<Float32Array> {
-  const signature = await model.sign(roi);
+async function signed(roi: GreyImage, by = model): Promise<Signature> {
+  const signature = await by.sign(roi);
   if (!signature) throw new Error("an image with structure has a signature");
   return signature;
 }
 
 describe("the signature of a palm", () => {
-  it("is a unit vector of the stated dimension, of finite numbers", async () => {
+  it("is a unit vector of the stated dimension, of finite numbers, and the line maps of a probe", async () => {
+    expect(model.lineMaps).toBe(true);
     for (let i = 0; i < 20; i++) {
-      const signature = await signed(palm(FIRST + i));
-      expect(signature).toHaveLength(model.dimension);
-      expect(signature.every(Number.isFinite)).toBe(true);
-      expect(dot(signature, signature)).toBeCloseTo(1, 4);
+      const { vector, lines } = await signed(palm(FIRST + i));
+      expect(vector).toHaveLength(model.dimension);
+      expect(vector.every(Number.isFinite)).toBe(true);
+      expect(dot(vector, vector)).toBeCloseTo(1, 4);
+      expect(lines).toHaveLength(PROBE_WORDS);
+      expect(lines.some((word) => word !== 0)).toBe(true);
     }
+  });
+
+  it("has no line maps from a model that makes none; then the vectors say how alike two are", async () => {
+    const gabor = await openSignatureModel(GABOR);
+    onTestFinished(() => gabor.close());
+    const [a, b] = [await signed(palm(FIRST, 1), gabor), await signed(palm(FIRST, 2), gabor)];
+    expect(gabor.lineMaps).toBe(false);
+    expect([a.lines.length, b.lines.length]).toEqual([0, 0]);
+    expect(similarity(a, templateOf(b))).toBe(dot(a.vector, b.vector));
   });
 
   it("is the same bytes for the same pixels, in this session and in another", async () => {
@@ -46,20 +64,24 @@ describe("the signature of a palm", () => {
 
   it("of images handed in at once belongs to each image, not to the last", async () => {
     const images = Array.from({ length: 6 }, (_, i) => palm(FIRST + i));
-    const together = await Promise.all(images.map(signed));
+    const together = await Promise.all(images.map((image) => signed(image)));
     for (const [i, image] of images.entries()) expect(together[i]).toEqual(await signed(image));
   });
 
   it("hardly depends on the resolution of the image", async () => {
     const image = palm(FIRST);
     const double = drawn(256, 256, (x, y) => image.pixels[(y >> 1) * 128 + (x >> 1)] ?? 0);
-    expect(dot(await signed(image), await signed(double))).toBeCloseTo(1, 4);
+    const [one, other] = [await signed(image), await signed(double)];
+    expect(dot(one.vector, other.vector)).toBeCloseTo(1, 4);
+    expect(similarity(one, other)).toBeGreaterThan(0.98);
   });
 
   it("does not depend on exposure, within what the grey values can tell apart", async () => {
     const image = palm(FIRST);
     const darker = { ...image, pixels: image.pixels.map((grey) => grey * 0.6) };
-    expect(dot(await signed(image), await signed(darker))).toBeGreaterThan(0.98);
+    const [one, other] = [await signed(image), await signed(darker)];
+    expect(dot(one.vector, other.vector)).toBeGreaterThan(0.98);
+    expect(similarity(one, other)).toBeGreaterThan(0.8);
   });
 
   it.each([0, 1, 128, 255])("does not exist for an image of one grey (%i)", async (grey) => {
@@ -72,21 +94,25 @@ describe("the signature of a palm", () => {
     expect(await model.sign(drawn(128, 128, () => 128))).toBeUndefined();
   });
 
-  it("stays nowhere but with the caller: the runtime's own output is zeroed", async () => {
+  it("stays nowhere but with the caller: the runtime's own outputs are zeroed", async () => {
     const session = await ort.InferenceSession.create(MODEL);
     const run = vi.spyOn(Object.getPrototypeOf(session), "run");
     onTestFinished(async () => {
       run.mockRestore();
       await session.release();
     });
-    const signature = await signed(palm(FIRST));
+    const { vector, lines } = await signed(palm(FIRST));
     expect(run.mock.settledResults).toEqual([
       {
         type: "fulfilled",
-        value: { signature: expect.objectContaining({ data: new Float32Array(model.dimension) }) },
+        value: {
+          signature: expect.objectContaining({ data: new Float32Array(model.dimension) }),
+          lines: expect.objectContaining({ data: new Float32Array(FIELD_NUMBERS) }),
+        },
       },
     ]);
-    expect(dot(signature, signature)).toBeCloseTo(1, 4);
+    expect(dot(vector, vector)).toBeCloseTo(1, 4);
+    expect(lines.some((word) => word !== 0)).toBe(true);
   });
 
   it("leaves the caller's pixels to the caller", async () => {
@@ -98,19 +124,33 @@ describe("the signature of a palm", () => {
 });
 
 describe("two signatures", () => {
-  it("of one palm pass the threshold of one false match in a million, of two palms do not", async () => {
-    const threshold = thresholdFor(await loadCalibration(CALIBRATION), 1e-6);
-    const enrolled: Float32Array[] = [];
-    const presented: Float32Array[] = [];
+  const presented: Signature[] = [];
+  const enrolled: Signature[] = [];
+  beforeAll(async () => {
     for (let i = 0; i < IDENTITIES; i++) {
-      enrolled.push(await signed(palm(FIRST + i, 1)));
+      enrolled.push(templateOf(await signed(palm(FIRST + i, 1))));
       presented.push(await signed(palm(FIRST + i, 2)));
     }
-    for (const [i, a] of enrolled.entries()) {
-      for (const [j, b] of presented.entries()) {
-        if (i === j) expect(dot(a, b), `palm ${i} with itself`).toBeGreaterThan(threshold);
-        else expect(dot(a, b), `palms ${i} and ${j}`).toBeLessThan(threshold);
-      }
-    }
+  });
+
+  /** Of every probe with every template, those of one palm and those of two. */
+  function compared() {
+    const pairs = presented.flatMap((probe, i) =>
+      enrolled.map((template, j) => ({ mated: i === j, alike: similarity(probe, template) })),
+    );
+    const of = (wanted: boolean) => pairs.filter(({ mated }) => mated === wanted).map(({ alike }) => alike);
+    return { mated: of(true), strangers: of(false) };
+  }
+
+  it("of one palm are more alike than any of two palms", () => {
+    const { mated, strangers } = compared();
+    expect(Math.min(...mated)).toBeGreaterThan(Math.max(...strangers));
+  });
+
+  it("of one palm pass the threshold of one false match in a million, of two palms do not", async () => {
+    const threshold = thresholdFor(await loadCalibration(CALIBRATION, model.modelId), 1e-6);
+    const { mated, strangers } = compared();
+    expect(Math.min(...mated)).toBeGreaterThan(threshold);
+    expect(Math.max(...strangers)).toBeLessThan(threshold);
   });
 });

@@ -3,7 +3,14 @@ import { copyFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import sharp from "sharp";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { openSignatureModel, SignerPool, type SignerPoolOptions, type SignJob } from "../../palm/index.js";
+import {
+  openSignatureModel,
+  PROBE_WORDS,
+  type Signature,
+  SignerPool,
+  type SignerPoolOptions,
+  type SignJob,
+} from "../../palm/index.js";
 import { failingModel } from "./onnx-file.js";
 import { drawn, MODEL, palm, temporaryFolder } from "./support.js";
 
@@ -48,6 +55,7 @@ describe("a pool of signer threads", () => {
     const model = await openSignatureModel(MODEL);
     const image = palm(1);
     const wanted = await model.sign(image);
+    expect([wanted?.vector.length, wanted?.lines.length]).toEqual([model.dimension, PROBE_WORDS]);
     await model.close();
     const { width, height } = image;
     const png = await sharp(image.pixels, { raw: { width, height, channels: 1 } })
@@ -72,11 +80,13 @@ describe("a pool of signer threads", () => {
 
   it("says why a poor image was not signed, and signs nothing of it", async () => {
     const pool = await opened();
-    expect(await pool.sign(jobOf(drawn(128, 128, () => 3)))).toMatchObject({
-      ok: true,
-      signature: new Float32Array(0),
-      quality: { score: 0, reason: "TOO_DARK" },
-    });
+    for (const grey of [3, 2]) {
+      expect(await pool.sign(jobOf(drawn(128, 128, () => grey)))).toMatchObject({
+        ok: true,
+        signature: { vector: new Float32Array(0), lines: new Uint32Array(0) },
+        quality: { score: 0, reason: "TOO_DARK" },
+      });
+    }
   });
 
   it("takes the pixels from the caller at once", async () => {
@@ -169,7 +179,7 @@ describe("a thread that dies", () => {
     });
     const result = await waiting;
     expect(result).toMatchObject({ ok: true, quality: { reason: "OK" } });
-    expect(result.ok && result.signature).toHaveLength(256);
+    expect(result.ok && result.signature.vector).toHaveLength(256);
     expect(pool.stats()).toEqual({ queued: 0, busy: 0, threads: 1 });
   });
 
@@ -207,7 +217,9 @@ describe("opening", () => {
   });
 });
 
+const partsOf = ({ vector, lines }: Signature) => [...vector, ...lines];
+
 async function signAll(pool: SignerPool): Promise<string[]> {
   const results = await Promise.all(Array.from({ length: 12 }, (_, i) => pool.sign(jobOf(palm(i)))));
-  return results.map((result) => (result.ok ? result.signature.join() : result.code));
+  return results.map((result) => (result.ok ? partsOf(result.signature).join() : result.code));
 }

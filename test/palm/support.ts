@@ -9,6 +9,8 @@ import { type GreyImage, renderSample, synthesiseIdentity } from "../../palm/ind
 const ours = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
 export const MODEL = ours("model/signature.onnx");
+/** Makes no line maps. */
+export const GABOR = ours("model/gabor.onnx");
 export const CALIBRATION = ours("model/calibration.json");
 
 export async function temporaryFolder(): Promise<string> {
@@ -26,10 +28,4 @@ export function drawn(width: number, height: number, greyAt: (x: number, y: numb
     greyAt(at % width, Math.floor(at / width)),
   );
   return { width, height, pixels };
-}
-
-export function dot(a: Float32Array, b: Float32Array): number {
-  let sum = 0;
-  for (const [i, value] of a.entries()) sum += value * (b[i] ?? Number.NaN);
-  return sum;
 }

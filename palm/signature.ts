@@ -1,0 +1,39 @@
+// What is known of one capture of a palm, and how alike two captures are.
+//
+// A search goes in two stages: the vector finds the few templates that are worth a look, in an index; line maps tell
+// them apart (lines/). A model without line maps (gabor.onnx) has one stage: then the vectors are all there is.
+//
+// Invariant: signatures of different models are never compared.
+import { lineSimilarity } from "./lines/compare.js";
+import { MAP_WORDS } from "./lines/line-map.js";
+
+export interface Signature {
+  /** Unit length: two captures are as alike as their dot product says, roughly. */
+  vector: Float32Array;
+  /** Line maps: PROBE_WORDS in a probe, the first MAP_WORDS of them in a template, none where the model has none. */
+  lines: Uint32Array;
+}
+
+/** What is kept of a capture when it is enrolled: views on its signature, no copies. */
+export function templateOf({ vector, lines }: Signature): Signature {
+  return { vector, lines: lines.subarray(0, MAP_WORDS) };
+}
+
+/** -1 .. 1, the larger the more alike. The template may be a probe as well: its first map counts. */
+export function similarity(probe: Signature, template: Signature): number {
+  if (probe.lines.length > 0) return lineSimilarity(probe.lines, template.lines);
+  return dot(probe.vector, template.vector);
+}
+
+/** Of two vectors of one length. */
+export function dot(a: Float32Array, b: Float32Array): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += (a[i] as number) * (b[i] as number);
+  return sum;
+}
+
+/** Overwrites a signature that is needed no more. */
+export function wipe({ vector, lines }: Signature): void {
+  vector.fill(0);
+  lines.fill(0);
+}
