@@ -1,9 +1,12 @@
 // From events of the log to changes of a partition: what goes into the view, and what goes into the index.
 //
 // Invariants:
-// - the view keeps ciphertext only; a signature in the clear lives in the index and nowhere else;
+// - the view keeps ciphertext only; a signature in the clear lives in the roster (index and line shelf) and nowhere else;
 // - a member without a data key is erased: its templates are skipped, not an error;
-// - a template of another model, or one that does not open, never reaches the index, and is counted.
+// - a template of another model, or one that does not open to the gallery's kind of signature, never reaches the
+//   index, and is counted.
+import { MAP_WORDS } from "../palm/lines/line-map.js";
+import { type Signature, wipe } from "../palm/signature.js";
 import { type LogEvent, type MemberKeys, openTemplate, type ViewTables } from "../records/index.js";
 import { bus, decode, encode } from "../wire/codec.js";
 import { toHex } from "../wire/partition.js";
@@ -18,6 +21,7 @@ export interface Scope {
   partition: number;
   modelId: string;
   dimension: number;
+  lineMaps: boolean;
 }
 
 export type Change =
@@ -63,21 +67,26 @@ export function storedTemplates(value: Uint8Array): readonly bus.ITemplate[] {
   return decode(bus.Enrolled, value)?.templates ?? [];
 }
 
-/** Opens the templates of the gallery's own model. The caller wipes the signatures when the index has them. */
+/** Opens the templates of the gallery's own model. The caller wipes the signatures when the roster has them. */
 export function openTemplates(
   key: Uint8Array,
   memberId: Uint8Array,
   templates: readonly bus.ITemplate[],
-  { gallery, modelId, dimension }: Scope,
+  { gallery, modelId, dimension, lineMaps }: Scope,
   onSkipped: (reason: SkipReason) => void,
-): Float32Array[] {
+): Signature[] {
+  const words = lineMaps ? MAP_WORDS : 0;
   return templates.flatMap((template) => {
     if (template.modelId !== modelId) {
       onSkipped("other_model");
       return [];
     }
-    const signature = openTemplate(key, memberId, gallery, template);
-    if (signature !== undefined && vectorFault(signature, dimension) === undefined) return [signature];
+    const signature = openTemplate(key, memberId, gallery, template, dimension);
+    if (signature !== undefined) {
+      const { vector, lines } = signature;
+      if (lines.length === words && vectorFault(vector, dimension) === undefined) return [signature];
+      wipe(signature);
+    }
     onSkipped("unopened");
     return [];
   });

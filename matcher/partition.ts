@@ -1,4 +1,4 @@
-// One partition of a gallery: its view (LMDB), its members' data keys, its index, and the follower that moves them on.
+// One partition of a gallery: its view (LMDB), its members' data keys, its roster, and the follower that moves them on.
 //
 // Invariants:
 // - the index is a cache of the view: it is built from the view at start and moved on only after the view has flushed;
@@ -8,6 +8,7 @@
 // - a member is searchable with all its templates or with none (roster.ts); a batch that comes again changes nothing;
 // - while the disk refuses writes, the follower keeps its place and tries again, and searches go on.
 import { mkdirSync } from "node:fs";
+import { type Signature, wipe } from "../palm/signature.js";
 import {
   type EventLog,
   type Follower,
@@ -23,6 +24,7 @@ import { fromHex } from "../wire/partition.js";
 import { partitionKeysFilter, partitionMembersFilter, STREAMS } from "../wire/subjects.js";
 import type { AppliedSource } from "./applied-desk.js";
 import { type Engine, openIndex } from "./index/engines.js";
+import { openLineShelf } from "./index/line-shelf.js";
 import type { MemberCandidate } from "./index/merge.js";
 import {
   type Change,
@@ -39,7 +41,7 @@ import { Roster } from "./roster.js";
 import type { Searchable } from "./search-request.js";
 import { Slices } from "./slices.js";
 
-/** A batch is one flush of the disk; its signatures are in memory in the clear until the index has them. */
+/** A batch is one flush of the disk; its signatures are in memory in the clear until the roster has them. */
 const MAX_BATCH_EVENTS = 128;
 const PROGRESS_EVERY_MEMBERS = 10_000;
 
@@ -82,10 +84,14 @@ export class Partition implements Searchable, AppliedSource {
       partition,
       modelId: gallery.modelId,
       dimension: gallery.dimension,
+      lineMaps: gallery.lineMaps,
     };
     this.#view = view;
     this.#keys = keys;
-    this.#roster = new Roster(openIndex(engine, gallery.dimension));
+    this.#roster = new Roster({
+      index: openIndex(engine, gallery.dimension),
+      shelf: gallery.lineMaps ? openLineShelf() : undefined,
+    });
     this.#source = `${STREAMS.members}:${gallery.name}/${partition}`;
     this.#appliedSequence = view.sequence(this.#source);
   }
@@ -123,6 +129,9 @@ export class Partition implements Searchable, AppliedSource {
   get dimension(): number {
     return this.#scope.dimension;
   }
+  get lineMaps(): boolean {
+    return this.#scope.lineMaps;
+  }
   /** Has caught up with the log as it was at start. */
   get ready(): boolean {
     return this.#caughtUp && !this.#closing;
@@ -155,7 +164,7 @@ export class Partition implements Searchable, AppliedSource {
     this.#keys.forget(member);
   }
 
-  search(probe: Float32Array, k: number): MemberCandidate[] {
+  search(probe: Signature, k: number): MemberCandidate[] {
     return this.#roster.search(probe, k);
   }
 
@@ -250,7 +259,7 @@ export class Partition implements Searchable, AppliedSource {
   ): void {
     const signatures = openTemplates(dataKey, memberId, templates, this.#scope, this.#options.onSkipped);
     this.#roster.add(member, signatures);
-    for (const signature of signatures) signature.fill(0);
+    for (const signature of signatures) wipe(signature);
   }
 
   #read(event: LogEvent): Change {

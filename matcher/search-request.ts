@@ -2,7 +2,10 @@
 //
 // Invariants:
 // - every request gets a reply with a status; candidates come only with SEARCHED;
-// - a probe that is not a unit vector of the gallery's dimension never reaches the index.
+// - a probe that is not a unit vector of the gallery's dimension, or whose line maps are not those of the gallery's
+//   model, never reaches the index.
+import { PROBE_WORDS } from "../palm/lines/line-map.js";
+import type { Signature } from "../palm/signature.js";
 import { bus, decode, encode } from "../wire/codec.js";
 import { MAX_CANDIDATES } from "../wire/limits.js";
 import { fromHex } from "../wire/partition.js";
@@ -13,9 +16,11 @@ export interface Searchable {
   readonly partition: number;
   readonly modelId: string;
   readonly dimension: number;
+  /** Its model's signatures have line maps. */
+  readonly lineMaps: boolean;
   readonly ready: boolean;
   readonly templates: number;
-  search(probe: Float32Array, k: number): MemberCandidate[];
+  search(probe: Signature, k: number): MemberCandidate[];
 }
 
 export type SearchStatusName = Exclude<keyof typeof bus.SearchStatus, "SEARCH_STATUS_UNSPECIFIED">;
@@ -26,7 +31,8 @@ export interface SearchAnswer {
   reply: Uint8Array;
 }
 
-const BYTES_PER_NUMBER = Float32Array.BYTES_PER_ELEMENT;
+/** Of a float32 of the vector, and of a uint32 of the line maps. */
+const WORD_BYTES = 4;
 
 export function answerSearch(target: Searchable, body: Uint8Array, workerId: string): SearchAnswer {
   const startedAtMs = performance.now();
@@ -56,17 +62,25 @@ function search(target: Searchable, body: Uint8Array): Found {
   if (request.modelId !== target.modelId) return refused("MODEL_MISMATCH");
   const wanted = request.maxCandidates;
   if (wanted < 1 || wanted > MAX_CANDIDATES) return refused("PROBE_INVALID");
-  const probe = asFloats(request.probe);
-  if (probe === undefined || vectorFault(probe, target.dimension) !== undefined) {
-    return refused("PROBE_INVALID");
-  }
+  const probe = probeIn(request, target);
+  if (probe === undefined) return refused("PROBE_INVALID");
   return { status: "SEARCHED", candidates: target.search(probe, wanted) };
 }
 
-/** Little-endian float32s as numbers: a view on the message where it lies aligned, else a copy. */
-function asFloats(bytes: Uint8Array): Float32Array | undefined {
-  if (bytes.length % BYTES_PER_NUMBER !== 0) return undefined;
+function probeIn(request: bus.SearchRequest, { dimension, lineMaps }: Searchable): Signature | undefined {
+  const words = lineMaps ? PROBE_WORDS : 0;
+  if (request.probe.length !== dimension * WORD_BYTES || request.lines.length !== words * WORD_BYTES) {
+    return undefined;
+  }
+  const probe = aligned(request.probe);
+  const vector = new Float32Array(probe.buffer, probe.byteOffset, dimension);
+  if (vectorFault(vector, dimension) !== undefined) return undefined;
+  const lines = aligned(request.lines);
+  return { vector, lines: new Uint32Array(lines.buffer, lines.byteOffset, words) };
+}
+
+/** Little-endian words, to be seen as numbers: the bytes of the message where they lie aligned, else a copy. */
+function aligned(bytes: Uint8Array): Uint8Array {
   // Not slice(): NATS hands over a Buffer, whose slice is no copy.
-  const aligned = bytes.byteOffset % BYTES_PER_NUMBER === 0 ? bytes : new Uint8Array(bytes);
-  return new Float32Array(aligned.buffer, aligned.byteOffset, bytes.length / BYTES_PER_NUMBER);
+  return bytes.byteOffset % WORD_BYTES === 0 ? bytes : new Uint8Array(bytes);
 }

@@ -20,6 +20,7 @@ import {
   type Contact,
   type Instrument,
   newDataKey,
+  type Signature,
   sealContact,
   sealInstrument,
   sealTemplate,
@@ -36,8 +37,8 @@ export interface RecordDeps {
 }
 
 export interface Enrolment extends MemberPlace {
-  /** Unit vectors; the caller wipes them. */
-  templates: { signature: Float32Array; modelId: string; position: number }[];
+  /** The caller wipes the signatures. */
+  templates: { signature: Signature; modelId: string; position: number }[];
   /** palmgate.edge.Purpose values */
   consents: number[];
   instrument?: Instrument | undefined;

@@ -12,8 +12,9 @@ export const DATA_KEY_BYTES = 32;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const CIPHER = "aes-256-gcm";
-const FLOAT_BYTES = 4;
-/** How far a signature's length may be from 1. */
+/** Of a float32 of the vector, and of a uint32 of the line map. */
+const WORD_BYTES = 4;
+/** How far the length of a signature's vector may be from 1. */
 const UNIT_NORM_TOLERANCE = 1e-3;
 
 export interface SealedBytes {
@@ -97,40 +98,64 @@ export interface TemplatePlace {
   position: number;
 }
 
-/** @param signature unit vector; the caller wipes it. Throws on one that could never be opened again. */
-export function sealTemplate(key: Uint8Array, place: TemplatePlace, signature: Float32Array) {
-  if (!isUnit(signature)) throw new Error("a signature must be finite and of unit length");
+/** What is sealed of one capture. */
+export interface Signature {
+  /** Unit length. */
+  vector: Float32Array;
+  /** A line map; empty where the model makes none. */
+  lines: Uint32Array;
+}
+
+/** @param signature the caller wipes it. Throws on one that could never be opened again. */
+export function sealTemplate(key: Uint8Array, place: TemplatePlace, { vector, lines }: Signature) {
+  if (!isUnit(vector)) throw new Error("a signature's vector must be finite and of unit length");
   const { memberId, gallery, modelId, index, position } = place;
-  const plain = Buffer.alloc(signature.length * FLOAT_BYTES);
-  signature.forEach((value, at) => {
-    plain.writeFloatLE(value, at * FLOAT_BYTES);
-  });
+  const plain = Buffer.alloc((vector.length + lines.length) * WORD_BYTES);
+  const linesAt = vector.length * WORD_BYTES;
+  for (const [at, value] of vector.entries()) plain.writeFloatLE(value, at * WORD_BYTES);
+  for (const [at, word] of lines.entries()) plain.writeUInt32LE(word, linesAt + at * WORD_BYTES);
   const sealed = seal(key, templateAad(memberId, gallery, modelId, index), plain);
   plain.fill(0);
   return { modelId, index, position, signature: sealed };
 }
 
-/** The signature, or `undefined` for a wrong key or place, a changed byte, or numbers that are no unit vector. */
+/**
+ * The signature, which the caller wipes; or `undefined` for a wrong key or place, a changed byte, numbers that are no
+ * unit vector, or a rest that is no whole number of words.
+ * @param dimension numbers in the vector; what follows them is the line map
+ */
 export function openTemplate(
   key: Uint8Array,
   memberId: Uint8Array,
   gallery: string,
   template: bus.ITemplate,
-): Float32Array | undefined {
+  dimension: number,
+): Signature | undefined {
   const aad = templateAad(memberId, gallery, template.modelId ?? "", template.index ?? 0);
   const plain = open(key, aad, template.signature);
-  if (plain === undefined) return undefined;
-  const view = new DataView(plain.buffer, plain.byteOffset, plain.byteLength);
-  const signature = new Float32Array(Math.floor(plain.length / FLOAT_BYTES));
-  for (let at = 0; at < signature.length; at++) signature[at] = view.getFloat32(at * FLOAT_BYTES, true);
-  const whole = plain.length % FLOAT_BYTES === 0;
-  plain.fill(0);
-  return whole && isUnit(signature) ? signature : undefined;
+  const signature = plain && signatureIn(plain, dimension);
+  plain?.fill(0);
+  return signature;
 }
 
-function isUnit(signature: Float32Array): boolean {
+function signatureIn(plain: Uint8Array, dimension: number): Signature | undefined {
+  const words = plain.length / WORD_BYTES;
+  if (!Number.isInteger(words) || words < dimension) return undefined;
+  const view = new DataView(plain.buffer, plain.byteOffset, plain.byteLength);
+  const vector = new Float32Array(dimension);
+  for (let at = 0; at < dimension; at++) vector[at] = view.getFloat32(at * WORD_BYTES, true);
+  if (!isUnit(vector)) {
+    vector.fill(0);
+    return undefined;
+  }
+  const lines = new Uint32Array(words - dimension);
+  for (let at = 0; at < lines.length; at++) lines[at] = view.getUint32((dimension + at) * WORD_BYTES, true);
+  return { vector, lines };
+}
+
+function isUnit(vector: Float32Array): boolean {
   let squares = 0;
-  for (const value of signature) squares += value * value;
+  for (const value of vector) squares += value * value;
   // NaN and infinity fail this comparison too.
   return Math.abs(Math.sqrt(squares) - 1) <= UNIT_NORM_TOLERANCE;
 }

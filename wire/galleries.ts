@@ -18,8 +18,10 @@ export interface Gallery {
   /** R: workers that hold each partition, 1..8. */
   replicas: number;
   modelId: string;
-  /** Numbers in a signature of that model. */
+  /** Numbers in the vector of that model's signatures. */
   dimension: number;
+  /** That model's signatures have line maps. */
+  lineMaps: boolean;
 }
 
 const OPEN_DEADLINE_MS = 10_000;
@@ -91,8 +93,8 @@ export async function watchGalleries(
 function parseGallery(bytes: Uint8Array): Gallery | undefined {
   const message = decode(bus.Gallery, bytes);
   if (message === undefined) return undefined;
-  const { name, partitions, replicas, modelId, dimension } = message;
-  const gallery = { name, partitions, replicas, modelId, dimension };
+  const { name, partitions, replicas, modelId, dimension, lineMaps } = message;
+  const gallery = { name, partitions, replicas, modelId, dimension, lineMaps };
   return problem(gallery) === undefined ? gallery : undefined;
 }
 
@@ -109,7 +111,7 @@ function same(found: Gallery | undefined, wanted: Gallery): Gallery {
 }
 
 function difference(a: Gallery, b: Gallery): keyof Gallery | undefined {
-  return (["name", "partitions", "replicas", "modelId", "dimension"] as const).find(
+  return (["name", "partitions", "replicas", "modelId", "dimension", "lineMaps"] as const).find(
     (fact) => a[fact] !== b[fact],
   );
 }

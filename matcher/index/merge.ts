@@ -2,7 +2,7 @@
 //
 // Invariants: a member is there once, with its best similarity; best first, ties by member id, so that the order of
 // the hits never shows.
-import type { Hit, SignatureIndex } from "./signature-index.js";
+import type { Hit } from "./signature-index.js";
 
 export interface MemberCandidate {
   /** 32 hex digits. */
@@ -27,19 +27,4 @@ export function bestMembers(
     .map(([member, similarity]) => ({ member, similarity }))
     .sort((a, b) => b.similarity - a.similarity || (a.member < b.member ? -1 : 1))
     .slice(0, k);
-}
-
-/**
- * Searches deep enough for k members: in the worst case the nearest members bring all their templates.
- * @param templatesPerMember the most templates that any one member has in the index
- */
-export function searchMembers(
-  index: SignatureIndex,
-  probe: Float32Array,
-  k: number,
-  templatesPerMember: number,
-  memberOf: (label: number) => string | undefined,
-): MemberCandidate[] {
-  const depth = k * Math.max(1, templatesPerMember);
-  return bestMembers(index.search(probe, depth), memberOf, k);
 }

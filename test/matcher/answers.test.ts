@@ -2,31 +2,33 @@
 import { describe, expect, it } from "vitest";
 import { AppliedDesk, type AppliedSource, MAX_WAITING_APPLIED } from "../../matcher/applied-desk.js";
 import { openExactIndex } from "../../matcher/index/exact-index.js";
+import { openLineShelf } from "../../matcher/index/line-shelf.js";
 import { Roster } from "../../matcher/roster.js";
 import { answerSearch, type Searchable } from "../../matcher/search-request.js";
+import { type Signature, similarity, templateOf } from "../../palm/signature.js";
 import { bus, decode, encode } from "../../wire/codec.js";
 import { fromHex, toHex } from "../../wire/partition.js";
-import { randomUnit, seeded } from "./support/vectors.js";
+import { bytesOf, ofVector, randomProbe, randomUnit, seeded } from "./support/vectors.js";
 
 const D = 32;
 const random = seeded(11);
 const memberHex = (n: number) => n.toString(16).padStart(32, "0");
 const signatures = Array.from({ length: 20 }, () => randomUnit(random, D));
-const roster = new Roster(openExactIndex(D));
+const roster = new Roster({ index: openExactIndex(D) });
 for (const [i, signature] of signatures.entries())
-  roster.add(memberHex(i), [signature, randomUnit(random, D)]);
+  roster.add(memberHex(i), [ofVector(signature), ofVector(randomUnit(random, D))]);
 const target: Searchable = {
   partition: 3,
   modelId: "model-1",
   dimension: D,
+  lineMaps: false,
   ready: true,
   templates: roster.templates,
   search: (probe, k) => roster.search(probe, k),
 };
-const asBytes = (vector: Float32Array) => new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength);
 const someone = signatures[7] ?? new Float32Array(D);
 const request = (fields: Partial<bus.ISearchRequest>) =>
-  encode(bus.SearchRequest, { modelId: "model-1", probe: asBytes(someone), maxCandidates: 5, ...fields });
+  encode(bus.SearchRequest, { modelId: "model-1", probe: bytesOf(someone), maxCandidates: 5, ...fields });
 const ask = (body: Uint8Array, of: Searchable = target) => {
   const { status, reply } = answerSearch(of, body, "w");
   const message = decode(bus.SearchReply, reply);
@@ -58,19 +60,20 @@ describe("a search request", () => {
   const holed = Float32Array.from(someone);
   holed[3] = Number.NaN;
   it.each([
-    ["a probe of another length", request({ probe: asBytes(someone.slice(1)) }), "PROBE_INVALID"],
-    ["a probe cut inside a number", request({ probe: asBytes(someone).subarray(1) }), "PROBE_INVALID"],
+    ["a probe of another length", request({ probe: bytesOf(someone.slice(1)) }), "PROBE_INVALID"],
+    ["a probe cut inside a number", request({ probe: bytesOf(someone).subarray(1) }), "PROBE_INVALID"],
     ["no probe", request({ probe: new Uint8Array() }), "PROBE_INVALID"],
-    ["a probe with a NaN", request({ probe: asBytes(holed) }), "PROBE_INVALID"],
+    ["a probe with a NaN", request({ probe: bytesOf(holed) }), "PROBE_INVALID"],
     ["a probe that is all zeros", request({ probe: new Uint8Array(D * 4) }), "PROBE_INVALID"],
     [
       "a probe twice as long as a unit",
-      request({ probe: asBytes(someone.map((x) => 2 * x)) }),
+      request({ probe: bytesOf(someone.map((x) => 2 * x)) }),
       "PROBE_INVALID",
     ],
     ["no candidates wanted", request({ maxCandidates: 0 }), "PROBE_INVALID"],
     ["too many candidates wanted", request({ maxCandidates: 65 }), "PROBE_INVALID"],
     ["bytes that are no request", new Uint8Array([0x0a, 0xff]), "PROBE_INVALID"],
+    ["line maps that its model does not make", request({ lines: new Uint8Array(4) }), "PROBE_INVALID"],
     ["another model", request({ modelId: "model-2" }), "MODEL_MISMATCH"],
   ])("with %s is refused with a status and no candidates", (_, body, expected) => {
     const { status, message } = ask(body);
@@ -80,6 +83,51 @@ describe("a search request", () => {
 
   it("to a partition that has not caught up is told so", () => {
     expect(ask(request({}), { ...target, ready: false }).status).toBe("NOT_READY");
+  });
+});
+
+describe("a search request to a gallery with line maps", () => {
+  const probes = Array.from({ length: 5 }, () => randomProbe(random, D));
+  const withLines = new Roster({ index: openExactIndex(D), shelf: openLineShelf() });
+  for (const [i, probe] of probes.entries()) withLines.add(memberHex(i), [templateOf(probe)]);
+  const gallery: Searchable = {
+    ...target,
+    lineMaps: true,
+    search: (probe, k) => withLines.search(probe, k),
+  };
+  const [someoneHere = randomProbe(random, D)] = probes;
+  const requestOf = ({ vector, lines }: Signature) =>
+    request({ probe: bytesOf(vector), lines: bytesOf(lines) });
+
+  it("is answered with the similarities of line maps, wherever the probe lies in memory", () => {
+    const body = requestOf(someoneHere);
+    const expected = probes.map((each) => similarity(someoneHere, templateOf(each))).sort((a, b) => b - a);
+    for (const offset of [0, 1, 2, 3]) {
+      const moved = new Uint8Array(body.length + offset).subarray(offset);
+      moved.set(body);
+      const { candidates } = ask(moved, gallery).message;
+      expect(toHex(candidates[0]?.memberId ?? new Uint8Array())).toBe(memberHex(0));
+      expect(candidates).toHaveLength(expected.length);
+      for (const [i, { similarity: found }] of candidates.entries())
+        expect(found).toBeCloseTo(expected[i] ?? 2, 5);
+    }
+  });
+
+  const { vector, lines } = someoneHere;
+  it.each([
+    ["no line maps", new Uint32Array()],
+    ["the line map of a template", templateOf(someoneHere).lines],
+    ["a word too few", lines.subarray(1)],
+    ["a word too many", Uint32Array.of(...lines, 0)],
+  ])("with %s is refused with a status and no candidates", (_, wrong) => {
+    const { status, message } = ask(requestOf({ vector, lines: wrong }), gallery);
+    expect(status).toBe("PROBE_INVALID");
+    expect(message.candidates).toEqual([]);
+  });
+
+  it("with line maps cut inside a word is refused", () => {
+    const body = request({ probe: bytesOf(vector), lines: bytesOf(lines).subarray(1) });
+    expect(ask(body, gallery).status).toBe("PROBE_INVALID");
   });
 });
 

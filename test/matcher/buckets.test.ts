@@ -15,7 +15,14 @@ import { watched } from "./support/watched.js";
 
 const log = openLog("test");
 const dir = mkdtempSync(join(tmpdir(), "palmgate-buckets-"));
-const gallery: Gallery = { name: "members", partitions: 8, replicas: 2, modelId: "m", dimension: 384 };
+const gallery: Gallery = {
+  name: "members",
+  partitions: 8,
+  replicas: 2,
+  modelId: "m",
+  dimension: 384,
+  lineMaps: false,
+};
 let server: LocalNats;
 let nc: NatsConnection;
 
@@ -40,6 +47,7 @@ describe("galleries", () => {
     const other = openGallery(nc, { ...gallery, partitions: 16 });
     await expect(other).rejects.toThrow(UsageError);
     await expect(other).rejects.toThrow(/partitions 8.*16/);
+    await expect(openGallery(nc, { ...gallery, lineMaps: true })).rejects.toThrow(/lineMaps false.*true/);
     await expect(openGallery(nc, { ...gallery, name: "Not.A.Name" })).rejects.toThrow(UsageError);
   });
 
@@ -48,7 +56,7 @@ describe("galleries", () => {
     const seen = watched<Gallery[]>();
     const watch = await watchGalleries(nc, seen.push, log);
     expect(await seen.until((all) => all.length === 1)).toEqual([gallery]);
-    const staff = { ...gallery, name: "staff", partitions: 1 };
+    const staff = { ...gallery, name: "staff", partitions: 1, lineMaps: true };
     await openGallery(nc, staff);
     expect(await seen.until((all) => all.length === 2)).toContainEqual(staff);
     watch.stop();

@@ -7,13 +7,12 @@ import { afterAll, describe, expect, it } from "vitest";
 import { ENGINES, openIndex } from "../../matcher/index/engines.js";
 import { openExactIndex } from "../../matcher/index/exact-index.js";
 import { openHnswIndex } from "../../matcher/index/hnsw-index.js";
-import { dotProduct, noisy, randomUnit, seeded } from "./support/vectors.js";
+import { bytesOf, dotProduct, noisy, randomUnit, seeded } from "./support/vectors.js";
 
 const dir = mkdtempSync(join(tmpdir(), "palmgate-index-"));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
 const D = 64;
-const bytesOf = (vector: Float32Array) => Buffer.from(vector.buffer, vector.byteOffset, vector.byteLength);
 
 describe.each(ENGINES)("%s index", (engine) => {
   it("returns the dot product as similarity, best first", () => {

@@ -2,9 +2,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { holdersOf } from "../../matcher/assignment.js";
-import { openExactIndex } from "../../matcher/index/exact-index.js";
-import { bestMembers, searchMembers } from "../../matcher/index/merge.js";
-import { noisy, randomUnit, seeded } from "./support/vectors.js";
+import { bestMembers } from "../../matcher/index/merge.js";
+import { seeded } from "./support/vectors.js";
 
 describe("merging hits by member", () => {
   const hits = fc.uniqueArray(
@@ -40,18 +39,6 @@ describe("merging hits by member", () => {
         expect(bestMembers(shuffled, memberOf, k)).toEqual(bestMembers(list, memberOf, k));
       }),
     );
-  });
-
-  it("finds k members even when the nearest one fills the list with its own templates", () => {
-    const random = seeded(1);
-    const index = openExactIndex(32);
-    const person = randomUnit(random, 32);
-    for (let label = 0; label < 8; label++) index.add(label, noisy(random, person, 0.1));
-    for (let label = 8; label < 40; label++) index.add(label, randomUnit(random, 32));
-    const memberOf = (label: number) => (label < 8 ? "near" : `far${label}`);
-    const found = searchMembers(index, person, 5, 8, memberOf);
-    expect(found).toHaveLength(5);
-    expect(found[0]?.member).toBe("near");
   });
 });
 

@@ -5,7 +5,7 @@ import { holdersOf } from "../../matcher/assignment.js";
 import { type PartitionRef, planFor, refKey } from "../../matcher/plan.js";
 import type { bus } from "../../wire/codec.js";
 
-const gallery = { name: "g", partitions: 8, replicas: 2, modelId: "m", dimension: 4 };
+const gallery = { name: "g", partitions: 8, replicas: 2, modelId: "m", dimension: 4, lineMaps: false };
 const all: PartitionRef[] = Array.from({ length: 8 }, (_, partition) => ({ gallery: "g", partition }));
 const says = (workerId: string, ready: PartitionRef[]): bus.IWorkerState => ({
   workerId,

@@ -11,7 +11,7 @@ import {
 } from "../../records/index.js";
 import { toHex } from "../../wire/partition.js";
 import { keySubject, memberSubject, partitionKeysFilter } from "../../wire/subjects.js";
-import { enrolmentOf } from "./support/members.js";
+import { DIMENSION, enrolmentOf } from "./support/members.js";
 import { log, openRig, type Rig } from "./support/rig.js";
 import { type FakeWorker, fakeWorker } from "./support/worker.js";
 
@@ -74,7 +74,9 @@ describe("enrolment", () => {
       ["model-1", 0, 1],
       ["model-1", 1, 2],
     ]);
-    const opened = templates.map((each) => openTemplate(key, enrolment.memberId, place.gallery, each));
+    const opened = templates.map((each) =>
+      openTemplate(key, enrolment.memberId, place.gallery, each, DIMENSION),
+    );
     expect(opened).toEqual(enrolment.templates.map(({ signature }) => signature));
     const instrument = openInstrument(key, enrolment.memberId, place.gallery, event?.enrolled?.instrument);
     expect(instrument).toEqual(enrolment.instrument);
@@ -90,7 +92,8 @@ describe("enrolment", () => {
     const keys = await openMemberKeys(rig.eventLog, { filter, log, masterKey });
     const event = decodeMemberEvent((await rig.eventLog.last("MEMBERS", member))?.body ?? new Uint8Array());
     const template = event?.enrolled?.templates?.[0] ?? {};
-    const opened = openTemplate(keys.get(hex) ?? newDataKey(), enrolment.memberId, place.gallery, template);
+    const key = keys.get(hex) ?? newDataKey();
+    const opened = openTemplate(key, enrolment.memberId, place.gallery, template, DIMENSION);
     expect(opened).toEqual(enrolment.templates[0]?.signature);
     await keys.close();
     await expect(openMemberKeys(rig.eventLog, { filter, log })).rejects.toThrow(/opens none/);
@@ -104,7 +107,8 @@ describe("enrolment", () => {
     expect(body.length).toBeGreaterThan(500);
     expect(body.includes("tok_approve")).toBe(false);
     for (const { signature } of enrolment.templates) {
-      expect(body.includes(Buffer.from(signature.buffer, 0, 16))).toBe(false);
+      expect(body.includes(Buffer.from(signature.vector.buffer, 0, 16))).toBe(false);
+      expect(body.includes(Buffer.from(signature.lines.buffer, 0, 16))).toBe(false);
     }
   });
 

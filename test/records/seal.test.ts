@@ -22,6 +22,12 @@ const unitVector = fc
     return raw.map((value) => value / norm);
   });
 
+/** With a line map or without; records do not care how long it is. */
+const signatures = fc.record({
+  vector: unitVector,
+  lines: fc.uint32Array({ maxLength: 128 }),
+});
+
 const place = fc.record({
   memberId: fc.uint8Array({ minLength: 16, maxLength: 16 }),
   gallery: fc.stringMatching(/^[a-z0-9-]{1,32}$/),
@@ -75,21 +81,22 @@ describe("a sealed template", () => {
     fc.assert(
       fc.property(
         place,
-        unitVector,
+        signatures,
         fc.uint8Array({ minLength: 16, maxLength: 16 }),
         (at, signature, other) => {
           fc.pre(Buffer.compare(at.memberId, other) !== 0);
           const key = newDataKey();
           const template = sealTemplate(key, at, signature);
-          const opened = openTemplate(key, at.memberId, at.gallery, template);
+          const { length } = signature.vector;
+          const opened = openTemplate(key, at.memberId, at.gallery, template, length);
           expect(opened).toEqual(signature);
-          expect(openTemplate(newDataKey(), at.memberId, at.gallery, template)).toBeUndefined();
-          expect(openTemplate(key, other, at.gallery, template)).toBeUndefined();
-          expect(openTemplate(key, at.memberId, `${at.gallery}x`, template)).toBeUndefined();
+          expect(openTemplate(newDataKey(), at.memberId, at.gallery, template, length)).toBeUndefined();
+          expect(openTemplate(key, other, at.gallery, template, length)).toBeUndefined();
+          expect(openTemplate(key, at.memberId, `${at.gallery}x`, template, length)).toBeUndefined();
           const elsewhere = { ...template, index: template.index + 1 };
-          expect(openTemplate(key, at.memberId, at.gallery, elsewhere)).toBeUndefined();
+          expect(openTemplate(key, at.memberId, at.gallery, elsewhere, length)).toBeUndefined();
           const otherModel = { ...template, modelId: `${template.modelId}x` };
-          expect(openTemplate(key, at.memberId, at.gallery, otherModel)).toBeUndefined();
+          expect(openTemplate(key, at.memberId, at.gallery, otherModel, length)).toBeUndefined();
         },
       ),
     );
@@ -110,25 +117,30 @@ describe("a sealed template", () => {
     expect(templateAad(member(1), "ab", "c", 0)).not.toEqual(templateAad(member(1), "a", "bc", 0));
   });
 
-  it("does not open to numbers that are no unit vector, though the tag fits", () => {
+  it("does not open to numbers that are no unit vector and whole words, though the tag fits", () => {
     const key = newDataKey();
     const aad = templateAad(member(1), "g", "m", 0);
-    const openNumbers = (...numbers: number[]) => {
-      const signature = seal(key, aad, Buffer.from(Float32Array.from(numbers).buffer));
-      return openTemplate(key, member(1), "g", { modelId: "m", index: 0, signature });
+    const openBytes = (bytes: Uint8Array) => {
+      const template = { modelId: "m", index: 0, signature: seal(key, aad, bytes) };
+      return openTemplate(key, member(1), "g", template, 2);
     };
-    expect(openNumbers(0.6, 0.8)).toEqual(Float32Array.from([0.6, 0.8]));
+    const openNumbers = (...numbers: number[]) => openBytes(Buffer.from(Float32Array.from(numbers).buffer));
+    const vector = Float32Array.from([0.6, 0.8]);
+    expect(openNumbers(0.6, 0.8)).toEqual({ vector, lines: new Uint32Array() });
     expect(openNumbers(0.6, 0.9)).toBeUndefined();
     expect(openNumbers(Number.NaN, 1)).toBeUndefined();
     expect(openNumbers(Number.POSITIVE_INFINITY, 0)).toBeUndefined();
     expect(openNumbers()).toBeUndefined();
-    const odd = seal(key, aad, Buffer.from([...new Uint8Array(Float32Array.from([1]).buffer), 0]));
-    expect(openTemplate(key, member(1), "g", { modelId: "m", index: 0, signature: odd })).toBeUndefined();
+    expect(openNumbers(1)).toBeUndefined();
+    const rest = (...bytes: number[]) => openBytes(Buffer.from([...new Uint8Array(vector.buffer), ...bytes]));
+    for (const odd of [[1], [1, 2], [1, 2, 3], [1, 2, 3, 4, 5]]) expect(rest(...odd)).toBeUndefined();
+    expect(rest(4, 3, 2, 1)).toEqual({ vector, lines: Uint32Array.of(0x01020304) });
   });
 
   it("refuses to seal what could never be opened", () => {
     const at = { memberId: member(1), gallery: "g", modelId: "m", index: 0, position: 0 };
-    expect(() => sealTemplate(newDataKey(), at, Float32Array.from([2, 0]))).toThrow(/unit length/);
+    const tooLong = { vector: Float32Array.from([2, 0]), lines: new Uint32Array(128) };
+    expect(() => sealTemplate(newDataKey(), at, tooLong)).toThrow(/unit length/);
   });
 });
 

@@ -14,6 +14,7 @@ import { type LocalNats, startLocalNats } from "../../../wire/nats-server.js";
 import { partitionOf, toHex } from "../../../wire/partition.js";
 import { searchSubject } from "../../../wire/subjects.js";
 import { watchWorkers } from "../../../wire/workers.js";
+import { ofVector } from "./vectors.js";
 import { type Watched, watched } from "./watched.js";
 
 export const DIMENSION = 64;
@@ -61,7 +62,14 @@ export async function startCluster(partitions: number, replicas: number): Promis
   const nats = await startLocalNats(join(dir, "nats"));
   const nc = await connectNats({ url: nats.url, name: "test", log });
   const eventLog = await openEventLog(nc);
-  const facts = { name: "members", partitions, replicas, modelId: MODEL, dimension: DIMENSION };
+  const facts = {
+    name: "members",
+    partitions,
+    replicas,
+    modelId: MODEL,
+    dimension: DIMENSION,
+    lineMaps: false,
+  };
   const gallery = await openGallery(nc, facts);
   const workers = watched<bus.WorkerState[]>();
   const watch = await watchWorkers(nc, workers.push, log);
@@ -122,7 +130,7 @@ export async function startCluster(partitions: number, replicas: number): Promis
           gallery: gallery.name,
           partition,
           memberId: id,
-          templates: [{ signature, modelId, position: 0 }],
+          templates: [{ signature: ofVector(signature), modelId, position: 0 }],
           consents: [CONSENT_TO_ENTRY],
         },
       );

@@ -1,5 +1,7 @@
-// Seeded unit vectors for tests.
-import { gaussian, unit } from "../../../bench/seeded.js";
+// Seeded unit vectors and signatures for tests.
+import { gaussian, randomUnit, unit } from "../../../bench/seeded.js";
+import { FIELD_NUMBERS, lineMaps } from "../../../palm/lines/line-map.js";
+import type { Signature } from "../../../palm/signature.js";
 
 export { randomUnit, seeded } from "../../../bench/seeded.js";
 
@@ -12,3 +14,15 @@ export function noisy(random: () => number, vector: Float32Array, strength: numb
 export function dotProduct(a: Float32Array, b: Float32Array): number {
   return a.reduce((sum, each, i) => sum + each * (b[i] ?? 0), 0);
 }
+
+/** A signature of a model that makes no line maps. */
+export const ofVector = (vector: Float32Array): Signature => ({ vector, lines: new Uint32Array() });
+
+/** A probe of a palm that is like no other, with line maps. */
+export function randomProbe(random: () => number, dimension: number): Signature {
+  const field = Float32Array.from({ length: FIELD_NUMBERS }, () => gaussian(random));
+  return { vector: randomUnit(random, dimension), lines: lineMaps(field) };
+}
+
+export const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array | Uint32Array): Buffer =>
+  Buffer.from(buffer, byteOffset, byteLength);

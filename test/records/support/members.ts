@@ -1,8 +1,9 @@
-// Enrolments for the tests: one member, one template of unit length.
-import { randomBytes } from "node:crypto";
+// Enrolments for the tests: one member, one template of each hand.
+import { randomBytes, randomInt } from "node:crypto";
 import type { Enrolment } from "../../../records/index.js";
 
 export const DIMENSION = 64;
+const MAP_WORDS = 160;
 
 export function unitVector(dimension = DIMENSION): Float32Array {
   const raw = Float32Array.from(randomBytes(dimension), (byte) => byte - 128);
@@ -11,14 +12,18 @@ export function unitVector(dimension = DIMENSION): Float32Array {
   return raw.map((value) => value / norm);
 }
 
+function signature() {
+  return { vector: unitVector(), lines: Uint32Array.from({ length: MAP_WORDS }, () => randomInt(2 ** 32)) };
+}
+
 export function enrolmentOf(gallery: string, partition = 0): Enrolment {
   return {
     gallery,
     partition,
     memberId: Uint8Array.from(randomBytes(16)),
     templates: [
-      { signature: unitVector(), modelId: "model-1", position: 1 },
-      { signature: unitVector(), modelId: "model-1", position: 2 },
+      { signature: signature(), modelId: "model-1", position: 1 },
+      { signature: signature(), modelId: "model-1", position: 2 },
     ],
     consents: [1, 2],
     instrument: { processor: "sandbox", token: "tok_approve", brand: "visa", last4: "4242" },

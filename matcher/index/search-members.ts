@@ -1,0 +1,44 @@
+// A search of templates: the index finds the few nearest vectors; then, where the model makes line maps, each of those
+// templates is compared by its own with the probe's.
+//
+// Invariants:
+// - similarities are all of one kind: of line maps where there is a shelf, else the index's dot products;
+// - a template that belongs to nobody (its member is hidden) is not compared;
+// - no search compares more than MAX_COMPARED_TEMPLATES line maps.
+import { compareLines } from "../../palm/lines/compare.js";
+import type { Signature } from "../../palm/signature.js";
+import type { LineShelf } from "./line-shelf.js";
+import { bestMembers, type MemberCandidate } from "./merge.js";
+import type { SignatureIndex } from "./signature-index.js";
+
+/** Templates whose line maps are compared, where the members wanted do not ask for more. */
+export const COMPARED_TEMPLATES = 16;
+/** The most: a search that wants many members may be answered with fewer. */
+export const MAX_COMPARED_TEMPLATES = 32;
+
+export interface Templates {
+  index: SignatureIndex;
+  /** Line maps of the index's labels; none where the model makes none. */
+  shelf?: LineShelf | undefined;
+}
+
+/**
+ * Searches deep enough for k members: in the worst case the nearest members bring all their templates.
+ * @param templatesPerMember the most templates that any one member has in the index
+ */
+export function searchMembers(
+  { index, shelf }: Templates,
+  probe: Signature,
+  k: number,
+  templatesPerMember: number,
+  memberOf: (label: number) => string | undefined,
+): MemberCandidate[] {
+  const depth = k * Math.max(1, templatesPerMember);
+  if (shelf === undefined) return bestMembers(index.search(probe.vector, depth), memberOf, k);
+  const compared = Math.min(Math.max(depth, COMPARED_TEMPLATES), MAX_COMPARED_TEMPLATES);
+  const near = index.search(probe.vector, compared).filter(({ label }) => memberOf(label) !== undefined);
+  const maps = near.map(({ label }) => shelf.mapOf(label));
+  const similarities = compareLines(probe.lines, maps);
+  const hits = near.map(({ label }, i) => ({ label, similarity: similarities[i] as number }));
+  return bestMembers(hits, memberOf, k);
+}
