@@ -31,15 +31,16 @@ export async function openBackend(
 ) {
   mkdirSync(config.dataDir, { recursive: true });
   const model = await modelInfo(config.model);
-  const calibration = await loadCalibration(config.calibration);
+  const calibration = await loadCalibration(config.calibration, model.modelId);
   const similarityFor = remembered((rate) => thresholdFor(calibration, rate));
 
   const nats = await connectNats({ url: config.natsUrl, name: "palmgate-gateway", log });
   closers.push(() => nats.close());
   const linkUp = followLink(nats);
   const eventLog = await openEventLog(nats);
-  const { modelId, dimension } = model;
-  for (const gallery of book.site.galleries) await openGallery(nats, { ...gallery, modelId, dimension });
+  const { modelId, dimension, lineMaps } = model;
+  for (const gallery of book.site.galleries)
+    await openGallery(nats, { ...gallery, modelId, dimension, lineMaps });
   let workers: readonly bus.IWorkerState[] = [];
   const watch = await watchWorkers(
     nats,
@@ -92,9 +93,9 @@ export async function openBackend(
 }
 
 function searchBy(scatter: Scatter, book: SiteBook, modelId: string): Search {
-  return (gallery, signature, deadlineMs) => {
+  return (gallery, probe, deadlineMs) => {
     const partitions = book.site.galleries.find((each) => each.name === gallery)?.partitions;
     if (partitions === undefined) throw new Error(`no gallery '${gallery}' in the site file`);
-    return scatter.ask({ gallery, partitions, modelId, signature, deadlineMs });
+    return scatter.ask({ gallery, partitions, modelId, probe, deadlineMs });
   };
 }

@@ -1,7 +1,7 @@
 // The seams inside the gateway: what the hot path asks of the services (members, payments, purposes, API, pages),
 // and what the services get from it. Types only; the parts are put together in gateway.ts and nowhere else.
 import type { NatsConnection } from "@nats-io/transport-node";
-import type { SignerPool } from "../palm/index.js";
+import type { Signature, SignerPool } from "../palm/index.js";
 import type { EventLog } from "../records/index.js";
 import type { bus, edge } from "../wire/codec.js";
 import type { Log } from "../wire/log.js";
@@ -64,7 +64,7 @@ export type ActsByPurpose = Partial<Record<edge.Purpose, Act>>;
 export interface Candidate {
   /** 32 hex digits. */
   member: string;
-  /** Dot product of unit vectors. Never leaves the gateway. */
+  /** -1..1, the larger the more alike (palm/signature.ts). Never leaves the gateway. */
   similarity: number;
 }
 
@@ -81,7 +81,7 @@ export interface ScatterResult {
 }
 
 /** Asks every partition of the gallery. Resolves at the latest at the deadline; never rejects. */
-export type Search = (gallery: string, signature: Float32Array, deadlineMs: number) => Promise<ScatterResult>;
+export type Search = (gallery: string, probe: Signature, deadlineMs: number) => Promise<ScatterResult>;
 
 /** Milliseconds by stage, summed over the frames; total is first frame in -> decision out. */
 export interface Stages {

@@ -8,6 +8,7 @@
 // - "ok" is said only when the record is durable (records.enrolMember) and this gateway knows the member;
 // - signatures are zeroed when the request ends, however it ends; they are never logged or answered.
 import { randomBytes } from "node:crypto";
+import { type Signature, similarity, templateOf, wipe } from "../../palm/index.js";
 import { enrolMember } from "../../records/index.js";
 import { MEMBER_ID_BYTES } from "../../wire/limits.js";
 import { partitionOf, toHex } from "../../wire/partition.js";
@@ -24,7 +25,7 @@ const DUPLICATE_SEARCH_DEADLINE_MS = 1000;
 const SEEN_DEADLINE_MS = 2000;
 
 interface Signed {
-  signature: Float32Array;
+  signature: Signature;
   position: number;
 }
 
@@ -79,7 +80,7 @@ export function openEnroller(deps: ApiDeps): Enrol {
       return await record(deps, order, gallery.partitions, signed);
     } finally {
       underWay.delete(self);
-      for (const { signature } of signed) signature.fill(0);
+      for (const { signature } of signed) wipe(signature);
       turnstile.leave();
     }
   };
@@ -116,7 +117,7 @@ async function signOne(
   { signers }: ApiDeps,
   { encoding, width, height, image }: Omit<EnrolCapture, "position">,
   where: string,
-): Promise<Step<Float32Array>> {
+): Promise<Step<Signature>> {
   // A buffer of its own: it is handed over to the signer's thread.
   const pixels = new Uint8Array(image).buffer;
   const result = await signers.sign({ encoding, width, height, pixels });
@@ -193,7 +194,11 @@ async function record(
     gallery,
     partition,
     memberId,
-    templates: signed.map(({ signature, position }) => ({ signature, position, modelId: deps.modelId })),
+    templates: signed.map(({ signature, position }) => ({
+      signature: templateOf(signature),
+      position,
+      modelId: deps.modelId,
+    })),
     consents,
     instrument,
     contact,
@@ -219,9 +224,3 @@ export const pairwiseIds = (
   member: { pairwiseId(site: string): string },
 ): Record<string, string> =>
   Object.fromEntries(site().sites.map(({ name }) => [name, member.pairwiseId(name)]));
-
-function similarity(a: Float32Array, b: Float32Array): number {
-  let dot = 0;
-  for (let index = 0; index < a.length; index++) dot += (a[index] ?? 0) * (b[index] ?? 0);
-  return dot;
-}

@@ -7,6 +7,7 @@
 // - one timer, set at the first frame; the decision is out before PRESENTATION_DEADLINE_MS unless an act overruns;
 // - every frame taken gives its credit back once, whatever becomes of it;
 // - when the lane goes, a presentation that is not acting ends without a decision; one that acts is recorded.
+import { type Signature, wipe } from "../../palm/index.js";
 import type { LinkCode } from "../../wire/errors.js";
 import { MAX_FRAMES_PER_PRESENTATION, PRESENTATION_DEADLINE_MS } from "../../wire/limits.js";
 import { toHex } from "../../wire/partition.js";
@@ -135,15 +136,15 @@ export class Presentation {
       if (this.#phase !== "sensing") return { kind: "lost" };
       return await this.#search(signed.signature);
     } finally {
-      signed.signature.fill(0);
+      wipe(signed.signature);
     }
   }
 
-  async #search(signature: Float32Array): Promise<Evidence> {
+  async #search(probe: Signature): Promise<Evidence> {
     const fromMs = performance.now();
     const leftMs = this.#startedAtMs + PRESENTATION_DEADLINE_MS - ANSWER_RESERVE_MS - fromMs;
     const deadlineMs = Math.max(1, Math.min(SEARCH_DEADLINE_MS, leftMs));
-    const found = await this.deps.search(this.lane.device.gallery, signature, deadlineMs);
+    const found = await this.deps.search(this.lane.device.gallery, probe, deadlineMs);
     this.stages.searchMs += performance.now() - fromMs;
     return { kind: "searched", ...found };
   }

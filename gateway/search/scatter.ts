@@ -8,6 +8,7 @@
 // - our copy of the probe is zeroed when the scatter ends;
 // - ask() resolves at the latest at its deadline and never rejects; a partition that did not answer is named missing.
 import { createInbox, type Msg, type NatsConnection, type Subscription } from "@nats-io/transport-node";
+import type { Signature } from "../../palm/index.js";
 import { bus, decode, encode } from "../../wire/codec.js";
 import { MAX_CANDIDATES, MEMBER_ID_BYTES } from "../../wire/limits.js";
 import { toHex } from "../../wire/partition.js";
@@ -25,8 +26,7 @@ export interface ScatterRequest {
   gallery: string;
   partitions: number;
   modelId: string;
-  /** Unit length. */
-  signature: Float32Array;
+  probe: Signature;
   deadlineMs: number;
 }
 
@@ -171,10 +171,18 @@ export class Scatter {
   }
 }
 
-function encodeRequest({ modelId, signature }: ScatterRequest): Uint8Array {
-  const probe = new Uint8Array(signature.buffer, signature.byteOffset, signature.byteLength);
-  return encode(bus.SearchRequest, { modelId, probe, maxCandidates: CANDIDATES_PER_PARTITION });
+function encodeRequest({ modelId, probe }: ScatterRequest): Uint8Array {
+  return encode(bus.SearchRequest, {
+    modelId,
+    probe: bytesOf(probe.vector),
+    lines: bytesOf(probe.lines),
+    maxCandidates: CANDIDATES_PER_PARTITION,
+  });
 }
+
+/** A view, no copy. */
+const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array | Uint32Array) =>
+  new Uint8Array(buffer, byteOffset, byteLength);
 
 /** `undefined`: not the answer of a partition that has searched. */
 function readAnswer(bytes: Uint8Array, partition: number): PartitionAnswer | undefined {

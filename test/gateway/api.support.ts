@@ -7,8 +7,10 @@ import { type MemberDirectory, openMembers } from "../../gateway/members/members
 import { Passes } from "../../gateway/passes/passes.js";
 import type { Closable, ScatterResult } from "../../gateway/seams.js";
 import { type App, listen, openApp } from "../../gateway/transport.js";
+import type { Signature } from "../../palm/index.js";
 import { bus, edge } from "../../wire/codec.js";
 import { API_ERRORS, type ApiCode } from "../../wire/errors.js";
+import { ofVector } from "../matcher/support/vectors.js";
 import { GALLERY, openServices, type Services } from "./members.support.js";
 
 export const TOKEN = "operator-secret";
@@ -39,6 +41,10 @@ export interface Script {
   found: ScatterResult;
   /** Nobody is signed before it resolves. */
   signing: Promise<void>;
+  /** Of everybody that is signed; none, as a model without them gives, unless a test says otherwise. */
+  lines: Uint32Array;
+  /** What the signer has given out. */
+  signed: Signature[];
   reset(): void;
 }
 
@@ -55,9 +61,13 @@ export async function openTestApi(
   const script: Script = {
     found: nobody(),
     signing: Promise.resolve(),
+    lines: new Uint32Array(),
+    signed: [],
     reset: () => {
       script.found = nobody();
       script.signing = Promise.resolve();
+      script.lines = new Uint32Array();
+      script.signed = [];
       services.holder.status = bus.AppliedStatus.APPLIED;
     },
   };
@@ -103,8 +113,9 @@ function depsOf({
         await script.signing;
         const [who = 0] = new Uint8Array(pixels);
         if (who === BROKEN) return { ok: false, code: "BAD_IMAGE", detail: "" };
-        const signature = new Float32Array(256);
-        if (who !== BLURRED) signature[who] = 1;
+        const signature = { ...ofVector(new Float32Array(256)), lines: script.lines.slice() };
+        if (who !== BLURRED) signature.vector[who] = 1;
+        script.signed.push(signature);
         const quality =
           who === BLURRED
             ? ({ score: 1, reason: "BLURRED" } as const)

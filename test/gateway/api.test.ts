@@ -5,10 +5,12 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type ApiGatewayDeps, registerApi } from "../../gateway/api/api.js";
 import type { MemberDirectory } from "../../gateway/members/members.js";
 import { openApp } from "../../gateway/transport.js";
-import { erased, verifyReceipt } from "../../records/index.js";
+import { MAP_WORDS, PROBE_WORDS } from "../../palm/index.js";
+import { decodeMemberEvent, erased, verifyReceipt } from "../../records/index.js";
 import { bus, edge, encode } from "../../wire/codec.js";
 import type { ApiCode } from "../../wire/errors.js";
 import { keySubject, memberSubject, STREAMS } from "../../wire/subjects.js";
+import { randomProbe, seeded } from "../matcher/support/vectors.js";
 import {
   BLURRED,
   BROKEN,
@@ -49,6 +51,7 @@ const order = (who: number, changed: bus.EnrolRequest.$Properties = {}): Uint8Ar
 
 const enrol = (body: Uint8Array) => call("POST", "/api/members", body);
 let somebody = 0;
+const { lines: lineMaps } = randomProbe(seeded(1), 1);
 const enrolled = async () => String((await enrol(order(++somebody))).body.memberId);
 describe("enrolment over the API", () => {
   it("answers 201 with id, place and a pseudonym for every site", async () => {
@@ -100,6 +103,33 @@ describe("enrolment over the API", () => {
   it("takes both hands of one person", async () => {
     const hands = [capture(++somebody), capture(++somebody, { position: 2 })];
     expect(await enrol(order(0, { captures: hands }))).toMatchObject({ status: 201 });
+  });
+
+  it("records of each capture the vector and the first of its line maps", async () => {
+    script.lines = lineMaps;
+    const { body } = await enrol(order(++somebody));
+    expect(body).toMatchObject({ templates: 2 });
+    const id = String(body.memberId);
+    const { partition = 0 } = members.place(id) ?? {};
+    const event = await services.deps.eventLog.last(STREAMS.members, memberSubject(GALLERY, partition, id));
+    const templates = decodeMemberEvent(event?.body ?? new Uint8Array())?.enrolled?.templates ?? [];
+    // Sealed: as long as what is in it and the tag.
+    const wanted = 256 * 4 + MAP_WORDS * 4 + 16;
+    expect(templates.map(({ signature }) => signature?.ciphertext?.length)).toEqual([wanted, wanted]);
+  });
+
+  it.each([
+    ["enrols", 201, []],
+    ["refuses", 409, [{ member: "00", similarity: 0.9 }]],
+  ])("keeps nothing of the captures that it %s", async (_what, status, candidates) => {
+    script.lines = lineMaps;
+    script.found = { ...script.found, candidates };
+    expect(await enrol(order(++somebody))).toMatchObject({ status });
+    expect(script.signed).toHaveLength(2);
+    for (const { vector, lines } of script.signed) {
+      expect(vector).toEqual(new Float32Array(256));
+      expect(lines).toEqual(new Uint32Array(PROBE_WORDS));
+    }
   });
 
   it("refuses a palm that the matchers know", async () => {

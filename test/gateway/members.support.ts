@@ -15,6 +15,7 @@ import { connectNats } from "../../wire/nats.js";
 import { type LocalNats, startLocalNats } from "../../wire/nats-server.js";
 import { partitionOf, toHex } from "../../wire/partition.js";
 import { decisionSubject } from "../../wire/subjects.js";
+import { ofVector } from "../matcher/support/vectors.js";
 
 export const GALLERY = "members";
 export const PARTITIONS = 4;
@@ -102,7 +103,7 @@ export async function enrolSomebody(
       gallery: GALLERY,
       partition: partitionOf(memberId, PARTITIONS),
       memberId,
-      templates: [{ signature: unitVector(), modelId: "m", position: 1 }],
+      templates: [{ signature: ofVector(unitVector()), modelId: "m", position: 1 }],
       consents,
       instrument: { ...CARD, token },
     },

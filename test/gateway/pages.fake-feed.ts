@@ -51,7 +51,7 @@ export function decision(changed: Partial<LiveDecision> = {}): LiveDecision {
 
 export const status = (changed: Partial<GatewayStatus> = {}): GatewayStatus => ({
   transport: "uws-native",
-  modelId: "palm-256-v2",
+  modelId: "palm-256-v3",
   lanes: [
     { deviceId: "gate-1", site: "market-street", purpose: "ENTRY", gallery: "members", connected: true },
     { deviceId: "till-1", site: "market-street", purpose: "PAY", gallery: "members", connected: true },

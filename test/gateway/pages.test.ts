@@ -112,7 +112,7 @@ describe("the live feed", () => {
     const snapshot = await nextOf(viewer, "snapshot");
     expect(snapshot).toMatchObject({
       decisions: [{ pairwiseId: "before" }],
-      status: { modelId: "palm-256-v2" },
+      status: { modelId: "palm-256-v3" },
       stats: { members: 42 },
     });
     for (const pairwiseId of ["a", "b", "c"]) feed.say(decision({ pairwiseId }));

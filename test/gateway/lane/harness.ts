@@ -17,6 +17,7 @@ import { type App, listen, openApp, serveLanes } from "../../../gateway/transpor
 import { decode, edge, encode } from "../../../wire/codec.js";
 import { helloBytes } from "../../../wire/hello.js";
 import { openLog } from "../../../wire/log.js";
+import { ofVector } from "../../matcher/support/vectors.js";
 
 export const ALICE = "aa".repeat(16);
 export const SIDE_PX = 64;
@@ -30,7 +31,7 @@ export const found = (...candidates: [string, number][]): ScatterResult => ({
 
 const signed = () => ({
   ok: true as const,
-  signature: Float32Array.of(1, 0),
+  signature: ofVector(Float32Array.of(1, 0)),
   quality: { score: 80, reason: "OK" as const },
   queueMs: 0.5,
   signMs: 1.5,
@@ -81,7 +82,7 @@ export async function startFront(
       ...shared,
       liveFeed,
       signers: { sign: (job) => script.sign(job) },
-      search: (gallery, signature, deadlineMs) => script.search(gallery, signature, deadlineMs),
+      search: (gallery, probe, deadlineMs) => script.search(gallery, probe, deadlineMs),
       members: { get: (member) => script.members.get(member) },
       rulesFor: () => ({
         targetFpir: 1e-3,

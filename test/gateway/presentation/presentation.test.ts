@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { ScatterResult } from "../../../gateway/seams.js";
+import type { Signature } from "../../../palm/index.js";
 import { bus, decode, edge } from "../../../wire/codec.js";
 import { DECISION_VALID_MS, PRESENTATION_DEADLINE_MS } from "../../../wire/limits.js";
+import { ofVector } from "../../matcher/support/vectors.js";
 import {
   ALICE,
   type Client,
@@ -82,25 +84,26 @@ describe("a presentation that ends in MATCH", () => {
     expect(decision.passageToken).toHaveLength(0);
   });
 
-  it("gives the pixels to the signer as sent, and zeroes the signature when the search has ended", async () => {
+  it("gives the pixels to the signer as sent, and zeroes both parts of the signature when the search has ended", async () => {
     let pixels: Uint8Array | undefined;
-    const signature = Float32Array.of(0.6, 0.8);
+    const signature = { vector: Float32Array.of(0.6, 0.8), lines: Uint32Array.of(5, 2 ** 31) };
+    const before = structuredClone(signature);
     const quality = { score: 90, reason: "OK" as const };
     front.script.sign = async (job) => {
       pixels = new Uint8Array(job.pixels);
       return { ok: true, signature, quality, queueMs: 0, signMs: 1 };
     };
-    let searched: number[] = [];
+    let searched: Signature | undefined;
     front.script.search = async (_, probe) => {
-      searched = [...probe];
+      searched = structuredClone(probe);
       return found([ALICE, 0.9]);
     };
     const image = Uint8Array.from({ length: SIDE_PX * SIDE_PX }, (_, at) => at % 251);
     client.send({ frame: frameOf(newId(), { image }) });
     await client.next("decision");
     expect(pixels).toEqual(image);
-    expect(searched).toEqual([...Float32Array.of(0.6, 0.8)]);
-    expect([...signature]).toEqual([0, 0]);
+    expect(searched).toEqual(before);
+    expect(signature).toEqual({ vector: new Float32Array(2), lines: new Uint32Array(2) });
   });
 
   it("is NO_MATCH when the gateway does not know the member any more", async () => {
@@ -184,11 +187,25 @@ describe("a presentation that does not", () => {
     expect(await client.next("credit")).toMatchObject({ creditLimit: 5 });
   });
 
+  it("zeroes what is signed after the deadline, and does not search it", async () => {
+    const signer = gate<Awaited<ReturnType<Front["script"]["sign"]>>>();
+    front.script.sign = signer.wait;
+    front.script.search = async () => {
+      throw new Error("nothing is to be searched");
+    };
+    client.send({ frame: frameOf(newId()) });
+    expect(await client.next("decision")).toMatchObject({ reason: Reason.DEADLINE_PASSED });
+    const signature = { vector: Float32Array.of(1, 0), lines: Uint32Array.of(7) };
+    signer.open({ ok: true, signature, quality: { score: 90, reason: "OK" }, queueMs: 0, signMs: 1 });
+    await client.next("credit");
+    expect(signature).toEqual({ vector: new Float32Array(2), lines: new Uint32Array(1) });
+  });
+
   it("guides by what was wrong, and is LOW_QUALITY when no frame was good", async () => {
     const quality = { score: 10, reason: "TOO_DARK" as const };
     front.script.sign = async () => ({
       ok: true,
-      signature: new Float32Array(),
+      signature: ofVector(new Float32Array()),
       quality,
       queueMs: 0,
       signMs: 0,

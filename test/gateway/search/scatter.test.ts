@@ -9,11 +9,13 @@ import { openLog } from "../../../wire/log.js";
 import { connectNats } from "../../../wire/nats.js";
 import { type LocalNats, startLocalNats } from "../../../wire/nats-server.js";
 import { MATCHER_QUEUE, searchSubject } from "../../../wire/subjects.js";
+import { ofVector } from "../../matcher/support/vectors.js";
 
 const GALLERY = "g";
 const PARTITIONS = 3;
 const member = (digit: number) => new Uint8Array(16).fill(digit);
-const hex = (digit: number) => Buffer.from(member(digit)).toString("hex");
+const hexOf = (bytes: Uint8Array = new Uint8Array()) => Buffer.from(bytes).toString("hex");
+const hex = (digit: number) => hexOf(member(digit));
 
 describe("scatter", () => {
   const dir = mkdtempSync(join(tmpdir(), "palmgate-scatter-"));
@@ -60,12 +62,12 @@ describe("scatter", () => {
   const serveAll = async () => {
     for (let p = 0; p < PARTITIONS; p++) await serve(p, (m) => m.respond(found(p, [p + 1, 0.25 * p])));
   };
-  const ask = (deadlineMs: number) =>
+  const ask = (deadlineMs: number, probe = ofVector(Float32Array.of(0.6, 0.8))) =>
     scatter.ask({
       gallery: GALLERY,
       partitions: PARTITIONS,
       modelId: "m",
-      signature: Float32Array.of(0.6, 0.8),
+      probe,
       deadlineMs,
     });
 
@@ -83,14 +85,24 @@ describe("scatter", () => {
     });
   });
 
-  it("sends the probe as little-endian floats", async () => {
-    let asked: bus.SearchRequest | undefined;
+  it("sends the probe's vector as little-endian floats, its line maps as little-endian words", async () => {
+    const asked: Record<string, string>[] = [];
     await serve(0, (m) => {
-      asked = decode(bus.SearchRequest, m.data.slice());
+      const { modelId = "", probe, lines } = decode(bus.SearchRequest, m.data) ?? {};
+      asked.push({ modelId, probe: hexOf(probe), lines: hexOf(lines) });
+      m.respond(found(0));
     });
-    await ask(50);
-    expect(asked?.modelId).toBe("m");
-    expect(Buffer.from(asked?.probe ?? []).toString("hex")).toBe("9a99193f" + "cdcc4c3f");
+    for (const partition of [1, 2]) await serve(partition, (m) => m.respond(found(partition)));
+    const vector = Float32Array.of(0.6, 0.8);
+    // A view amid other words: only its own are sent.
+    const lines = Uint32Array.of(9, 0x01020304, 0xfffffffe, 9).subarray(1, 3);
+    await ask(2000, { vector, lines });
+    await ask(2000, ofVector(vector));
+    const probe = "9a99193f" + "cdcc4c3f";
+    expect([asked[0], asked.at(-1)]).toEqual([
+      { modelId: "m", probe, lines: "04030201" + "feffffff" },
+      { modelId: "m", probe, lines: "" },
+    ]);
   });
 
   it("names a partition that nobody serves, long before the deadline", async () => {
@@ -169,7 +181,7 @@ describe("scatter", () => {
         gallery: GALLERY,
         partitions: PARTITIONS,
         modelId: "m",
-        signature: Float32Array.of(digit / 10, 0),
+        probe: ofVector(Float32Array.of(digit / 10, 0)),
         deadlineMs: 2000,
       }),
     );
