@@ -1,27 +1,33 @@
 // `palmgate bench accuracy`: how often palms are mistaken and missed, on a folder of images, for the signature and for
 // the baselines named. First session against the others; the rates are defined in rates.ts.
 //
+// Signatures are compared as they are in use. Verification: all pairs, by their line maps where the model makes them.
+// Identification: a search in two stages, which compares the templates that lie nearest (searched.ts).
+//
 // Invariants: every method compares the same images; a method sees nothing but pixels; the signature comes first.
 import { writeFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { z } from "zod";
+import { COMPARED_TEMPLATES } from "../matcher/index/search-members.js";
 import {
   COMPETITIVE_CODE_SIDE,
   competitiveCode,
   competitiveDistance,
+  dot,
   type GreyImage,
   openSignatureModel,
+  similarity,
 } from "../palm/index.js";
 import { helpText, readSettings, type Settings, UsageError, type Values } from "../wire/config.js";
 import { type PalmFile, type PalmFolder, readPalm, readPalmFolder } from "./accuracy-data.js";
 import { type AccuracyReport, accuracyTable } from "./accuracy-table.js";
-import { mostAlikeOf } from "./among.js";
+import { nearestOf } from "./among.js";
 import { detPoints, detSvg } from "./det.js";
-import { dot } from "./dot.js";
 import { fuseFrames } from "./frames.js";
 import { projectFile } from "./project-file.js";
 import { measureRates } from "./rate-intervals.js";
 import { countPairs, type SimilarityTable } from "./rates.js";
+import { type CrowdMember, searchedOf } from "./searched.js";
 import { ticker } from "./tick.js";
 
 const BASELINES = ["gabor", "competitive-code"] as const;
@@ -92,7 +98,7 @@ interface Method<Template> {
   /** @returns undefined for an image without structure */
   template(roi: GreyImage): Promise<Template | undefined>;
   /** Larger is more alike. */
-  similarity(a: Template, b: Template): number;
+  similarity(probe: Template, template: Template): number;
 }
 
 export async function run(argv: string[]): Promise<number> {
@@ -132,8 +138,11 @@ async function measureFolder(settings: Values<typeof SETTINGS>): Promise<Accurac
   }
   if (among > 0) {
     const name = `signature among ${among} more`;
-    const strangers = await mostAlikeOf(among, model, signature.probes, say);
-    tables.push({ ...signature, name, table: { ...signature.table, strangers } });
+    tables.push({
+      ...signature,
+      name,
+      table: signature.among(await nearestOf(among, model, signature.probes, say)),
+    });
   }
   say("rates and intervals");
   const results = tables.map(({ name, dimension, table }) => ({ name, dimension, ...measureRates(table) }));
@@ -159,8 +168,21 @@ async function compareWithModel(folder: PalmFolder, name: string, path: string) 
     throw new UsageError(`${name}: ${error.message}. Give a signature model (.onnx).`);
   });
   try {
-    const { dimension } = model;
-    return await compare(folder, { name, dimension, template: (roi) => model.sign(roi), similarity: dot });
+    const { dimension, lineMaps } = model;
+    const compared = await compare(folder, {
+      name,
+      dimension,
+      template: (roi) => model.sign(roi),
+      similarity,
+    });
+    const { table, probes, gallery } = compared;
+    const nearness = Float32Array.from(probes.flatMap((a) => gallery.map((b) => dot(a.vector, b.vector))));
+    const depth = lineMaps ? COMPARED_TEMPLATES : Number.POSITIVE_INFINITY;
+    const among = (crowd?: CrowdMember[][]): SimilarityTable => ({
+      ...table,
+      ...searchedOf({ ...table, nearness, ...(crowd && { crowd }) }, depth),
+    });
+    return { ...compared, table: among(), among };
   } finally {
     await model.close();
   }
@@ -173,7 +195,10 @@ const COMPETITIVE_CODE: Method<Uint32Array> = {
   similarity: (a, b) => 1 - competitiveDistance(a, b),
 };
 
-async function compare<T>(folder: PalmFolder, method: Method<T>): Promise<NamedTable & { probes: T[] }> {
+async function compare<T>(
+  folder: PalmFolder,
+  method: Method<T>,
+): Promise<NamedTable & { probes: T[]; gallery: T[] }> {
   const { name, dimension } = method;
   const gallery = await templatesOf(folder.gallery, method, "templates");
   const probes = await templatesOf(folder.probes, method, "probes");
@@ -185,7 +210,7 @@ async function compare<T>(folder: PalmFolder, method: Method<T>): Promise<NamedT
     }
     tick();
   }
-  return { name, dimension, probes, table: { ...ownersOf(folder), similarities } };
+  return { name, dimension, probes, gallery, table: { ...ownersOf(folder), similarities } };
 }
 
 const ownersOf = ({ palms, probes, gallery }: PalmFolder) => ({

@@ -1,33 +1,55 @@
-// Probes among a crowd: how alike each is to the most alike of many synthetic palms.
+// Probes among a crowd: the nearest of many synthetic palms, and how alike they are.
 //
-// Invariant: one signature at a time is held, so the crowd may be as large as patience allows.
-import { openSignatureModel } from "../palm/index.js";
-import { dot } from "./dot.js";
+// Invariant: of the crowd, only the nearest to a probe are held, so it may be as large as patience allows.
+import { COMPARED_TEMPLATES } from "../matcher/index/search-members.js";
+import { dot, openSignatureModel, type Signature, similarity, templateOf } from "../palm/index.js";
+import type { CrowdMember } from "./searched.js";
 import { signSynthetic } from "./synthetic-signature.js";
 import { ticker } from "./tick.js";
 
 /** Seeds apart from the calibration's, the demo's and the tests' people. */
 const FIRST_SEED = 70_000_000;
 
-/** @returns by probe, the highest similarity to any of `palms` synthetic palms, one picture each */
-export async function mostAlikeOf(
+interface Near {
+  nearness: number;
+  template: Signature;
+}
+
+/** @returns by probe, the nearest of `palms` synthetic palms, one picture each, as many as a search compares */
+export async function nearestOf(
   palms: number,
   modelPath: string,
-  probes: readonly Float32Array[],
+  probes: readonly Signature[],
   say: (text: string) => void,
-): Promise<Float32Array> {
-  const best = new Float32Array(probes.length).fill(-1);
+): Promise<CrowdMember[][]> {
+  const nearest: Near[][] = probes.map(() => []);
   const model = await openSignatureModel(modelPath);
-  const tick = ticker(say, "synthetic palms signed and compared", palms);
+  const tick = ticker(say, "synthetic palms signed", palms);
   try {
     for (let seed = FIRST_SEED; seed < FIRST_SEED + palms; seed++) {
-      const signature = await signSynthetic(model, seed);
+      const { vector, lines } = templateOf(await signSynthetic(model, seed));
+      // A copy: what it is a view on is much larger.
+      const template = { vector, lines: lines.slice() };
       for (const [at, probe] of probes.entries())
-        best[at] = Math.max(best[at] as number, dot(probe, signature));
+        keepNearest(nearest[at] as Near[], { nearness: dot(probe.vector, vector), template });
       tick();
     }
   } finally {
     await model.close();
   }
-  return best;
+  return probes.map((probe, at) =>
+    (nearest[at] as Near[]).map(({ nearness, template }) => ({
+      nearness,
+      similarity: similarity(probe, template),
+    })),
+  );
+}
+
+/** Sorted, the nearest first. */
+function keepNearest(near: Near[], one: Near): void {
+  const last = near[COMPARED_TEMPLATES - 1];
+  if (last && last.nearness >= one.nearness) return;
+  if (last) near.pop();
+  const at = near.findIndex(({ nearness }) => nearness < one.nearness);
+  near.splice(at < 0 ? near.length : at, 0, one);
 }

@@ -14,11 +14,12 @@ import {
   loadCalibration,
   modelInfo,
   openSignatureModel,
+  type Signature,
+  similarity,
   tailThreshold,
 } from "../palm/index.js";
 import { helpText, readSettings, type Settings, UsageError } from "../wire/config.js";
 import { readPalm, readPalmFolder } from "./accuracy-data.js";
-import { dot } from "./dot.js";
 import { projectFile } from "./project-file.js";
 import { RULE_OF_THREE } from "./rates.js";
 import { ticker } from "./tick.js";
@@ -105,13 +106,10 @@ export async function run(argv: string[]): Promise<number> {
     return 0;
   }
   const { data, model, calibration: path, json } = readSettings(SETTINGS, argv);
-  const calibration = await loadCalibration(path);
   const { modelId } = await modelInfo(model);
-  if (modelId !== calibration.modelId) {
-    throw new UsageError(
-      `--calibration: ${path} is for ${calibration.modelId}, the model is ${modelId}. Make a new one.`,
-    );
-  }
+  const calibration = await loadCalibration(path, modelId).catch((error: Error) => {
+    throw new UsageError(`--calibration: ${error.message}`);
+  });
   const folders: RealPairs[] = [];
   for (const dir of data) folders.push({ name: basename(dir), similarities: await nonMated(dir, model) });
   const rates = checkRates(calibration, folders);
@@ -125,7 +123,7 @@ async function nonMated(dir: string, modelPath: string): Promise<Float32Array> {
   const files = [...gallery, ...probes];
   const model = await openSignatureModel(modelPath);
   const tick = ticker(say, `${basename(dir)}: signed`, files.length);
-  const signed: { palm: number; signature: Float32Array }[] = [];
+  const signed: { palm: number; signature: Signature }[] = [];
   for (const file of files) {
     const roi = await readPalm(file);
     const signature = await model.sign(roi);
@@ -141,7 +139,7 @@ async function nonMated(dir: string, modelPath: string): Promise<Float32Array> {
     .flatMap((probe) =>
       templates
         .filter(({ palm }) => palm !== probe.palm)
-        .map(({ signature }) => dot(signature, probe.signature)),
+        .map(({ signature }) => similarity(probe.signature, signature)),
     );
   return Float32Array.from(pairs);
 }

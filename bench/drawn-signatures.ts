@@ -6,7 +6,7 @@
 // at random (some captures are much worse than others), and is scaled to unit length. Mated captures share the
 // identity and nothing else. `describe` puts signed and drawn similarities side by side.
 
-import { dot } from "./dot.js";
+import { dot } from "../palm/index.js";
 import { gaussian, unit } from "./seeded.js";
 
 /** Added to the diagonal, relative to its mean, so that a covariance of few samples can be factored. */

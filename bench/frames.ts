@@ -7,30 +7,32 @@ import type { SimilarityTable } from "./rates.js";
  * @throws RangeError when no palm has so many probes
  */
 export function fuseFrames(table: SimilarityTable, frames: number): SimilarityTable {
-  const { palms, probePalms, galleryPalms, similarities, strangers } = table;
-  const columns = galleryPalms.length;
+  const { palms, probePalms, galleryPalms, similarities, searched, strangers } = table;
   const groups = presentations(probePalms, frames);
   if (groups.length === 0) throw new RangeError(`no palm has ${frames} probes`);
-  const fused = new Float32Array(groups.length * columns).fill(Number.NEGATIVE_INFINITY);
-  for (const [row, group] of groups.entries()) {
-    for (const probe of group) {
-      for (let column = 0; column < columns; column++) {
-        const at = row * columns + column;
-        fused[at] = Math.max(fused[at] as number, similarities[probe * columns + column] as number);
-      }
-    }
-  }
+  const columns = galleryPalms.length;
   return {
     palms,
     probePalms: groups.map((group) => probePalms[group[0] as number] as number),
     galleryPalms,
-    similarities: fused,
-    ...(strangers && {
-      strangers: Float32Array.from(groups, (group) =>
-        Math.max(...group.map((probe) => strangers[probe] as number)),
-      ),
-    }),
+    similarities: best(similarities, columns, groups),
+    ...(searched && { searched: best(searched, columns, groups) }),
+    ...(strangers && { strangers: best(strangers, 1, groups) }),
   };
+}
+
+/** By group and column, the most of the group's rows. */
+function best(values: Float32Array, columns: number, groups: readonly number[][]): Float32Array {
+  const most = new Float32Array(groups.length * columns).fill(Number.NEGATIVE_INFINITY);
+  for (const [to, group] of groups.entries()) {
+    for (const from of group) {
+      for (let column = 0; column < columns; column++) {
+        const at = to * columns + column;
+        most[at] = Math.max(most[at] as number, values[from * columns + column] as number);
+      }
+    }
+  }
+  return most;
 }
 
 /** Row numbers, `frames` of one palm each. */

@@ -2,10 +2,17 @@
 // cost if Palmgate were free. The same functions that the processes run, on the same frames and the same gallery.
 import { decide } from "../gateway/policy/policy.js";
 import { CANDIDATES_PER_PARTITION } from "../gateway/search/scatter.js";
-import { HNSW_EF_SEARCH, openHnswIndex } from "../matcher/index/hnsw-index.js";
-import { searchMembers } from "../matcher/index/merge.js";
-import type { SignatureIndex } from "../matcher/index/signature-index.js";
-import { assessQuality, type GreyImage, type SignatureModel } from "../palm/index.js";
+import { openHnswIndex } from "../matcher/index/hnsw-index.js";
+import { openLineShelf } from "../matcher/index/line-shelf.js";
+import { searchMembers, type Templates } from "../matcher/index/search-members.js";
+import {
+  assessQuality,
+  type GreyImage,
+  type ModelInfo,
+  type Signature,
+  type SignatureModel,
+  templateOf,
+} from "../palm/index.js";
 import { decode, edge, encode } from "../wire/codec.js";
 import { MAX_FRAMES_PER_PRESENTATION } from "../wire/limits.js";
 import { fromHex, partitionOf } from "../wire/partition.js";
@@ -15,16 +22,17 @@ export type BareStage = (typeof BARE_STAGES)[number];
 export type BareCpu = Record<BareStage, number>;
 
 export interface BareGallery {
-  partitions: { index: SignatureIndex; memberOf: string[] }[];
+  partitions: (Templates & { memberOf: string[] })[];
   templates: number;
   templatesPerMember: number;
 }
 
-/** Indexes of the same members in the same partitions as the running matchers hold. */
-export function bareGallery(dimension: number, partitions: number): BareGallery {
+/** For the same members in the same partitions as the running matchers hold: indexes, and line maps if there are any. */
+export function bareGallery({ dimension, lineMaps }: ModelInfo, partitions: number): BareGallery {
   return {
     partitions: Array.from({ length: partitions }, () => ({
-      index: openHnswIndex(dimension, { efSearch: HNSW_EF_SEARCH }),
+      index: openHnswIndex(dimension),
+      shelf: lineMaps ? openLineShelf() : undefined,
       memberOf: [],
     })),
     templates: 0,
@@ -32,15 +40,14 @@ export function bareGallery(dimension: number, partitions: number): BareGallery 
   };
 }
 
-export function addMember(
-  gallery: BareGallery,
-  memberHex: string,
-  signatures: readonly Float32Array[],
-): void {
+export function addMember(gallery: BareGallery, memberHex: string, signatures: readonly Signature[]): void {
   const partition = gallery.partitions[partitionOf(fromHex(memberHex), gallery.partitions.length)];
+  if (partition === undefined) throw new Error("a member belongs to a partition");
   for (const signature of signatures) {
-    partition?.index.add(partition.memberOf.length, signature);
-    partition?.memberOf.push(memberHex);
+    const label = partition.memberOf.push(memberHex) - 1;
+    const { vector, lines } = templateOf(signature);
+    partition.index.add(label, vector);
+    partition.shelf?.add(label, lines);
   }
   gallery.templates += signatures.length;
   gallery.templatesPerMember = Math.max(gallery.templatesPerMember, signatures.length);
@@ -67,11 +74,11 @@ export async function runBare(
     assessQuality(roi);
     return signOf(model, roi);
   });
-  const searched = await stage(signed.results, (signature) =>
-    gallery.partitions.flatMap(({ index, memberOf }) =>
+  const searched = await stage(signed.results, (probe) =>
+    gallery.partitions.flatMap(({ index, shelf, memberOf }) =>
       searchMembers(
-        index,
-        signature,
+        { index, shelf },
+        probe,
         CANDIDATES_PER_PARTITION,
         gallery.templatesPerMember,
         (label) => memberOf[label],
@@ -99,7 +106,7 @@ export async function runBare(
 }
 
 /** @throws when the image has no signature: the bench's own images all have one */
-export async function signOf(model: SignatureModel, roi: GreyImage): Promise<Float32Array> {
+export async function signOf(model: SignatureModel, roi: GreyImage): Promise<Signature> {
   const signature = await model.sign(roi);
   if (signature === undefined) throw new Error("an image of the bench has no signature");
   return signature;

@@ -14,7 +14,13 @@ import { openProgress } from "../cli/demo/progress.js";
 import { operatorApi } from "../cli/operator-api.js";
 import { GALLERY, type Stack, startStack, waitReady } from "../cli/stack/stack.js";
 import { GATEWAY_SETTINGS } from "../gateway/config.js";
-import { type GreyImage, loadCalibration, openSignatureModel, thresholdFor } from "../palm/index.js";
+import {
+  type GreyImage,
+  loadCalibration,
+  openSignatureModel,
+  type Signature,
+  thresholdFor,
+} from "../palm/index.js";
 import { edge, encode } from "../wire/codec.js";
 import { helpText, readSettings, type Settings, type Values } from "../wire/config.js";
 import { openLog } from "../wire/log.js";
@@ -43,8 +49,8 @@ A: every thread of the gateway and of all matchers, real processes over real soc
    policy, act, answer, the events of decision and passage with the views that follow them, metrics, heartbeats, garbage
    collection and the just-in-time compiler.
 B: the same functions in the bench's own process, one after another with nothing between them, on the same frames and
-   the same members: decode of the frame, quality and signature, one search in each partition's index, policy, encode
-   of the decision.
+   the same members: decode of the frame, quality and signature, one search in each partition (its index, then line
+   maps), policy, encode of the decision.
 In neither: nats-server (shown beside them), the lanes' agents, enrolment, warm-up.
 The gallery is the demo's unless told otherwise: synthetic palms, three templates a member. Enrolling it comes first.`;
 
@@ -125,7 +131,10 @@ async function bench(config: Config, stack: Stack, lanes: readonly string[], nat
   const gallery = await sameGallery(members, config.partitions, model);
   const palms = await palmsOf(members, config.decisions);
   const frames = palms.map(frameBytes);
-  const calibration = await loadCalibration(GATEWAY_SETTINGS.calibration.schema.parse(undefined));
+  const calibration = await loadCalibration(
+    GATEWAY_SETTINGS.calibration.schema.parse(undefined),
+    model.modelId,
+  );
   const rules = {
     targetFpir: TARGET_FPIR,
     ambiguityMargin: AMBIGUITY_MARGIN,
@@ -204,10 +213,10 @@ async function sameGallery(
   partitions: number,
   model: Awaited<ReturnType<typeof openSignatureModel>>,
 ): Promise<BareGallery> {
-  const gallery = bareGallery(model.dimension, partitions);
+  const gallery = bareGallery(model, partitions);
   const progress = openProgress("building the same gallery here, for the bare stages", members.length);
   for (const [at, { person, enrolment }] of members.entries()) {
-    const signatures: Float32Array[] = [];
+    const signatures: Signature[] = [];
     for (const capture of await person.enrolment(0)) signatures.push(await signOf(model, capture));
     addMember(gallery, enrolment.memberId, signatures);
     progress.step(at + 1);

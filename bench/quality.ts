@@ -6,10 +6,9 @@
 import { z } from "zod";
 import { JUDGE_FLOOR } from "../palm/hand/judge.js";
 import type { HandImage } from "../palm/hand/types.js";
-import { openSignatureModel, type SignatureModel } from "../palm/index.js";
+import { openSignatureModel, type Signature, type SignatureModel, similarity } from "../palm/index.js";
 import { helpText, readSettings, type Settings, UsageError, type Values } from "../wire/config.js";
 import { type Degradation, degrade } from "./degrade.js";
-import { dot } from "./dot.js";
 import { projectFile } from "./project-file.js";
 import { openCrops, type Sample, type Samples } from "./quality-data.js";
 import {
@@ -103,7 +102,7 @@ interface Signed {
   palm: number;
   kind: Degradation | "none";
   score: number;
-  signature: Float32Array;
+  signature: Signature;
 }
 
 async function measure(
@@ -189,7 +188,7 @@ function pairsOf(gallery: readonly Signed[], probes: readonly Signed[], isMated:
       .map((template) => ({
         probe,
         quality: Math.min(probe.score, template.score),
-        similarity: dot(probe.signature, template.signature),
+        similarity: similarity(probe.signature, template.signature),
       })),
   );
 }

@@ -5,7 +5,8 @@
 // thresholds that occur. TAR at a FAR: at the lowest threshold whose FAR is not above it; counted only where there are
 // 3 / FAR non-mated comparisons (rule of three), else null. Comparisons are sorted once; each walk goes down from the top
 // only as far as the largest FAR and the crossing need.
-// Identification: every probe searches the whole gallery; a palm's similarity is that of its best template. Rank-1:
+// Identification: every probe searches the whole gallery, which may compare only the nearest templates (searched.ts); a
+// palm's similarity is that of its best template. Rank-1:
 // share of probes whose own palm is strictly the most similar. FNIR at FPIR (open set): the same probes serve twice.
 // With its own palm left out of the gallery, a probe is a stranger, and a false positive when its best similarity
 // reaches the threshold. With it, a probe is missed when its own palm stays below the threshold, at whatever rank. The
@@ -28,6 +29,8 @@ export interface SimilarityOwners {
 export interface SimilarityTable extends SimilarityOwners {
   /** Row-major [probe][template], larger is more alike. */
   similarities: Float32Array;
+  /** The same as a search of the gallery finds them (identification only), where it does not compare everything. */
+  searched?: Float32Array;
   /** By probe: how alike the most alike palm is that is enrolled besides (identification only). */
   strangers?: Float32Array;
 }
@@ -112,7 +115,8 @@ interface Search {
 }
 
 /** Sorted: the most alike strangers first. */
-function searchAll({ probePalms, galleryPalms, similarities, strangers }: SimilarityTable): Search[] {
+function searchAll({ probePalms, galleryPalms, strangers, ...table }: SimilarityTable): Search[] {
+  const similarities = table.searched ?? table.similarities;
   const searches = probePalms.map((palm, probe) => {
     const nonMated = strangers?.[probe] ?? Number.NEGATIVE_INFINITY;
     const search: Search = { palm, mated: Number.NEGATIVE_INFINITY, nonMated };

@@ -10,10 +10,9 @@
 // rates are over images found, whatever the judge would say of them.
 import { z } from "zod";
 import { openNodeHandNetworks } from "../palm/hand/node-networks.js";
-import { openSignatureModel, type SignatureModel } from "../palm/index.js";
+import { openSignatureModel, type Signature, type SignatureModel, similarity } from "../palm/index.js";
 import { helpText, readSettings, type Settings, UsageError, type Values } from "../wire/config.js";
 import { readPalmFolder } from "./accuracy-data.js";
-import { dot } from "./dot.js";
 import { projectFile } from "./project-file.js";
 import { measureRates } from "./rate-intervals.js";
 import type { SimilarityTable } from "./rates.js";
@@ -165,11 +164,11 @@ async function compareAll(
   hands: readonly Hand[],
   signature: SignatureModel,
 ): Promise<SimilarityTable> {
-  const signed: { hand: Hand; vector: Float32Array }[] = [];
+  const signed: { hand: Hand; palm: Signature }[] = [];
   const tick = ticker(say, "crops signed", hands.length);
   for (const hand of hands) {
-    const vector = hand.cut && (await signature.sign(hand.cut.roi));
-    if (vector) signed.push({ hand, vector });
+    const palm = hand.cut && (await signature.sign(hand.cut.roi));
+    if (palm) signed.push({ hand, palm });
     tick();
   }
   const gallery = signed.filter(({ hand }) => hand.isTemplate);
@@ -183,7 +182,7 @@ async function compareAll(
     galleryPalms: gallery.map(({ hand }) => hand.palm),
     probePalms: probes.map(({ hand }) => hand.palm),
     similarities: Float32Array.from(
-      probes.flatMap((probe) => gallery.map((template) => dot(probe.vector, template.vector))),
+      probes.flatMap((probe) => gallery.map((template) => similarity(probe.palm, template.palm))),
     ),
   };
 }

@@ -1,4 +1,5 @@
-// The sets of signatures that `palmgate bench search` measures on, and the galleries drawn from them.
+// The sets of vectors that `palmgate bench search` measures on, and the galleries drawn from them: those of signatures,
+// without line maps, since an index knows of no others.
 import { openSignatureModel, renderSample, synthesiseIdentity } from "../palm/index.js";
 import { describe, fitSignatures, type SignatureSource, type Similarities } from "./drawn-signatures.js";
 import type { Gallery, Probe } from "./search-measure.js";
@@ -12,7 +13,7 @@ export interface NamedSource {
   source: SignatureSource;
   /** Exactly how it was made, for the report. */
   how: string;
-  /** Similarities of the signatures that it was fitted to. */
+  /** Dot products of the signatures that it was fitted to. */
   signed?: Similarities;
 }
 
@@ -33,7 +34,7 @@ export async function drawnLikeReal(
     const captures: Float32Array[] = [];
     for (let s = 0; s < SAMPLES_PER_IDENTITY; s++) {
       const signature = await model.sign(renderSample(identity, { seed: s }));
-      if (signature) captures.push(signature);
+      if (signature) captures.push(signature.vector);
     }
     if (captures.length === SAMPLES_PER_IDENTITY) identities.push(captures);
     if ((i + 1) % 200 === 0) say(`drawn: signed ${i + 1} of ${settings.fit} synthetic palms`);
@@ -75,7 +76,6 @@ export function drawGallery(
   random: () => number,
   memberCount: number,
   { templates, probes: probeCount }: { templates: number; probes: number },
-  threshold: number,
 ): Gallery {
   const members: Float32Array[][] = [];
   const probes: Probe[] = [];
@@ -83,8 +83,8 @@ export function drawGallery(
   for (let i = 0; i < memberCount; i++) {
     const capture = source.identity(random);
     members.push(Array.from({ length: templates }, capture));
-    if (i < mated) probes.push({ signature: capture(), mated: true });
+    if (i < mated) probes.push({ vector: capture(), mated: true });
   }
-  while (probes.length < probeCount) probes.push({ signature: source.identity(random)(), mated: false });
-  return { members, probes, threshold };
+  while (probes.length < probeCount) probes.push({ vector: source.identity(random)(), mated: false });
+  return { members, probes };
 }

@@ -1,16 +1,18 @@
-// Measures one index against exact search on one set of signatures.
+// Measures one index against exact search on one set of vectors, and what a comparison of line maps costs beside it.
 //
-// Agreement is counted per probe, against our own exact engine: the first member, and the set of members at or above
-// the threshold among the candidates a gateway asks for. CPU is this process's, over loops that do nothing else.
+// Agreement is counted per probe, against our own exact engine, as deep as a gateway's search asks an index: the first
+// member, and how many of the nearest templates are found. CPU is this process's, over loops that do nothing else.
 import hnswlib from "hnswlib-node";
-import { CANDIDATES_PER_PARTITION } from "../gateway/search/scatter.js";
 import { openExactIndex } from "../matcher/index/exact-index.js";
 import { openHnswIndex } from "../matcher/index/hnsw-index.js";
-import { type MemberCandidate, searchMembers } from "../matcher/index/merge.js";
-import type { SignatureIndex } from "../matcher/index/signature-index.js";
+import { COMPARED_TEMPLATES } from "../matcher/index/search-members.js";
+import type { Hit, SignatureIndex } from "../matcher/index/signature-index.js";
+import { compareLines } from "../palm/lines/compare.js";
+import { FIELD_NUMBERS, lineMaps } from "../palm/lines/line-map.js";
+import { gaussian, seeded } from "./seeded.js";
 
 export interface Probe {
-  signature: Float32Array;
+  vector: Float32Array;
   mated: boolean;
 }
 
@@ -18,29 +20,29 @@ export interface Gallery {
   /** Templates by member. */
   members: readonly (readonly Float32Array[])[];
   probes: readonly Probe[];
-  threshold: number;
 }
 
 export interface Agreement {
   probes: number;
   /** Probes whose first member is the same. */
   top1: number;
-  /** Probes whose members at or above the threshold are the same. */
-  aboveThreshold: number;
+  /** Mean share of the nearest COMPARED_TEMPLATES templates that are found: all that line maps can tell apart. */
+  nearest: number;
 }
 
 export interface SearchResult {
   members: number;
   templates: number;
-  threshold: number;
   agreement: { all: Agreement; mated: Agreement; nonMated: Agreement };
   buildCpuMsPerTemplate: number;
-  /** Mean CPU of one query. */
-  cpuMsPerQuery: { hnsw: number; exact: number; bruteForceNative: number };
+  /** Mean CPU of one query: of an index, and of the comparison of COMPARED_TEMPLATES line maps that follows. */
+  cpuMsPerQuery: { hnsw: number; exact: number; bruteForceNative: number; lineMaps: number };
 }
 
 /** Probes timed with hnswlib's own brute force: enough for a mean. */
 const NATIVE_PROBES = 200;
+/** Comparisons of line maps that are timed. */
+const LINE_QUERIES = 100;
 
 export interface Tuning {
   links?: number;
@@ -51,36 +53,47 @@ export interface Tuning {
 export function measure(gallery: Gallery, tuning: Tuning, onProgress: (text: string) => void): SearchResult {
   const [first] = gallery.probes;
   if (!first) throw new Error("no probes");
-  const dimension = first.signature.length;
-  const owners = gallery.members.flatMap((templates, member) => templates.map(() => String(member)));
-  const perMember = Math.max(...gallery.members.map((templates) => templates.length));
+  const dimension = first.vector.length;
+  const owners = gallery.members.flatMap((templates, member) => templates.map(() => member));
   const hnsw = openHnswIndex(dimension, tuning);
   const exact = openExactIndex(dimension);
   onProgress(`building: ${owners.length} templates`);
   const buildMs = cpuMs(() => fill(hnsw, gallery));
   fill(exact, gallery);
-  const search = (index: SignatureIndex) => (probe: Probe) =>
-    searchMembers(index, probe.signature, CANDIDATES_PER_PARTITION, perMember, (label) => owners[label]);
 
   onProgress(`searching: ${gallery.probes.length} probes, hnsw`);
-  const approximate = timed(gallery.probes, search(hnsw));
+  const approximate = timed(gallery.probes, hnsw);
   onProgress(`searching: ${gallery.probes.length} probes, exact`);
-  const truth = timed(gallery.probes, search(exact));
+  const truth = timed(gallery.probes, exact);
   onProgress("searching: hnswlib's brute force");
-  const native = nativeCpuMs(gallery, dimension, CANDIDATES_PER_PARTITION * perMember);
+  const native = nativeCpuMs(gallery, dimension);
 
-  const agreement = (of: (probe: Probe) => boolean) => agree(gallery, of, approximate.answers, truth.answers);
+  const answers = gallery.probes.map(({ mated }, i) => ({
+    mated,
+    found: approximate.answers[i] ?? [],
+    wanted: truth.answers[i] ?? [],
+  }));
   return {
     members: gallery.members.length,
     templates: owners.length,
-    threshold: gallery.threshold,
     agreement: {
-      all: agreement(() => true),
-      mated: agreement((probe) => probe.mated),
-      nonMated: agreement((probe) => !probe.mated),
+      all: agree(answers, owners),
+      mated: agree(
+        answers.filter(({ mated }) => mated),
+        owners,
+      ),
+      nonMated: agree(
+        answers.filter(({ mated }) => !mated),
+        owners,
+      ),
     },
     buildCpuMsPerTemplate: buildMs / owners.length,
-    cpuMsPerQuery: { hnsw: approximate.cpuMs, exact: truth.cpuMs, bruteForceNative: native },
+    cpuMsPerQuery: {
+      hnsw: approximate.cpuMs,
+      exact: truth.cpuMs,
+      bruteForceNative: native,
+      lineMaps: lineMapsCpuMs(),
+    },
   };
 }
 
@@ -89,48 +102,56 @@ function fill(index: SignatureIndex, { members }: Gallery): void {
   for (const templates of members) for (const template of templates) index.add(label++, template);
 }
 
-function timed(probes: readonly Probe[], search: (probe: Probe) => MemberCandidate[]) {
-  const answers: MemberCandidate[][] = [];
+function timed(probes: readonly Probe[], index: SignatureIndex) {
+  const answers: Hit[][] = [];
   const total = cpuMs(() => {
-    for (const probe of probes) answers.push(search(probe));
+    for (const { vector } of probes) answers.push(index.search(vector, COMPARED_TEMPLATES));
   });
   return { answers, cpuMs: total / probes.length };
 }
 
-function agree(
-  { probes, threshold }: Gallery,
-  of: (probe: Probe) => boolean,
-  approximate: readonly MemberCandidate[][],
-  truth: readonly MemberCandidate[][],
-): Agreement {
-  const above = (answer: readonly MemberCandidate[] = []) =>
-    answer
-      .filter(({ similarity }) => similarity >= threshold)
-      .map(({ member }) => member)
-      .sort()
-      .join();
-  const counted = { probes: 0, top1: 0, aboveThreshold: 0 };
-  for (const [i, probe] of probes.entries()) {
-    if (!of(probe)) continue;
-    counted.probes += 1;
-    if (approximate[i]?.[0]?.member === truth[i]?.[0]?.member) counted.top1 += 1;
-    if (above(approximate[i]) === above(truth[i])) counted.aboveThreshold += 1;
-  }
-  const rate = (n: number) => (counted.probes === 0 ? 1 : n / counted.probes);
+/** What the index found for a probe, and what there was to find; best first. */
+interface Answer {
+  found: readonly Hit[];
+  wanted: readonly Hit[];
+}
+
+/** @param owners members by label */
+function agree(answers: readonly Answer[], owners: readonly number[]): Agreement {
+  const firstOf = ([hit]: readonly Hit[]) => hit && owners[hit.label];
+  const shareFound = ({ found, wanted }: Answer) => {
+    const labels = new Set(found.map(({ label }) => label));
+    return wanted.filter(({ label }) => labels.has(label)).length / wanted.length;
+  };
+  const mean = (of: (answer: Answer) => number) =>
+    answers.length === 0 ? 1 : answers.reduce((sum, answer) => sum + of(answer), 0) / answers.length;
   return {
-    probes: counted.probes,
-    top1: rate(counted.top1),
-    aboveThreshold: rate(counted.aboveThreshold),
+    probes: answers.length,
+    top1: mean(({ found, wanted }) => (firstOf(found) === firstOf(wanted) ? 1 : 0)),
+    nearest: mean(shareFound),
   };
 }
 
+/** The line maps of random fields: what a comparison costs does not depend on what they show. */
+function lineMapsCpuMs(): number {
+  const random = seeded(1);
+  const drawn = () => lineMaps(Float32Array.from({ length: FIELD_NUMBERS }, () => gaussian(random)));
+  const probe = drawn();
+  const templates = Array.from({ length: COMPARED_TEMPLATES }, drawn);
+  const total = cpuMs(() => {
+    for (let i = 0; i < LINE_QUERIES; i++) compareLines(probe, templates);
+  });
+  return total / LINE_QUERIES;
+}
+
 /** hnswlib's brute force with the same SIMD as its graph: the fairer price of exactness. */
-function nativeCpuMs({ members, probes }: Gallery, dimension: number, k: number): number {
+function nativeCpuMs({ members, probes }: Gallery, dimension: number): number {
   const index = new hnswlib.BruteforceSearch("ip", dimension);
   const templates = members.flat();
   index.initIndex(templates.length);
   for (const [label, template] of templates.entries()) index.addPoint(Array.from(template), label);
-  const some = probes.slice(0, NATIVE_PROBES).map(({ signature }) => Array.from(signature));
+  const some = probes.slice(0, NATIVE_PROBES).map(({ vector }) => Array.from(vector));
+  const k = Math.min(COMPARED_TEMPLATES, templates.length);
   return cpuMs(() => some.map((probe) => index.searchKnn(probe, k))) / some.length;
 }
 

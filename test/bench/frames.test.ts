@@ -16,6 +16,11 @@ describe("several frames as one probe", () => {
     expect([...fused.similarities]).toEqual([0.75, 0.25, 0.25, 0.5]);
   });
 
+  it("have found what any of them has found", () => {
+    const searched = Float32Array.of(-1, 0.25, 0.75, -1, -1, 0.5, -1, -1, 0.125, -1);
+    expect([...(fuseFrames({ ...table, searched }, 2).searched ?? [])]).toEqual([0.75, 0.25, 0.125, 0.5]);
+  });
+
   it("are as near to the nearest of the crowd as the nearest frame", () => {
     const fused = fuseFrames({ ...table, strangers: Float32Array.of(0.25, 0.5, 0, 1, 0.125) }, 2);
     expect([...(fused.strangers ?? [])]).toEqual([0.5, 0.125]);

@@ -1,0 +1,61 @@
+// Which comparisons a search of a whole gallery makes: those with the templates whose vectors are nearest. Pure.
+//
+// A search compares line maps with so many templates only (matcher/index/search-members.ts). A mated template that is
+// not among them is missed, whatever its line map would have said: identification is counted with what was compared.
+import type { SimilarityOwners } from "./rates.js";
+
+/** One of the crowd that is enrolled besides. */
+export interface CrowdMember {
+  /** Dot product of its vector with the probe's. */
+  nearness: number;
+  /** As compared. */
+  similarity: number;
+}
+
+export interface TwoStages extends SimilarityOwners {
+  /** Row-major [probe][template]: dot products of vectors, and similarities as compared. */
+  nearness: Float32Array;
+  similarities: Float32Array;
+  /** By probe, the nearest of the crowd, as many as a search compares at least. */
+  crowd?: readonly (readonly CrowdMember[])[];
+}
+
+/** What is not compared is not alike at all. */
+const NOT_COMPARED = -1;
+
+/**
+ * A probe searches twice: for its own palm in the whole gallery, and as a stranger in a gallery without it.
+ * @param depth templates that a search compares
+ * @returns `searched`: similarities of what the searches compare, NOT_COMPARED elsewhere; `strangers`: by probe, that of
+ * the most alike of the crowd
+ */
+export function searchedOf(
+  { probePalms, galleryPalms, nearness, similarities, crowd }: TwoStages,
+  depth: number,
+): { searched: Float32Array; strangers?: Float32Array } {
+  const columns = galleryPalms.length;
+  const searched = new Float32Array(similarities.length).fill(NOT_COMPARED);
+  const strangers = new Float32Array(probePalms.length).fill(NOT_COMPARED);
+  for (const [probe, palm] of probePalms.entries()) {
+    const row = nearness.subarray(probe * columns, (probe + 1) * columns);
+    const near = crowd?.[probe] ?? [];
+    const ofCrowd = near.map((member) => member.nearness);
+    const ofOthers = row.filter((_, template) => galleryPalms[template] !== palm);
+    const farthest = farthestOf(depth, row, ofCrowd);
+    const farthestOther = farthestOf(depth, ofOthers, ofCrowd);
+    for (const [template, owner] of galleryPalms.entries()) {
+      const at = probe * columns + template;
+      const isCompared = (nearness[at] as number) >= (owner === palm ? farthest : farthestOther);
+      if (isCompared) searched[at] = similarities[at] as number;
+    }
+    for (const { nearness: its, similarity } of near)
+      if (its >= farthestOther) strangers[probe] = Math.max(strangers[probe] as number, similarity);
+  }
+  return { searched, ...(crowd && { strangers }) };
+}
+
+/** Nearness of the last one that is compared. */
+function farthestOf(depth: number, ...rows: ArrayLike<number>[]): number {
+  const all = Float64Array.from(rows.flatMap((row) => Array.from(row))).sort();
+  return all[all.length - depth] ?? Number.NEGATIVE_INFINITY;
+}
