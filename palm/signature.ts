@@ -19,9 +19,12 @@ export function templateOf({ vector, lines }: Signature): Signature {
   return { vector, lines: lines.subarray(0, MAP_WORDS) };
 }
 
-/** -1 .. 1, the larger the more alike. The template may be a probe as well: its first map counts. */
+/**
+ * -1 .. 1, the larger the more alike. The template may be a probe as well: its first map counts.
+ * @throws RangeError when only one of them has line maps: they are of different models
+ */
 export function similarity(probe: Signature, template: Signature): number {
-  if (probe.lines.length > 0) return lineSimilarity(probe.lines, template.lines);
+  if (probe.lines.length > 0 || template.lines.length > 0) return lineSimilarity(probe.lines, template.lines);
   return dot(probe.vector, template.vector);
 }
 

@@ -56,14 +56,12 @@ for (const name of ["palmgate", "bus"]) {
 }
 
 const wat = join("palm", "lines", "compare.wat");
+const wasm = join(palmDir, "compare-wasm.js");
 const wasmTypes = join(palmDir, "compare-wasm.d.ts");
-if (!isFresh(wasmTypes, wat)) {
+if (!isFresh(wasm, wat) || !isFresh(wasmTypes, wat)) {
   mkdirSync(palmDir, { recursive: true });
   const bytes = await assemble(wat);
-  writeFileSync(
-    join(palmDir, "compare-wasm.js"),
-    `export const compareWasm = Uint8Array.of(${bytes.join(", ")});\n`,
-  );
+  writeFileSync(wasm, `export const compareWasm = Uint8Array.of(${bytes.join(", ")});\n`);
   writeFileSync(wasmTypes, "export declare const compareWasm: Uint8Array<ArrayBuffer>;\n");
   process.stderr.write("generated palm/generated/compare-wasm.js\n");
 }

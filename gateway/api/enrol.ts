@@ -8,6 +8,7 @@
 // - "ok" is said only when the record is durable (records.enrolMember) and this gateway knows the member;
 // - signatures are zeroed when the request ends, however it ends; they are never logged or answered.
 import { randomBytes } from "node:crypto";
+import { setImmediate } from "node:timers/promises";
 import { type Signature, similarity, templateOf, wipe } from "../../palm/index.js";
 import { enrolMember } from "../../records/index.js";
 import { MEMBER_ID_BYTES } from "../../wire/limits.js";
@@ -72,10 +73,11 @@ export function openEnroller(deps: ApiDeps): Enrol {
     try {
       const unfit = (await signCaptures(deps, order.captures, signed)) ?? checkAgreement(deps, signed);
       if (unfit) return { ok: false, refused: unfit };
-      // Compared with those who came before us and seen by those who come after, in one breath.
-      const others = compareUnderWay(self, underWay);
+      // Those who came before us are known and we are seen by those who come after, in one breath.
+      const others = copiesOf(order.gallery, underWay);
       underWay.add(self);
-      const duplicate = await checkDuplicates(deps, self, others);
+      const compared = await compareWith(others, signed);
+      const duplicate = await checkDuplicates(deps, self, compared);
       if (duplicate) return { ok: false, refused: duplicate };
       return await record(deps, order, gallery.partitions, signed);
     } finally {
@@ -151,12 +153,26 @@ function checkAgreement({ site, similarityFor }: ApiDeps, signed: readonly Signe
   return undefined;
 }
 
-function compareUnderWay(self: UnderWay, underWay: ReadonlySet<UnderWay>): Compared {
-  const others = [...underWay]
-    .filter(({ gallery }) => gallery === self.gallery)
-    .flatMap(({ signed }) => signed);
-  const similarities = self.signed.flatMap((a) => others.map((b) => similarity(a.signature, b.signature)));
-  return { closest: Math.max(-1, ...similarities), comparisons: similarities.length };
+/** What is enrolled in the gallery right now, copied: an enrolment wipes its own when it ends. */
+function copiesOf(wanted: string, underWay: ReadonlySet<UnderWay>): Signature[] {
+  return [...underWay]
+    .filter(({ gallery }) => gallery === wanted)
+    .flatMap(({ signed }) => signed.map(({ signature }) => templateOf(signature)))
+    .map(({ vector, lines }) => ({ vector: vector.slice(), lines: lines.slice() }));
+}
+
+/** One capture at a time, so that lanes are served in between. Wipes the others. */
+async function compareWith(others: readonly Signature[], signed: readonly Signed[]): Promise<Compared> {
+  let closest = -1;
+  try {
+    for (const { signature } of signed) {
+      for (const other of others) closest = Math.max(closest, similarity(signature, other));
+      await setImmediate();
+    }
+  } finally {
+    for (const other of others) wipe(other);
+  }
+  return { closest, comparisons: others.length * signed.length };
 }
 
 async function checkDuplicates(

@@ -4,6 +4,7 @@
 // unknown palms that end with somebody's name). A presentation compares up to `maxFrames` probes with `templates`
 // templates each, so by the union bound a per-comparison false match rate of FPIR / (templates x maxFrames) keeps the
 // target, even though a presentation may decide after any of its frames. The calibration turns that rate into a similarity.
+// `templates` is all that were searched, not the few whose line maps a search compares: those are the likeliest to be alike.
 //
 // Invariants (each a property test):
 // - a stricter target never turns another outcome into MATCH;

@@ -5,11 +5,11 @@
 //   partitions;
 // - a partition without an answer after SECOND_ASK_MS is asked once more (after a kill the other replica gets it);
 //   the first valid answer of a partition counts, later ones change nothing;
-// - our copy of the probe is zeroed when the scatter ends;
+// - our copy of the probe, the only one made here, is zeroed when the scatter ends;
 // - ask() resolves at the latest at its deadline and never rejects; a partition that did not answer is named missing.
 import { createInbox, type Msg, type NatsConnection, type Subscription } from "@nats-io/transport-node";
 import type { Signature } from "../../palm/index.js";
-import { bus, decode, encode } from "../../wire/codec.js";
+import { bus, decode, encode, encodeSecrets } from "../../wire/codec.js";
 import { MAX_CANDIDATES, MEMBER_ID_BYTES } from "../../wire/limits.js";
 import { toHex } from "../../wire/partition.js";
 import { searchSubject } from "../../wire/subjects.js";
@@ -21,6 +21,9 @@ const SECOND_ASK_MS = 60;
 /** Members asked of each partition: the best, a rival of it, and one in reserve for a member that was just erased. */
 export const CANDIDATES_PER_PARTITION = 3;
 const NO_RESPONDERS_STATUS = 503;
+/** Of bus.SearchRequest. */
+const PROBE_FIELD = 2;
+const LINES_FIELD = 4;
 
 export interface ScatterRequest {
   gallery: string;
@@ -172,12 +175,11 @@ export class Scatter {
 }
 
 function encodeRequest({ modelId, probe }: ScatterRequest): Uint8Array {
-  return encode(bus.SearchRequest, {
-    modelId,
-    probe: bytesOf(probe.vector),
-    lines: bytesOf(probe.lines),
-    maxCandidates: CANDIDATES_PER_PARTITION,
-  });
+  const head = encode(bus.SearchRequest, { modelId, maxCandidates: CANDIDATES_PER_PARTITION });
+  return encodeSecrets(head, [
+    { number: PROBE_FIELD, bytes: bytesOf(probe.vector) },
+    { number: LINES_FIELD, bytes: bytesOf(probe.lines) },
+  ]);
 }
 
 /** A view, no copy. */

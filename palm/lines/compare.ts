@@ -47,6 +47,9 @@ const templateMap = new Uint32Array(buffer, kernel.template.value, MAP_WORDS);
 const scores = new Float32Array(buffer, kernel.scores.value, PROBE_POSES * COARSE_SHIFTS ** 2);
 writeWeights(kernel.fineTable.value, FINE_SIDE);
 writeWeights(kernel.coarseTable.value, COARSE_SIDE);
+if (kernel.scores.value + scores.byteLength > kernel.probe.value) {
+  throw new Error("compare.wat has no room for the scores of so many poses");
+}
 
 /**
  * How alike a probe is to each of some templates: -1 .. 1, the larger the more alike.

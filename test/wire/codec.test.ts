@@ -1,5 +1,6 @@
-import { describe, expect, it } from "vitest";
-import { bus, decode, edge, encode } from "../../wire/codec.js";
+import protobuf from "protobufjs/minimal.js";
+import { describe, expect, it, vi } from "vitest";
+import { bus, decode, edge, encode, encodeSecrets } from "../../wire/codec.js";
 
 describe("codec", () => {
   it("writes a heartbeat byte for byte as the wire says", () => {
@@ -21,6 +22,33 @@ describe("codec", () => {
     });
     const probe = decode(bus.SearchRequest, bytes)?.probe;
     expect(probe?.buffer).toBe(bytes.buffer);
+  });
+
+  it("writes secret fields once, so that wiping what it gives leaves none of them", () => {
+    const [probe, lines] = [new Uint8Array(1024).fill(7), new Uint8Array(16_000).fill(9)];
+    const made: Uint8Array[] = [];
+    const alloc = vi.spyOn(protobuf.BufferWriter as { alloc(size: number): Uint8Array }, "alloc").mockImplementation((size: number) => {
+      made.push(new Uint8Array(size));
+      return made.at(-1) as Uint8Array;
+    });
+    try {
+      const head = encode(bus.SearchRequest, { modelId: "m", maxCandidates: 3 });
+      const bytes = encodeSecrets(head, [
+        { number: 2, bytes: probe },
+        { number: 4, bytes: lines },
+      ]);
+      const message = decode(bus.SearchRequest, bytes);
+      expect({ ...message, probe: message?.probe, lines: message?.lines }).toMatchObject({
+        modelId: "m",
+        maxCandidates: 3,
+        probe,
+        lines,
+      });
+      expect(made.length).toBeGreaterThan(0);
+      expect(Math.max(...made.map(({ length }) => length))).toBeLessThan(probe.length);
+    } finally {
+      alloc.mockRestore();
+    }
   });
 
   it("answers undefined, and never throws, for bytes that are no message", () => {

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Msg, NatsConnection } from "@nats-io/transport-node";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { Scatter } from "../../../gateway/search/scatter.js";
 import { bus, decode, encode } from "../../../wire/codec.js";
 import { openLog } from "../../../wire/log.js";
@@ -103,6 +103,23 @@ describe("scatter", () => {
       { modelId: "m", probe, lines: "04030201" + "feffffff" },
       { modelId: "m", probe, lines: "" },
     ]);
+  });
+
+  it("leaves nothing of the probe in what it sent, once it has ended", async () => {
+    await serveAll();
+    const sent: Uint8Array[] = [];
+    const really = nats.publish.bind(nats);
+    const publish = vi.spyOn(nats, "publish").mockImplementation((subject, payload, options) => {
+      sent.push(payload as Uint8Array);
+      really(subject, payload, options);
+    });
+    try {
+      await ask(2000, { vector: Float32Array.of(0.6, 0.8), lines: new Uint32Array(100).fill(7) });
+    } finally {
+      publish.mockRestore();
+    }
+    expect(sent).toHaveLength(PARTITIONS);
+    expect(sent.every((body) => body.length > 400 && body.every((byte) => byte === 0))).toBe(true);
   });
 
   it("names a partition that nobody serves, long before the deadline", async () => {
