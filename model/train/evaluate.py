@@ -1,4 +1,6 @@
-"""Rates of an ONNX signature on folders of crops: `python -m model.train.evaluate --model FILE --data DIR [DIR ...]`.
+"""Rates of the vectors alone, the first stage of a search, of an ONNX signature on folders of crops:
+
+    python -m model.train.evaluate --model FILE --data DIR [DIR ...]
 
 A folder holds <palm>/<session>_<sample>.png; the first session is the gallery, the others are the probes. Real crops
 are for measuring only: nothing here writes one or learns from one.

@@ -10,12 +10,12 @@ ones: people's pictures differ otherwise than drawn ones do.
 
 That is for finding a palm among many. For laying two palms onto each other there is a second output:
 
-    lines [n, 2, 63, 63] = cosine and sine of the doubled direction in which lines run, as strong as they are
+    lines [n, 2, 63, 63] = cosine and sine of the doubled direction across the lines, as strong as they are
 
 of the straightened crop, between all neighbours of its 64 by 64 pixels; 0 where the crop does not show the palm. It is
 the softly decided competition of the training-free filters, before they are pooled; palm/lines makes line maps of it.
 
-Nothing comes out for an image without structure. Matrices of more than a megabyte are kept as half precision numbers:
+For an image without structure the signature is all zeros. Matrices of more than a megabyte are kept as half precision numbers:
 the file has to be small, and they bear it.
 """
 
