@@ -9,7 +9,7 @@ export interface AccuracyReport {
   matedPairs: number;
   nonMatedPairs: number;
   /** The signature first, then the baselines. */
-  results: ({ name: string; dimension: number } & MeasuredRates)[];
+  results: ({ name: string; dimension: number; compared?: number } & MeasuredRates)[];
 }
 
 const LABEL_WIDTH = 30;
@@ -18,13 +18,14 @@ const CONFIDENCE = 0.95;
 
 export function accuracyTable({ data, palms, matedPairs, nonMatedPairs, results }: AccuracyReport): string {
   const lines = [`${data}: ${palms} palms, ${matedPairs} mated and ${nonMatedPairs} non-mated pairs`];
-  for (const { name, dimension, eer, tarAtFar, rank1, fnirAtFpir, ci95 } of results) {
+  for (const { name, dimension, compared, eer, tarAtFar, rank1, fnirAtFpir, ci95 } of results) {
     lines.push(
       "",
       `${`${name} (${dimension} numbers)`.padEnd(LABEL_WIDTH + 2)}     rate   95 % interval over palms`,
     );
     lines.push(row("EER", eer, ci95.eer));
     for (const far of FARS) lines.push(row(`TAR at FAR ${far}`, tarAtFar[far], ci95.tarAtFar[far]));
+    if (compared) lines.push(`  a search compares the line maps of ${compared} templates`);
     lines.push(row("rank-1", rank1, ci95.rank1));
     lines.push(row(`FNIR at FPIR ${FPIR}`, fnirAtFpir[FPIR], ci95.fnirAtFpir[FPIR]));
   }

@@ -8,7 +8,6 @@
 import { writeFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { z } from "zod";
-import { COMPARED_TEMPLATES } from "../matcher/index/search-members.js";
 import {
   COMPETITIVE_CODE_SIDE,
   competitiveCode,
@@ -27,7 +26,7 @@ import { fuseFrames } from "./frames.js";
 import { projectFile } from "./project-file.js";
 import { measureRates } from "./rate-intervals.js";
 import { countPairs, type SimilarityTable } from "./rates.js";
-import { type CrowdMember, searchedOf } from "./searched.js";
+import { type CrowdMember, searchDepth, searchedOf } from "./searched.js";
 import { ticker } from "./tick.js";
 
 const BASELINES = ["gabor", "competitive-code"] as const;
@@ -138,20 +137,25 @@ async function measureFolder(settings: Values<typeof SETTINGS>): Promise<Accurac
   }
   if (among > 0) {
     const name = `signature among ${among} more`;
-    tables.push({
-      ...signature,
-      name,
-      table: signature.among(await nearestOf(among, model, signature.probes, say)),
-    });
+    const { probes, compared } = signature;
+    const table = signature.among(await nearestOf(among, compared ?? 1, model, probes, say));
+    tables.push({ ...signature, name, table });
   }
   say("rates and intervals");
-  const results = tables.map(({ name, dimension, table }) => ({ name, dimension, ...measureRates(table) }));
+  const results = tables.map(({ name, dimension, compared, table }) => ({
+    name,
+    dimension,
+    ...(compared && { compared }),
+    ...measureRates(table),
+  }));
   return { data, palms, matedPairs: mated, nonMatedPairs: nonMated, results };
 }
 
 interface NamedTable {
   name: string;
   dimension: number;
+  /** Templates whose line maps a search compares; none: all are compared in one way. */
+  compared?: number;
   table: SimilarityTable;
 }
 
@@ -169,24 +173,24 @@ async function compareWithModel(folder: PalmFolder, name: string, path: string) 
   });
   try {
     const { dimension, lineMaps } = model;
-    const compared = await compare(folder, {
-      name,
-      dimension,
-      template: (roi) => model.sign(roi),
-      similarity,
-    });
-    const { table, probes, gallery } = compared;
-    const nearness = Float32Array.from(probes.flatMap((a) => gallery.map((b) => dot(a.vector, b.vector))));
-    const depth = lineMaps ? COMPARED_TEMPLATES : Number.POSITIVE_INFINITY;
+    const sign = { name, dimension, template: (roi: GreyImage) => model.sign(roi) };
+    const all = await compare(folder, { ...sign, similarity });
+    if (!lineMaps)
+      return { ...all, among: (crowd: CrowdMember[][]) => ({ ...all.table, strangers: most(crowd) }) };
+    const nearness = similaritiesOf(all.probes, all.gallery, (a, b) => dot(a.vector, b.vector));
+    const compared = searchDepth(all.table);
     const among = (crowd?: CrowdMember[][]): SimilarityTable => ({
-      ...table,
-      ...searchedOf({ ...table, nearness, ...(crowd && { crowd }) }, depth),
+      ...all.table,
+      ...searchedOf({ ...all.table, nearness, ...(crowd && { crowd }) }, compared),
     });
-    return { ...compared, table: among(), among };
+    return { ...all, compared, table: among(), among };
   } finally {
     await model.close();
   }
 }
+
+const most = (crowd: CrowdMember[][]) =>
+  Float32Array.from(crowd, (near) => Math.max(-1, ...near.map(({ similarity }) => similarity)));
 
 const COMPETITIVE_CODE: Method<Uint32Array> = {
   name: "competitive-code",
@@ -202,15 +206,26 @@ async function compare<T>(
   const { name, dimension } = method;
   const gallery = await templatesOf(folder.gallery, method, "templates");
   const probes = await templatesOf(folder.probes, method, "probes");
-  const similarities = new Float32Array(gallery.length * probes.length);
   const tick = ticker(say, `${name}: probes compared`, probes.length);
+  const similarities = similaritiesOf(probes, gallery, method.similarity, tick);
+  return { name, dimension, probes, gallery, table: { ...ownersOf(folder), similarities } };
+}
+
+/** Row-major [probe][template]. */
+function similaritiesOf<T>(
+  probes: readonly T[],
+  gallery: readonly T[],
+  similarityOf: (probe: T, template: T) => number,
+  onRow: () => void = () => {},
+): Float32Array {
+  const similarities = new Float32Array(gallery.length * probes.length);
   for (const [row, probe] of probes.entries()) {
     for (const [column, template] of gallery.entries()) {
-      similarities[row * gallery.length + column] = method.similarity(probe, template);
+      similarities[row * gallery.length + column] = similarityOf(probe, template);
     }
-    tick();
+    onRow();
   }
-  return { name, dimension, probes, gallery, table: { ...ownersOf(folder), similarities } };
+  return similarities;
 }
 
 const ownersOf = ({ palms, probes, gallery }: PalmFolder) => ({

@@ -1,10 +1,9 @@
 // Probes among a crowd: the nearest of many synthetic palms, and how alike they are.
 //
 // Invariant: of the crowd, only the nearest to a probe are held, so it may be as large as patience allows.
-import { COMPARED_TEMPLATES } from "../matcher/index/search-members.js";
-import { dot, openSignatureModel, type Signature, similarity, templateOf } from "../palm/index.js";
+import { dot, openSignatureModel, type Signature, similarity } from "../palm/index.js";
 import type { CrowdMember } from "./searched.js";
-import { signSynthetic } from "./synthetic-signature.js";
+import { keptOf, signSynthetic } from "./synthetic-signature.js";
 import { ticker } from "./tick.js";
 
 /** Seeds apart from the calibration's, the demo's and the tests' people. */
@@ -15,9 +14,10 @@ interface Near {
   template: Signature;
 }
 
-/** @returns by probe, the nearest of `palms` synthetic palms, one picture each, as many as a search compares */
+/** @returns by probe, the nearest `depth` of `palms` synthetic palms, one picture each */
 export async function nearestOf(
   palms: number,
+  depth: number,
   modelPath: string,
   probes: readonly Signature[],
   say: (text: string) => void,
@@ -27,11 +27,9 @@ export async function nearestOf(
   const tick = ticker(say, "synthetic palms signed", palms);
   try {
     for (let seed = FIRST_SEED; seed < FIRST_SEED + palms; seed++) {
-      const { vector, lines } = templateOf(await signSynthetic(model, seed));
-      // A copy: what it is a view on is much larger.
-      const template = { vector, lines: lines.slice() };
+      const template = keptOf(await signSynthetic(model, seed));
       for (const [at, probe] of probes.entries())
-        keepNearest(nearest[at] as Near[], { nearness: dot(probe.vector, vector), template });
+        keepNearest(nearest[at] as Near[], { nearness: dot(probe.vector, template.vector), template }, depth);
       tick();
     }
   } finally {
@@ -46,8 +44,8 @@ export async function nearestOf(
 }
 
 /** Sorted, the nearest first. */
-function keepNearest(near: Near[], one: Near): void {
-  const last = near[COMPARED_TEMPLATES - 1];
+function keepNearest(near: Near[], one: Near, depth: number): void {
+  const last = near[depth - 1];
   if (last && last.nearness >= one.nearness) return;
   if (last) near.pop();
   const at = near.findIndex(({ nearness }) => nearness < one.nearness);

@@ -6,12 +6,11 @@
 // 3 / FAR non-mated comparisons (rule of three), else null. Comparisons are sorted once; each walk goes down from the top
 // only as far as the largest FAR and the crossing need.
 // Identification: every probe searches the whole gallery, which may compare only the nearest templates (searched.ts); a
-// palm's similarity is that of its best template. Rank-1:
-// share of probes whose own palm is strictly the most similar. FNIR at FPIR (open set): the same probes serve twice.
-// With its own palm left out of the gallery, a probe is a stranger, and a false positive when its best similarity
-// reaches the threshold. With it, a probe is missed when its own palm stays below the threshold, at whatever rank. The
-// threshold is the lowest at which not more than FPIR of the strangers are false positives: with fewer than 1 / FPIR
-// probes it lies above all of them.
+// palm's similarity is that of its best template. FNIR at FPIR (open set): the same probes serve twice. With its own palm
+// left out of the gallery, a probe is a stranger, and a false positive when its best similarity reaches the threshold. With
+// it, a probe is missed when its own palm stays below the threshold, at whatever rank. The threshold is the lowest at which
+// not more than FPIR of the strangers are false positives: with fewer than 1 / FPIR probes it lies above all of them.
+// Rank-1: share of probes whose own palm is strictly more similar than any stranger that the search without it compares.
 //
 // Invariant: the same table gives the same rates and intervals (seeded).
 

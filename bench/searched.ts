@@ -1,7 +1,10 @@
 // Which comparisons a search of a whole gallery makes: those with the templates whose vectors are nearest. Pure.
+// The gallery is taken as one partition (each of several compares as many) with an index that misses nothing.
 //
 // A search compares line maps with so many templates only (matcher/index/search-members.ts). A mated template that is
 // not among them is missed, whatever its line map would have said: identification is counted with what was compared.
+import { CANDIDATES_PER_PARTITION } from "../gateway/search/scatter.js";
+import { comparedTemplates } from "../matcher/index/search-members.js";
 import type { SimilarityOwners } from "./rates.js";
 
 /** One of the crowd that is enrolled besides. */
@@ -18,6 +21,13 @@ export interface TwoStages extends SimilarityOwners {
   similarities: Float32Array;
   /** By probe, the nearest of the crowd, as many as a search compares at least. */
   crowd?: readonly (readonly CrowdMember[])[];
+}
+
+/** Templates that a search compares in this gallery: as a gateway asks, of a palm with most templates. */
+export function searchDepth({ galleryPalms }: Pick<SimilarityOwners, "galleryPalms">): number {
+  const templates = new Map<number, number>();
+  for (const palm of galleryPalms) templates.set(palm, (templates.get(palm) ?? 0) + 1);
+  return comparedTemplates(CANDIDATES_PER_PARTITION, Math.max(...templates.values()));
 }
 
 /** What is not compared is not alike at all. */

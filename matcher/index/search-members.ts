@@ -1,5 +1,5 @@
-// A search of templates: the index finds the few nearest vectors; then, where the model makes line maps, each of those
-// templates is compared by its own with the probe's.
+// A search of templates: the index finds the few nearest vectors; then, where the model makes line maps, the line map of
+// each of those templates is compared with the probe's.
 //
 // Invariants:
 // - similarities are all of one kind: of line maps where there is a shelf, else the index's dot products;
@@ -15,6 +15,11 @@ import type { SignatureIndex } from "./signature-index.js";
 export const COMPARED_TEMPLATES = 16;
 /** The most: a search that wants many members may be answered with fewer. */
 export const MAX_COMPARED_TEMPLATES = 32;
+
+/** How many a search for the k best members compares. @param templatesPerMember the most that any one member has */
+export function comparedTemplates(k: number, templatesPerMember: number): number {
+  return Math.min(Math.max(k * Math.max(1, templatesPerMember), COMPARED_TEMPLATES), MAX_COMPARED_TEMPLATES);
+}
 
 export interface Templates {
   index: SignatureIndex;
@@ -33,9 +38,11 @@ export function searchMembers(
   templatesPerMember: number,
   memberOf: (label: number) => string | undefined,
 ): MemberCandidate[] {
-  const depth = k * Math.max(1, templatesPerMember);
-  if (shelf === undefined) return bestMembers(index.search(probe.vector, depth), memberOf, k);
-  const compared = Math.min(Math.max(depth, COMPARED_TEMPLATES), MAX_COMPARED_TEMPLATES);
+  if (shelf === undefined) {
+    const depth = k * Math.max(1, templatesPerMember);
+    return bestMembers(index.search(probe.vector, depth), memberOf, k);
+  }
+  const compared = comparedTemplates(k, templatesPerMember);
   const near = index.search(probe.vector, compared).filter(({ label }) => memberOf(label) !== undefined);
   const maps = near.map(({ label }) => shelf.mapOf(label));
   const similarities = compareLines(probe.lines, maps);
