@@ -1,10 +1,10 @@
-// From events of the log to changes of a partition: what goes into the view, and what goes into the index.
+// From events of the log to changes of a partition: what goes into the view, and what into the roster.
 //
 // Invariants:
 // - the view keeps ciphertext only; a signature in the clear lives in the roster (index and line shelf) and nowhere else;
 // - a member without a data key is erased: its templates are skipped, not an error;
 // - a template of another model, or one that does not open to the gallery's kind of signature, never reaches the
-//   index, and is counted.
+//   roster, and is counted.
 import { MAP_WORDS } from "../palm/lines/line-map.js";
 import { type Signature, wipe } from "../palm/signature.js";
 import { type LogEvent, type MemberKeys, openTemplate, type ViewTables } from "../records/index.js";

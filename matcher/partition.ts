@@ -1,7 +1,7 @@
 // One partition of a gallery: its view (LMDB), its members' data keys, its roster, and the follower that moves them on.
 //
 // Invariants:
-// - the index is a cache of the view: it is built from the view at start and moved on only after the view has flushed;
+// - the roster (index and line maps) is a cache of the view: it is built from the view at start and moved on only after the view has flushed;
 //   `appliedSequence` moves last, so that what it promises is both durable and searchable;
 // - a view that is ahead of the log (one restored from a backup, or cut short by a power failure) is not opened: it would
 //   take the log's next events for applied, and say so;
@@ -258,8 +258,11 @@ export class Partition implements Searchable, AppliedSource {
     dataKey: Uint8Array,
   ): void {
     const signatures = openTemplates(dataKey, memberId, templates, this.#scope, this.#options.onSkipped);
-    this.#roster.add(member, signatures);
-    for (const signature of signatures) wipe(signature);
+    try {
+      this.#roster.add(member, signatures);
+    } finally {
+      for (const signature of signatures) wipe(signature);
+    }
   }
 
   #read(event: LogEvent): Change {

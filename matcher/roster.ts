@@ -6,6 +6,7 @@
 //   member;
 // - a hidden member counts as present (`has`) until the last of its slots is zeroed: zeroing one costs milliseconds, so
 //   it is done in steps between which the thread answers searches. Line maps are zeroed in the call that hides it;
+// - what a failed add() has put in already is the member's, and goes with it in remove();
 // - a label is used once and never again, so that an old label can never name a new member.
 import type { Signature } from "../palm/signature.js";
 import type { MemberCandidate } from "./index/merge.js";
@@ -41,9 +42,9 @@ export class Roster {
     this.#labelsOf.set(member, labels);
     for (const { vector, lines } of signatures) {
       const label = this.#nextLabel++;
+      labels.push(label);
       index.add(label, vector);
       shelf?.add(label, lines);
-      labels.push(label);
       this.#memberOf.set(label, member);
     }
     this.#templatesPerMember = Math.max(this.#templatesPerMember, labels.length);

@@ -3,9 +3,11 @@
 // Invariants:
 // - every request gets a reply with a status; candidates come only with SEARCHED;
 // - a probe that is not a unit vector of the gallery's dimension, or whose line maps are not those of the gallery's
-//   model, never reaches the index.
+//   model, never reaches the index;
+// - nothing of the probe is left in the message, nor in a copy made here. What the connection itself copied on its way in
+//   is out of reach.
 import { PROBE_WORDS } from "../palm/lines/line-map.js";
-import type { Signature } from "../palm/signature.js";
+import { type Signature, wipe } from "../palm/signature.js";
 import { bus, decode, encode } from "../wire/codec.js";
 import { MAX_CANDIDATES } from "../wire/limits.js";
 import { fromHex } from "../wire/partition.js";
@@ -34,9 +36,10 @@ export interface SearchAnswer {
 /** Of a float32 of the vector, and of a uint32 of the line maps. */
 const WORD_BYTES = 4;
 
+/** @param body the request; zeroed when this returns or throws */
 export function answerSearch(target: Searchable, body: Uint8Array, workerId: string): SearchAnswer {
   const startedAtMs = performance.now();
-  const { status, candidates } = search(target, body);
+  const { status, candidates } = searchAndWipe(target, body);
   const searchMs = performance.now() - startedAtMs;
   const reply = encode(bus.SearchReply, {
     partition: target.partition,
@@ -47,6 +50,14 @@ export function answerSearch(target: Searchable, body: Uint8Array, workerId: str
     searchMs,
   });
   return { status, searchMs, reply };
+}
+
+function searchAndWipe(target: Searchable, body: Uint8Array): Found {
+  try {
+    return search(target, body);
+  } finally {
+    body.fill(0);
+  }
 }
 
 interface Found {
@@ -64,7 +75,11 @@ function search(target: Searchable, body: Uint8Array): Found {
   if (wanted < 1 || wanted > MAX_CANDIDATES) return refused("PROBE_INVALID");
   const probe = probeIn(request, target);
   if (probe === undefined) return refused("PROBE_INVALID");
-  return { status: "SEARCHED", candidates: target.search(probe, wanted) };
+  try {
+    return { status: "SEARCHED", candidates: target.search(probe, wanted) };
+  } finally {
+    wipe(probe);
+  }
 }
 
 function probeIn(request: bus.SearchRequest, { dimension, lineMaps }: Searchable): Signature | undefined {

@@ -106,7 +106,10 @@ export interface Signature {
   lines: Uint32Array;
 }
 
-/** @param signature the caller wipes it. Throws on one that could never be opened again. */
+/**
+ * How long a line map has to be is the gallery's affair: a matcher leaves out a template that does not fit.
+ * @param signature that of a template, not of a probe; the caller wipes it. Throws on a vector that could never be opened again.
+ */
 export function sealTemplate(key: Uint8Array, place: TemplatePlace, { vector, lines }: Signature) {
   if (!isUnit(vector)) throw new Error("a signature's vector must be finite and of unit length");
   const { memberId, gallery, modelId, index, position } = place;

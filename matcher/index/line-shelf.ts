@@ -1,12 +1,11 @@
 // The line maps of a partition's templates, by label: what the second stage of a search compares.
 //
 // Invariants:
-// - maps lie side by side in one array; an erased row is zeroed at once and used again first;
-// - a label is on the shelf once, from add() until erase(); growth leaves nothing in the old array.
+// - maps lie in blocks; an erased row is zeroed at once and used again first;
+// - a label is on the shelf once, from add() until erase(); growth is one more block, and copies nothing.
 import { MAP_WORDS } from "../../palm/lines/line-map.js";
 
-const FIRST_CAPACITY = 1024;
-const GROWTH_FACTOR = 2;
+const BLOCK_ROWS = 1024;
 
 export interface LineShelf {
   /** Copies the map. @param label not on the shelf now @throws RangeError for a map of another length */
@@ -15,12 +14,12 @@ export interface LineShelf {
   erase(label: number): boolean;
   /** A view on the label's map, good until the shelf changes. @throws RangeError for a label that is not there */
   mapOf(label: number): Uint32Array;
-  /** The bytes it holds: for tests that look at every one of them. */
-  bytes(): Uint8Array;
+  /** The bytes it holds, by block: for tests that look at every one of them. */
+  bytes(): Uint8Array[];
 }
 
 export function openLineShelf(): LineShelf {
-  let words = new Uint32Array(FIRST_CAPACITY * MAP_WORDS);
+  const blocks: Uint32Array[] = [];
   const rows = new Map<number, number>();
   const free: number[] = [];
 
@@ -28,13 +27,12 @@ export function openLineShelf(): LineShelf {
     const reused = free.pop();
     if (reused !== undefined) return reused;
     const row = rows.size;
-    if ((row + 1) * MAP_WORDS > words.length) {
-      const larger = new Uint32Array(words.length * GROWTH_FACTOR);
-      larger.set(words);
-      words.fill(0);
-      words = larger;
-    }
+    if (row === blocks.length * BLOCK_ROWS) blocks.push(new Uint32Array(BLOCK_ROWS * MAP_WORDS));
     return row;
+  };
+  const at = (row: number): Uint32Array => {
+    const first = (row % BLOCK_ROWS) * MAP_WORDS;
+    return (blocks[Math.floor(row / BLOCK_ROWS)] as Uint32Array).subarray(first, first + MAP_WORDS);
   };
 
   return {
@@ -42,13 +40,13 @@ export function openLineShelf(): LineShelf {
       if (map.length !== MAP_WORDS) throw new RangeError(`a template's line map has ${MAP_WORDS} words`);
       if (rows.has(label)) throw new RangeError(`label ${label} is on the shelf already`);
       const row = makeRoom();
-      words.set(map, row * MAP_WORDS);
+      at(row).set(map);
       rows.set(label, row);
     },
     erase(label) {
       const row = rows.get(label);
       if (row === undefined) return false;
-      words.fill(0, row * MAP_WORDS, (row + 1) * MAP_WORDS);
+      at(row).fill(0);
       rows.delete(label);
       free.push(row);
       return true;
@@ -56,8 +54,8 @@ export function openLineShelf(): LineShelf {
     mapOf(label) {
       const row = rows.get(label);
       if (row === undefined) throw new RangeError(`label ${label} is not on the shelf`);
-      return words.subarray(row * MAP_WORDS, (row + 1) * MAP_WORDS);
+      return at(row);
     },
-    bytes: () => new Uint8Array(words.buffer),
+    bytes: () => blocks.map(({ buffer }) => new Uint8Array(buffer)),
   };
 }

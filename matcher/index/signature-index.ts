@@ -1,4 +1,4 @@
-// What an index of signatures does, whichever engine is behind it.
+// What an index of the vectors of signatures does, whichever engine is behind it.
 //
 // Invariants of every engine:
 // - similarity is the dot product of unit vectors, -1..1, the larger the more alike;

@@ -47,6 +47,24 @@ describe("a search request", () => {
     expect(message.candidates[0]?.similarity).toBeCloseTo(1, 5);
   });
 
+  it("leaves nothing of the probe behind, wherever it lay in memory, nor of a message that is refused", () => {
+    let seen: Signature | undefined;
+    const search = (probe: Signature) => {
+      seen = probe;
+      return [];
+    };
+    for (const offset of [0, 1, 2, 3]) {
+      const body = new Uint8Array(2000).subarray(offset, offset + request({}).length);
+      body.set(request({}));
+      ask(body, { ...target, search });
+      expect(body.every((byte) => byte === 0)).toBe(true);
+      expect(seen?.vector.every((number) => number === 0)).toBe(true);
+    }
+    const refused = request({ modelId: "another" });
+    expect(ask(refused).status).toBe("MODEL_MISMATCH");
+    expect(refused.every((byte) => byte === 0)).toBe(true);
+  });
+
   it("gives the same answer wherever the probe lies in memory", () => {
     const body = request({});
     const replies = [0, 1, 2, 3].map((offset) => {

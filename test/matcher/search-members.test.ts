@@ -90,7 +90,9 @@ describe("a search with line maps", () => {
     roster.add("kept", [templateOf(kept)]);
     roster.add("gone", [templateOf(gone), templateOf(also)]);
     const holds = (probe: Signature) =>
-      Buffer.from(shelf.bytes()).includes(bytesOf(templateOf(probe).lines.subarray(0, 8)));
+      shelf
+        .bytes()
+        .some((block) => Buffer.from(block).includes(bytesOf(templateOf(probe).lines.subarray(0, 8))));
     expect([kept, gone, also].map(holds)).toEqual([true, true, true]);
 
     const removal = roster.remove("gone", new Slices());
@@ -104,5 +106,18 @@ describe("a search with line maps", () => {
     await removal;
     expect(roster.has("gone")).toBe(false);
     expect(roster.search(gone, 5).map(({ member }) => member)).toEqual(["kept"]);
+  });
+
+  it("holds nothing of a member whose adding failed half-way, once that is removed", async () => {
+    const random = seeded(7);
+    const { roster, shelf } = open();
+    const [whole, torn] = [randomProbe(random, D), randomProbe(random, D)];
+    const lacking = { vector: torn.vector, lines: torn.lines.subarray(0, 1) };
+    expect(() => roster.add("torn", [templateOf(whole), lacking])).toThrow(RangeError);
+    await roster.remove("torn", new Slices());
+    expect(roster.has("torn")).toBe(false);
+    expect(roster.templates).toBe(0);
+    expect(roster.search(whole, 5)).toEqual([]);
+    expect(shelf.bytes().every((block) => block.every((byte) => byte === 0))).toBe(true);
   });
 });

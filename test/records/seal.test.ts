@@ -139,7 +139,7 @@ describe("a sealed template", () => {
 
   it("refuses to seal what could never be opened", () => {
     const at = { memberId: member(1), gallery: "g", modelId: "m", index: 0, position: 0 };
-    const tooLong = { vector: Float32Array.from([2, 0]), lines: new Uint32Array(128) };
+    const tooLong = { vector: Float32Array.from([2, 0]), lines: new Uint32Array(160) };
     expect(() => sealTemplate(newDataKey(), at, tooLong)).toThrow(/unit length/);
   });
 });
