@@ -1,7 +1,7 @@
 // One partition of a gallery: its view (LMDB), its members' data keys, its roster, and the follower that moves them on.
 //
 // Invariants:
-// - the roster (index and line maps) is a cache of the view: it is built from the view at start and moved on only after the view has flushed;
+// - the roster (index and line maps) is a cache of the view: built from it at start, moved on only after it has flushed;
 //   `appliedSequence` moves last, so that what it promises is both durable and searchable;
 // - a view that is ahead of the log (one restored from a backup, or cut short by a power failure) is not opened: it would
 //   take the log's next events for applied, and say so;
@@ -96,7 +96,7 @@ export class Partition implements Searchable, AppliedSource {
     this.#appliedSequence = view.sequence(this.#source);
   }
 
-  /** Opens view and keys, builds the index and starts to follow the log; `onChanged` tells when it has caught up. */
+  /** Opens view and keys, builds the roster and starts to follow the log; `onChanged` tells when it has caught up. */
   static async open(options: PartitionOptions): Promise<Partition> {
     const { gallery, partition, dir, mapSizeBytes, masterKey, eventLog, log } = options;
     mkdirSync(dir, { recursive: true });
@@ -217,7 +217,7 @@ export class Partition implements Searchable, AppliedSource {
     });
   }
 
-  /** View first, flushed; then index; then the promise. A failure leaves the batch to come again. */
+  /** View first, flushed; then roster; then the promise. A failure leaves the batch to come again. */
   async #applyBatch(events: LogEvent[]): Promise<void> {
     const changes = new Map(events.map((event) => [event.sequence, this.#read(event)]));
     const applied = await this.#view.apply(this.#source, events, (event, tables) => {
@@ -231,7 +231,7 @@ export class Partition implements Searchable, AppliedSource {
     this.#setStoreFull(false);
     const slices = new Slices();
     for (const change of changes.values()) {
-      await this.#changeIndex(change, slices);
+      await this.#changeRoster(change, slices);
       await slices.breathe();
     }
     this.#eventsApplied += events.length;
@@ -239,7 +239,7 @@ export class Partition implements Searchable, AppliedSource {
     this.#options.onChanged();
   }
 
-  async #changeIndex(change: Change, slices: Slices): Promise<void> {
+  async #changeRoster(change: Change, slices: Slices): Promise<void> {
     if (change.kind === "erased") {
       await this.#roster.remove(change.member, slices);
       this.#keys.forget(change.member);

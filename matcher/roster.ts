@@ -6,7 +6,7 @@
 //   member;
 // - a hidden member counts as present (`has`) until the last of its slots is zeroed: zeroing one costs milliseconds, so
 //   it is done in steps between which the thread answers searches. Line maps are zeroed in the call that hides it;
-// - what a failed add() has put in already is the member's, and goes with it in remove();
+// - what a failed add() has put in already is hidden, and goes with the member in remove();
 // - a label is used once and never again, so that an old label can never name a new member.
 import type { Signature } from "../palm/signature.js";
 import type { MemberCandidate } from "./index/merge.js";
@@ -42,11 +42,12 @@ export class Roster {
     this.#labelsOf.set(member, labels);
     for (const { vector, lines } of signatures) {
       const label = this.#nextLabel++;
+      // First of all: where index or shelf throws, remove() must know the label.
       labels.push(label);
       index.add(label, vector);
       shelf?.add(label, lines);
-      this.#memberOf.set(label, member);
     }
+    for (const label of labels) this.#memberOf.set(label, member);
     this.#templatesPerMember = Math.max(this.#templatesPerMember, labels.length);
   }
 

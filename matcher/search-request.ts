@@ -82,16 +82,21 @@ function search(target: Searchable, body: Uint8Array): Found {
   }
 }
 
+/** The caller wipes it. */
 function probeIn(request: bus.SearchRequest, { dimension, lineMaps }: Searchable): Signature | undefined {
   const words = lineMaps ? PROBE_WORDS : 0;
   if (request.probe.length !== dimension * WORD_BYTES || request.lines.length !== words * WORD_BYTES) {
     return undefined;
   }
-  const probe = aligned(request.probe);
-  const vector = new Float32Array(probe.buffer, probe.byteOffset, dimension);
-  if (vectorFault(vector, dimension) !== undefined) return undefined;
+  const vector = aligned(request.probe);
   const lines = aligned(request.lines);
-  return { vector, lines: new Uint32Array(lines.buffer, lines.byteOffset, words) };
+  const probe: Signature = {
+    vector: new Float32Array(vector.buffer, vector.byteOffset, dimension),
+    lines: new Uint32Array(lines.buffer, lines.byteOffset, words),
+  };
+  if (vectorFault(probe.vector, dimension) === undefined) return probe;
+  wipe(probe);
+  return undefined;
 }
 
 /** Little-endian words, to be seen as numbers: the bytes of the message where they lie aligned, else a copy. */

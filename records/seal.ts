@@ -108,7 +108,8 @@ export interface Signature {
 
 /**
  * How long a line map has to be is the gallery's affair: a matcher leaves out a template that does not fit.
- * @param signature that of a template, not of a probe; the caller wipes it. Throws on a vector that could never be opened again.
+ * @param signature that of a template, not of a probe; the caller wipes it. Throws on a vector that could never be
+ * opened again; takes a line map of any length.
  */
 export function sealTemplate(key: Uint8Array, place: TemplatePlace, { vector, lines }: Signature) {
   if (!isUnit(vector)) throw new Error("a signature's vector must be finite and of unit length");

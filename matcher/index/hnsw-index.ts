@@ -7,9 +7,8 @@
 import hnswlib from "hnswlib-node";
 import { type Hit, requireSignature, type SignatureIndex } from "./signature-index.js";
 
-// Tuned with `palmgate bench search` for agreement with exact of at least 0.9995 at 50,000 members, strangers' probes
-// included. Half the links lose one mated probe in forty at that size, however the rest is set; members alone would
-// be content with a third of ef.
+// Tuned with `palmgate bench search`: at 50,000 members in one partition the nearest member of a mated probe is exact
+// search's in 99.9 of 100, and 99 of 100 of the nearest templates, of which line maps are compared, are found.
 /** Links of a node. */
 export const HNSW_LINKS = 32;
 /** Candidates weighed when a node is linked in. */
@@ -84,8 +83,11 @@ export function openHnswIndex(dimension: number, parameters: Partial<HnswParamet
       requireSignature(vector, dimension);
       if (live.has(label)) throw new RangeError(`label ${label} is in the index already`);
       const { reuse } = makeRoom();
-      graph.addPoint(load(vector), label, reuse);
-      numbers.fill(0);
+      try {
+        graph.addPoint(load(vector), label, reuse);
+      } finally {
+        numbers.fill(0);
+      }
       live.add(label);
     },
     erase(label) {

@@ -12,7 +12,7 @@ export interface LineShelf {
   add(label: number, map: Uint32Array): void;
   /** Overwrites the label's map with zeros and forgets it. @returns false when it was not there */
   erase(label: number): boolean;
-  /** A view on the label's map, good until the shelf changes. @throws RangeError for a label that is not there */
+  /** A view on the label's map, good until the label is erased. @throws RangeError for a label that is not there */
   mapOf(label: number): Uint32Array;
   /** The bytes it holds, by block: for tests that look at every one of them. */
   bytes(): Uint8Array[];

@@ -29,7 +29,7 @@ export type VectorFault = "LENGTH" | "NOT_FINITE" | "NOT_UNIT";
 /** How far from 1 the length of a unit vector of float32 may be. */
 const UNIT_TOLERANCE = 1e-3;
 
-/** What is wrong with a vector as a signature; `undefined` when nothing is. */
+/** What is wrong with a signature's vector; `undefined` when nothing is. */
 export function vectorFault(vector: Float32Array, dimension: number): VectorFault | undefined {
   if (vector.length !== dimension) return "LENGTH";
   let squares = 0;
@@ -42,5 +42,5 @@ export function vectorFault(vector: Float32Array, dimension: number): VectorFaul
 /** @throws RangeError with the fault */
 export function requireSignature(vector: Float32Array, dimension: number): void {
   const fault = vectorFault(vector, dimension);
-  if (fault) throw new RangeError(`not a signature of ${dimension} numbers: ${fault}`);
+  if (fault) throw new RangeError(`not a unit vector of ${dimension} numbers: ${fault}`);
 }

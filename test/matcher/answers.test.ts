@@ -65,6 +65,22 @@ describe("a search request", () => {
     expect(refused.every((byte) => byte === 0)).toBe(true);
   });
 
+  it("leaves nothing of the probe behind when the search fails, wherever it lay in memory", () => {
+    let seen: Signature | undefined;
+    const search = (probe: Signature) => {
+      expect(probe.vector).toEqual(someone);
+      seen = probe;
+      throw new Error("no luck");
+    };
+    for (const offset of [0, 1, 2, 3]) {
+      const body = new Uint8Array(2000).subarray(offset, offset + request({}).length);
+      body.set(request({}));
+      expect(() => answerSearch({ ...target, search }, body, "w")).toThrow("no luck");
+      expect(body.every((byte) => byte === 0)).toBe(true);
+      expect(seen?.vector.every((number) => number === 0)).toBe(true);
+    }
+  });
+
   it("gives the same answer wherever the probe lies in memory", () => {
     const body = request({});
     const replies = [0, 1, 2, 3].map((offset) => {
@@ -128,6 +144,27 @@ describe("a search request to a gallery with line maps", () => {
       expect(candidates).toHaveLength(expected.length);
       for (const [i, { similarity: found }] of candidates.entries())
         expect(found).toBeCloseTo(expected[i] ?? 2, 5);
+    }
+  });
+
+  it("leaves nothing of vector and line maps behind, wherever they lay in memory", () => {
+    const sent = requestOf(someoneHere);
+    for (const offset of [0, 1, 2, 3]) {
+      const seen: Signature[] = [];
+      const search = (probe: Signature) => {
+        expect(probe).toEqual(someoneHere);
+        seen.push(probe);
+        return [];
+      };
+      const body = new Uint8Array(sent.length + offset).subarray(offset);
+      body.set(sent);
+      expect(ask(body, { ...gallery, search }).status).toBe("SEARCHED");
+      expect(body.every((byte) => byte === 0)).toBe(true);
+      expect(seen).toHaveLength(1);
+      for (const { vector, lines } of seen) {
+        expect(vector.every((number) => number === 0)).toBe(true);
+        expect(lines.every((word) => word === 0)).toBe(true);
+      }
     }
   });
 

@@ -27,10 +27,12 @@ describe("codec", () => {
   it("writes secret fields once, so that wiping what it gives leaves none of them", () => {
     const [probe, lines] = [new Uint8Array(1024).fill(7), new Uint8Array(16_000).fill(9)];
     const made: Uint8Array[] = [];
-    const alloc = vi.spyOn(protobuf.BufferWriter as { alloc(size: number): Uint8Array }, "alloc").mockImplementation((size: number) => {
-      made.push(new Uint8Array(size));
-      return made.at(-1) as Uint8Array;
-    });
+    const alloc = vi
+      .spyOn(protobuf.BufferWriter as { alloc(size: number): Uint8Array }, "alloc")
+      .mockImplementation((size: number) => {
+        made.push(new Uint8Array(size));
+        return made.at(-1) as Uint8Array;
+      });
     try {
       const head = encode(bus.SearchRequest, { modelId: "m", maxCandidates: 3 });
       const bytes = encodeSecrets(head, [
