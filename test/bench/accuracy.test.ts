@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import sharp from "sharp";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { run } from "../../bench/accuracy.js";
+import { COMPARED_TEMPLATES } from "../../matcher/index/search-members.js";
 import { type GreyImage, renderSample, synthesiseIdentity } from "../../palm/index.js";
 import { UsageError } from "../../wire/config.js";
 
@@ -96,6 +97,8 @@ describe("palmgate bench accuracy", () => {
       expect(result).toEqual({
         name: result.name,
         dimension: result.dimension,
+        // Of two templates a palm, a search for three members compares no fewer than the least.
+        ...(result.name === "signature" && { compared: COMPARED_TEMPLATES }),
         eer: expect.closeTo(0, 1),
         tarAtFar: none,
         rank1: expect.closeTo(1, 1),
@@ -124,7 +127,7 @@ describe("palmgate bench accuracy", () => {
       "signature among 3 more",
     ]);
     expect(results).toMatchObject([{}, { dimension: 384 }, { rank1: 1 }, { rank1: 1 }]);
-    expect(progress).toContain("synthetic palms signed and compared 3 of 3");
+    expect(progress).toContain("synthetic palms signed 3 of 3");
     expect(readFileSync(det, "utf8")).toContain("4 palms, 16 mated and 48 non-mated pairs");
   });
 
@@ -170,8 +173,11 @@ describe("palmgate bench accuracy", () => {
       if (one && two) Object.assign(files, { [`palm-1/${look}.png`]: two, [`palm-2/${look}.png`]: one });
     }
     const { out } = await printed("--data", folder(files), "--json");
-    // The mixed-up looks are as alike to a stranger as others to themselves: no threshold keeps those out and lets these in.
-    expect(JSON.parse(out).results[0]).toMatchObject({ rank1: 0.5, fnirAtFpir: { "3e-3": 1 } });
+    const [{ rank1, fnirAtFpir }] = JSON.parse(out).results;
+    expect(rank1).toBe(0.5);
+    // The mixed-up looks are as alike to a stranger as the others to themselves: a threshold that keeps those out keeps
+    // out some of these as well.
+    expect(fnirAtFpir["3e-3"]).toBeGreaterThanOrEqual(0.5);
   });
 
   it("says what to do about a folder that it cannot measure", async () => {
