@@ -12,7 +12,6 @@ import {
   COMPETITIVE_CODE_SIDE,
   competitiveCode,
   competitiveDistance,
-  dot,
   type GreyImage,
   openSignatureModel,
   similarity,
@@ -26,7 +25,7 @@ import { fuseFrames } from "./frames.js";
 import { projectFile } from "./project-file.js";
 import { measureRates } from "./rate-intervals.js";
 import { countPairs, type SimilarityTable } from "./rates.js";
-import { type CrowdMember, searchDepth, searchedOf } from "./searched.js";
+import { type CrowdMember, nearnessOf, searchDepth, searchedOf, similaritiesOf } from "./searched.js";
 import { ticker } from "./tick.js";
 
 const BASELINES = ["gabor", "competitive-code"] as const;
@@ -173,24 +172,18 @@ async function compareWithModel(folder: PalmFolder, name: string, path: string) 
   });
   try {
     const { dimension, lineMaps } = model;
-    const sign = { name, dimension, template: (roi: GreyImage) => model.sign(roi) };
-    const all = await compare(folder, { ...sign, similarity });
-    if (!lineMaps)
-      return { ...all, among: (crowd: CrowdMember[][]) => ({ ...all.table, strangers: most(crowd) }) };
-    const nearness = similaritiesOf(all.probes, all.gallery, (a, b) => dot(a.vector, b.vector));
-    const compared = searchDepth(all.table);
+    const all = await compare(folder, { name, dimension, template: (roi) => model.sign(roi), similarity });
+    const nearness = nearnessOf(all.probes, all.gallery);
+    const depth = searchDepth(model, all.table);
     const among = (crowd?: CrowdMember[][]): SimilarityTable => ({
       ...all.table,
-      ...searchedOf({ ...all.table, nearness, ...(crowd && { crowd }) }, compared),
+      ...searchedOf({ ...all.table, nearness, ...(crowd && { crowd }) }, depth),
     });
-    return { ...all, compared, table: among(), among };
+    return { ...all, ...(lineMaps && { compared: depth }), table: among(), among };
   } finally {
     await model.close();
   }
 }
-
-const most = (crowd: CrowdMember[][]) =>
-  Float32Array.from(crowd, (near) => Math.max(-1, ...near.map(({ similarity }) => similarity)));
 
 const COMPETITIVE_CODE: Method<Uint32Array> = {
   name: "competitive-code",
@@ -209,23 +202,6 @@ async function compare<T>(
   const tick = ticker(say, `${name}: probes compared`, probes.length);
   const similarities = similaritiesOf(probes, gallery, method.similarity, tick);
   return { name, dimension, probes, gallery, table: { ...ownersOf(folder), similarities } };
-}
-
-/** Row-major [probe][template]. */
-function similaritiesOf<T>(
-  probes: readonly T[],
-  gallery: readonly T[],
-  similarityOf: (probe: T, template: T) => number,
-  onRow: () => void = () => {},
-): Float32Array {
-  const similarities = new Float32Array(gallery.length * probes.length);
-  for (const [row, probe] of probes.entries()) {
-    for (const [column, template] of gallery.entries()) {
-      similarities[row * gallery.length + column] = similarityOf(probe, template);
-    }
-    onRow();
-  }
-  return similarities;
 }
 
 const ownersOf = ({ palms, probes, gallery }: PalmFolder) => ({

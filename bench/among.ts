@@ -1,9 +1,9 @@
 // Probes among a crowd: the nearest of many synthetic palms, and how alike they are.
 //
 // Invariant: of the crowd, only the nearest to a probe are held, so it may be as large as patience allows.
-import { dot, openSignatureModel, type Signature, similarity } from "../palm/index.js";
+import { dot, openSignatureModel, type Signature, similarity, templateCopyOf } from "../palm/index.js";
 import type { CrowdMember } from "./searched.js";
-import { keptOf, signSynthetic } from "./synthetic-signature.js";
+import { signSynthetic } from "./synthetic-signature.js";
 import { ticker } from "./tick.js";
 
 /** Seeds apart from the calibration's, the demo's and the tests' people. */
@@ -27,7 +27,7 @@ export async function nearestOf(
   const tick = ticker(say, "synthetic palms signed", palms);
   try {
     for (let seed = FIRST_SEED; seed < FIRST_SEED + palms; seed++) {
-      const template = keptOf(await signSynthetic(model, seed));
+      const template = templateCopyOf(await signSynthetic(model, seed));
       for (const [at, probe] of probes.entries())
         keepNearest(nearest[at] as Near[], { nearness: dot(probe.vector, template.vector), template }, depth);
       tick();

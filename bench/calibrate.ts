@@ -18,11 +18,12 @@ import {
   type Signature,
   type SignatureModel,
   similarity,
+  templateCopyOf,
 } from "../palm/index.js";
 import { helpText, readSettings, type Settings } from "../wire/config.js";
 import { projectFile } from "./project-file.js";
 import { RULE_OF_THREE } from "./rates.js";
-import { keptOf, signSynthetic } from "./synthetic-signature.js";
+import { signSynthetic } from "./synthetic-signature.js";
 import { fitTail } from "./tail-fit.js";
 import { ticker } from "./tick.js";
 
@@ -117,7 +118,7 @@ async function countPairs(
       histogram[bin] = (histogram[bin] as number) + 1;
     }
     pairs += templates.length;
-    templates.push(keptOf(probe));
+    templates.push(templateCopyOf(probe));
     if (templates.length > others) templates.shift();
     tick();
   }

@@ -10,7 +10,7 @@
 // rates are over images found, whatever the judge would say of them.
 import { z } from "zod";
 import { openNodeHandNetworks } from "../palm/hand/node-networks.js";
-import { dot, openSignatureModel, type Signature, type SignatureModel, similarity } from "../palm/index.js";
+import { openSignatureModel, type Signature, type SignatureModel, similarity } from "../palm/index.js";
 import { helpText, readSettings, type Settings, UsageError, type Values } from "../wire/config.js";
 import { readPalmFolder } from "./accuracy-data.js";
 import { projectFile } from "./project-file.js";
@@ -21,7 +21,7 @@ import { cornerSquare, register } from "./roi-register.js";
 import { type RoiReport, roiTable } from "./roi-report.js";
 import { writeSheet } from "./roi-sheet.js";
 import { readTruth, truthErrorPx } from "./roi-truth.js";
-import { searchDepth, searchedOf } from "./searched.js";
+import { nearnessOf, searchDepth, searchedOf, similaritiesOf } from "./searched.js";
 import { ticker } from "./tick.js";
 
 const SETTINGS = {
@@ -178,17 +178,18 @@ async function compareAll(
   if (enrolled.size < 2 || probes.length === 0) {
     throw new UsageError("--data: too few hands were found to compare any. Look at the images.");
   }
-  const allPairs = (of: (probe: Signature, template: Signature) => number) =>
-    Float32Array.from(probes.flatMap((probe) => gallery.map((template) => of(probe.palm, template.palm))));
+  const signatures = (of: typeof signed) => of.map(({ palm }) => palm);
+  const [probing, enrolledAs] = [signatures(probes), signatures(gallery)];
   const table = {
     palms,
     galleryPalms: gallery.map(({ hand }) => hand.palm),
     probePalms: probes.map(({ hand }) => hand.palm),
-    similarities: allPairs(similarity),
+    similarities: similaritiesOf(probing, enrolledAs, similarity),
   };
-  if (!signature.lineMaps) return table;
-  const nearness = allPairs((probe, template) => dot(probe.vector, template.vector));
-  return { ...table, ...searchedOf({ ...table, nearness }, searchDepth(table)) };
+  return {
+    ...table,
+    ...searchedOf({ ...table, nearness: nearnessOf(probing, enrolledAs) }, searchDepth(signature, table)),
+  };
 }
 
 function median(values: readonly number[]): number | null {

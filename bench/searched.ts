@@ -5,6 +5,7 @@
 // not among them is missed, whatever its line map would have said: identification is counted with what was compared.
 import { CANDIDATES_PER_PARTITION } from "../gateway/search/scatter.js";
 import { comparedTemplates } from "../matcher/index/search-members.js";
+import { dot, type ModelInfo, type Signature } from "../palm/index.js";
 import type { SimilarityOwners } from "./rates.js";
 
 /** One of the crowd that is enrolled besides. */
@@ -23,8 +24,36 @@ export interface TwoStages extends SimilarityOwners {
   crowd?: readonly (readonly CrowdMember[])[];
 }
 
-/** Templates that a search compares in this gallery: as a gateway asks, of a palm with most templates. */
-export function searchDepth({ galleryPalms }: Pick<SimilarityOwners, "galleryPalms">): number {
+/** All pairs, row-major [probe][template]. */
+export function similaritiesOf<T>(
+  probes: readonly T[],
+  gallery: readonly T[],
+  similarityOf: (probe: T, template: T) => number,
+  onRow: () => void = () => {},
+): Float32Array {
+  const similarities = new Float32Array(gallery.length * probes.length);
+  for (const [row, probe] of probes.entries()) {
+    for (const [column, template] of gallery.entries()) {
+      similarities[row * gallery.length + column] = similarityOf(probe, template);
+    }
+    onRow();
+  }
+  return similarities;
+}
+
+/** How near vectors are, of all pairs: what the first stage goes by. */
+export const nearnessOf = (probes: readonly Signature[], gallery: readonly Signature[]): Float32Array =>
+  similaritiesOf(probes, gallery, (probe, template) => dot(probe.vector, template.vector));
+
+/**
+ * Templates that a search compares in this gallery: as a gateway asks, of a palm with most templates; all of them where
+ * the model makes no line maps.
+ */
+export function searchDepth(
+  { lineMaps }: Pick<ModelInfo, "lineMaps">,
+  { galleryPalms }: Pick<SimilarityOwners, "galleryPalms">,
+): number {
+  if (!lineMaps) return Number.POSITIVE_INFINITY;
   const templates = new Map<number, number>();
   for (const palm of galleryPalms) templates.set(palm, (templates.get(palm) ?? 0) + 1);
   return comparedTemplates(CANDIDATES_PER_PARTITION, Math.max(...templates.values()));

@@ -23,7 +23,7 @@ export type { GreyImage } from "./image.js";
 export { MAP_WORDS, PROBE_WORDS } from "./lines/line-map.js";
 export { type ModelInfo, modelInfo } from "./model-file.js";
 export { assessQuality, QUALITY_FLOOR, type Quality, type QualityReason } from "./quality.js";
-export { dot, type Signature, similarity, templateOf, wipe } from "./signature.js";
+export { dot, type Signature, similarity, templateCopyOf, templateOf, wipe } from "./signature.js";
 export { openSignatureModel, type SignatureModel } from "./signature-model.js";
 export { SignerPool, type SignerPoolOptions, type SignJob, type SignResult } from "./signer-pool.js";
 export { openShells } from "./synthetic/hand/node-shells.js";

@@ -19,6 +19,12 @@ export function templateOf({ vector, lines }: Signature): Signature {
   return { vector, lines: lines.subarray(0, MAP_WORDS) };
 }
 
+/** The same as a copy, for whoever keeps it longer than the signature, or the probe is large: the caller's to wipe. */
+export function templateCopyOf(signature: Signature): Signature {
+  const { vector, lines } = templateOf(signature);
+  return { vector: vector.slice(), lines: lines.slice() };
+}
+
 /**
  * -1 .. 1, the larger the more alike. The template may be a probe as well: its first map counts.
  * @throws RangeError when only one of them has line maps: they are of different models

@@ -9,7 +9,7 @@
 // - signatures are zeroed when the request ends, however it ends; they are never logged or answered.
 import { randomBytes } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
-import { type Signature, similarity, templateOf, wipe } from "../../palm/index.js";
+import { type Signature, similarity, templateCopyOf, templateOf, wipe } from "../../palm/index.js";
 import { enrolMember } from "../../records/index.js";
 import { MEMBER_ID_BYTES } from "../../wire/limits.js";
 import { partitionOf, toHex } from "../../wire/partition.js";
@@ -157,8 +157,7 @@ function checkAgreement({ site, similarityFor }: ApiDeps, signed: readonly Signe
 function copiesOf(wanted: string, underWay: ReadonlySet<UnderWay>): Signature[] {
   return [...underWay]
     .filter(({ gallery }) => gallery === wanted)
-    .flatMap(({ signed }) => signed.map(({ signature }) => templateOf(signature)))
-    .map(({ vector, lines }) => ({ vector: vector.slice(), lines: lines.slice() }));
+    .flatMap(({ signed }) => signed.map(({ signature }) => templateCopyOf(signature)));
 }
 
 /** One capture at a time, so that lanes are served in between. Wipes the others. */

@@ -16,9 +16,12 @@ export const COMPARED_TEMPLATES = 16;
 /** The most: a search that wants many members may be answered with fewer. */
 export const MAX_COMPARED_TEMPLATES = 32;
 
+/** In the worst case the nearest members bring all their templates. */
+const depthFor = (k: number, templatesPerMember: number) => k * Math.max(1, templatesPerMember);
+
 /** How many a search for the k best members compares. @param templatesPerMember the most that any one member has */
 export function comparedTemplates(k: number, templatesPerMember: number): number {
-  return Math.min(Math.max(k * Math.max(1, templatesPerMember), COMPARED_TEMPLATES), MAX_COMPARED_TEMPLATES);
+  return Math.min(Math.max(depthFor(k, templatesPerMember), COMPARED_TEMPLATES), MAX_COMPARED_TEMPLATES);
 }
 
 export interface Templates {
@@ -28,7 +31,7 @@ export interface Templates {
 }
 
 /**
- * Searches deep enough for k members: in the worst case the nearest members bring all their templates.
+ * Searches deep enough for k members.
  * @param templatesPerMember the most templates that any one member has in the index
  */
 export function searchMembers(
@@ -39,8 +42,7 @@ export function searchMembers(
   memberOf: (label: number) => string | undefined,
 ): MemberCandidate[] {
   if (shelf === undefined) {
-    const depth = k * Math.max(1, templatesPerMember);
-    return bestMembers(index.search(probe.vector, depth), memberOf, k);
+    return bestMembers(index.search(probe.vector, depthFor(k, templatesPerMember)), memberOf, k);
   }
   const compared = comparedTemplates(k, templatesPerMember);
   const near = index.search(probe.vector, compared).filter(({ label }) => memberOf(label) !== undefined);

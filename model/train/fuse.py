@@ -32,6 +32,7 @@ from onnx import TensorProto, compose, helper, numpy_helper
 from ..factory.raster import Dice
 from ..factory.sample import Sampler
 from ..factory.store import Store, open_store
+from ..make_gabor import ORIENTATIONS
 from .export import set_facts
 from .network import DIMENSION, INPUT_SIZE
 
@@ -42,9 +43,8 @@ FIT_BATCH = 32
 # The plain description of a picture is longer than this, that of an image without structure shorter.
 LEAST_LENGTH = 0.5
 HALVED_FROM_BYTES = 1 << 20
-# The directions of the training-free filters, and the places between the pixels that they see.
-PLAIN_ORIENTATIONS = 6
-FIELD_SIDE = 63
+# The places between the pixels that the training-free filters see.
+FIELD_SIDE = INPUT_SIZE // 2 - 1
 
 
 def pictures(store: Store, identities: int, seed: int) -> np.ndarray:
@@ -117,7 +117,7 @@ def side_by_side(net: onnx.ModelProto, plain: onnx.ModelProto):
 
 def line_field() -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
     """Nodes and constants from the votes of the straightened crop, [n, 6, 64, 64], to `lines`, [n, 2, 63, 63]."""
-    doubled = 2 * np.pi * np.arange(PLAIN_ORIENTATIONS) / PLAIN_ORIENTATIONS
+    doubled = 2 * np.pi * np.arange(ORIENTATIONS) / ORIENTATIONS
     axes = np.stack([np.cos(doubled), np.sin(doubled)])[:, :, None, None]
     constants = [
         numpy_helper.from_array(axes.astype(np.float32), "axes"),

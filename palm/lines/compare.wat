@@ -24,55 +24,38 @@
   (global $probe (export "probe") i32 (i32.const 29136))
 
   (func (export "spread")
-    (call $spreadFine)
-    (call $spreadCoarse))
+    (call $spreadOut (global.get $template) (global.get $fineSpread)
+      (i32.const 7) (i32.const 128) (i32.const 32) (i32.const 0))
+    (call $spreadOut (i32.add (global.get $template) (i32.const 512)) (global.get $coarseSpread)
+      (i32.const 3) (i32.const 32) (i32.const 16) (i32.const 1)))
 
-  ;; What is shifted over the edge is gone.
-  (func $spreadFine
-    (local $dx i32) (local $plane i32) (local $row i32) (local $from i32) (local $to i32) (local $rows v128)
-    (local.set $dx (i32.const -7))
-    (local.set $to (global.get $fineSpread))
+  ;; Copies 4 planes of $bytes once for each shift of -$reach .. $reach columns, with $border empty bytes above and below;
+  ;; a row has 16 bits where $halved, else 32. What is shifted over the edge is gone.
+  (func $spreadOut (param $map i32) (param $to i32)
+    (param $reach i32) (param $bytes i32) (param $border i32) (param $halved i32)
+    (local $dx i32) (local $up i32) (local $down i32) (local $plane i32) (local $from i32) (local $end i32) (local $rows v128)
+    (local.set $dx (i32.sub (i32.const 0) (local.get $reach)))
     (loop $shifts
-      (local.set $from (global.get $template))
+      ;; One of the two is 0.
+      (local.set $up (select (local.get $dx) (i32.const 0) (i32.gt_s (local.get $dx) (i32.const 0))))
+      (local.set $down (i32.sub (local.get $up) (local.get $dx)))
+      (local.set $from (local.get $map))
       (local.set $plane (i32.const 0))
       (loop $planes
-        (local.set $to (i32.add (local.get $to) (i32.const 32)))
-        (local.set $row (i32.const 0))
+        (local.set $to (i32.add (local.get $to) (local.get $border)))
+        (local.set $end (i32.add (local.get $from) (local.get $bytes)))
         (loop $blocks
           (local.set $rows (v128.load (local.get $from)))
           (v128.store (local.get $to)
-            (if (result v128) (i32.lt_s (local.get $dx) (i32.const 0))
-              (then (i32x4.shr_u (local.get $rows) (i32.sub (i32.const 0) (local.get $dx))))
-              (else (i32x4.shl (local.get $rows) (local.get $dx)))))
-          (local.set $from (i32.add (local.get $from) (i32.const 16)))
+            (if (result v128) (local.get $halved)
+              (then (i16x8.shr_u (i16x8.shl (local.get $rows) (local.get $up)) (local.get $down)))
+              (else (i32x4.shr_u (i32x4.shl (local.get $rows) (local.get $up)) (local.get $down)))))
           (local.set $to (i32.add (local.get $to) (i32.const 16)))
-          (br_if $blocks (i32.lt_u (local.tee $row (i32.add (local.get $row) (i32.const 4))) (i32.const 32))))
-        (local.set $to (i32.add (local.get $to) (i32.const 32)))
+          (br_if $blocks
+            (i32.lt_u (local.tee $from (i32.add (local.get $from) (i32.const 16))) (local.get $end))))
+        (local.set $to (i32.add (local.get $to) (local.get $border)))
         (br_if $planes (i32.lt_u (local.tee $plane (i32.add (local.get $plane) (i32.const 1))) (i32.const 4))))
-      (br_if $shifts (i32.le_s (local.tee $dx (i32.add (local.get $dx) (i32.const 1))) (i32.const 7)))))
-
-  (func $spreadCoarse
-    (local $dx i32) (local $plane i32) (local $row i32) (local $from i32) (local $to i32) (local $rows v128)
-    (local.set $dx (i32.const -3))
-    (local.set $to (global.get $coarseSpread))
-    (loop $shifts
-      (local.set $from (i32.add (global.get $template) (i32.const 512)))
-      (local.set $plane (i32.const 0))
-      (loop $planes
-        (local.set $to (i32.add (local.get $to) (i32.const 16)))
-        (local.set $row (i32.const 0))
-        (loop $blocks
-          (local.set $rows (v128.load (local.get $from)))
-          (v128.store (local.get $to)
-            (if (result v128) (i32.lt_s (local.get $dx) (i32.const 0))
-              (then (i16x8.shr_u (local.get $rows) (i32.sub (i32.const 0) (local.get $dx))))
-              (else (i16x8.shl (local.get $rows) (local.get $dx)))))
-          (local.set $from (i32.add (local.get $from) (i32.const 16)))
-          (local.set $to (i32.add (local.get $to) (i32.const 16)))
-          (br_if $blocks (i32.lt_u (local.tee $row (i32.add (local.get $row) (i32.const 8))) (i32.const 16))))
-        (local.set $to (i32.add (local.get $to) (i32.const 16)))
-        (br_if $planes (i32.lt_u (local.tee $plane (i32.add (local.get $plane) (i32.const 1))) (i32.const 4))))
-      (br_if $shifts (i32.le_s (local.tee $dx (i32.add (local.get $dx) (i32.const 1))) (i32.const 3)))))
+      (br_if $shifts (i32.le_s (local.tee $dx (i32.add (local.get $dx) (i32.const 1))) (local.get $reach)))))
 
   ;; The coarse maps of all poses, at all shifts up to 3 coarse cells.
   (func (export "coarse") (param $poses i32)

@@ -1,9 +1,9 @@
 // Enrolments for the tests: one member, one template of each hand.
 import { randomBytes, randomInt } from "node:crypto";
+import { MAP_WORDS } from "../../../palm/lines/line-map.js";
 import type { Enrolment } from "../../../records/index.js";
 
 export const DIMENSION = 64;
-const MAP_WORDS = 160;
 
 export function unitVector(dimension = DIMENSION): Float32Array {
   const raw = Float32Array.from(randomBytes(dimension), (byte) => byte - 128);
