@@ -21,6 +21,10 @@ const COMMANDS: Record<string, Command> = {
     what: "a worker that holds partitions of galleries and answers searches",
     load: async () => (await import("../matcher/main.js")).main,
   },
+  ledger: {
+    what: "does what is done once: enrolments, erasures, payments to their end, history",
+    load: async () => (await import("../ledger/main.js")).main,
+  },
   edge: {
     what: "the agent of one lane: camera, link to the gateway, gate",
     load: async () => (await import("../edge-agent/main.js")).main,
