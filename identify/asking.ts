@@ -18,7 +18,15 @@ import { ShardSet } from "../wire/shard.js";
 import { compareSubject, rowSearchSubject, workerSearchSubject } from "../wire/subjects.js";
 import type { Fleet, Row, Server } from "./fleet.js";
 import { mergeCandidates, type Ranked } from "./merge.js";
-import { encodeCompare, encodeSearch, NEAREST, type Near, readCompareReply, type SearchAnswer, type SearchHead } from "./messages.js";
+import {
+  encodeCompare,
+  encodeSearch,
+  NEAREST,
+  type Near,
+  readCompareReply,
+  type SearchAnswer,
+  type SearchHead,
+} from "./messages.js";
 import type { Silence } from "./silence.js";
 
 /** Well above a healthy worker's answer, well below the budget of a frame. */

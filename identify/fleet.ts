@@ -54,7 +54,7 @@ export interface Fleet {
   workers(): readonly bus.WorkerState[];
   /** After every change. @returns ends it */
   onChange(listener: () => void): () => void;
-  close(): void;
+  close(): Promise<void>;
 }
 
 /** Follows the workers' heartbeats. Resolves when those that are known now have been read. */
@@ -70,15 +70,18 @@ export async function openFleet(
     view = viewOf(directory.fleet(), states);
     for (const listener of listeners) listener();
   };
-  const watch = await watchWorkers(
-    nc,
-    (said) => {
-      states = said;
-      renew();
-    },
-    log,
-  );
   const unfollow = directory.onChange(renew);
+  const watch = await new Promise<ReturnType<typeof watchWorkers>>((resolve) => {
+    const opened = watchWorkers(
+      nc,
+      (said) => {
+        states = said;
+        renew();
+        resolve(opened);
+      },
+      log,
+    );
+  });
   return {
     rows: () => view.rows,
     servers: (shard) => view.byShard[shard] ?? [],
@@ -89,9 +92,9 @@ export async function openFleet(
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    close: () => {
+    close: async () => {
       unfollow();
-      watch.stop();
+      await watch.stop();
     },
   };
 }
@@ -109,7 +112,12 @@ export function viewOf(
   states: readonly bus.WorkerState[],
 ): FleetView {
   if (shape === undefined) {
-    return { rows: [], byShard: [], byId: new Map(), readiness: { expected: 0, served: 0, missingReplicas: 0 } };
+    return {
+      rows: [],
+      byShard: [],
+      byId: new Map(),
+      readiness: { expected: 0, served: 0, missingReplicas: 0 },
+    };
   }
   const servers = states.flatMap((state) => serverOf(state, shape) ?? []);
   const rows = Array.from({ length: shape.rows }, (_, row): Row => {

@@ -6,9 +6,9 @@
 //   wrong length, handles that were not asked for, more than was asked for.
 import type { Signature } from "../palm/signature.js";
 import { bus, decode, encode, encodeSecrets } from "../wire/codec.js";
-import type { MaybeSealed } from "../wire/seal.js";
 import { toHex } from "../wire/hex.js";
 import { MEMBER_ID_BYTES } from "../wire/limits.js";
+import type { MaybeSealed } from "../wire/seal.js";
 import { ShardSet } from "../wire/shard.js";
 import type { Ranked } from "./merge.js";
 
@@ -109,4 +109,3 @@ const isSimilarity = (value: number) => value >= -1 - ROUNDING && value <= 1 + R
 /** Best first: the profile that came along is that of the first. Equals may stand in any order. */
 const isRanked = (candidates: readonly Ranked[]) =>
   candidates.every((each, at) => at === 0 || each.similarity <= (candidates[at - 1]?.similarity ?? 0));
-

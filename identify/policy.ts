@@ -64,7 +64,8 @@ function judge(frames: readonly (Evidence & { kind: "searched" })[], rules: Poli
   const threshold = thresholdOf(Math.max(...frames.map((frame) => frame.templates)), rules);
   const [best, rival] = mergeCandidates(frames.map((frame) => frame.candidates));
   // Not `<`: what is no number is nobody either.
-  if (best === undefined || !(best.similarity >= threshold)) return { outcome: "NO_MATCH", reason: "NOT_RECOGNISED" };
+  if (best === undefined || !(best.similarity >= threshold))
+    return { outcome: "NO_MATCH", reason: "NOT_RECOGNISED" };
   if (rival !== undefined && rival.similarity >= best.similarity - rules.ambiguityMargin)
     return { outcome: "AMBIGUOUS", reason: "TWO_CANDIDATES" };
   const agreeing = frames.filter(({ candidates }) =>

@@ -137,7 +137,10 @@ export class SearchClient {
 
   #shardsOf({ servers, ready }: Row, nowMs: number): number {
     if (servers.every(({ id }) => !this.#silence.silent(id, nowMs))) return ready.size;
-    return servers.reduce((sum, { id, ready: own }) => sum + (this.#silence.silent(id, nowMs) ? 0 : own.size), 0);
+    return servers.reduce(
+      (sum, { id, ready: own }) => sum + (this.#silence.silent(id, nowMs) ? 0 : own.size),
+      0,
+    );
   }
 
   #mayAskAgain(): boolean {
@@ -148,7 +151,8 @@ export class SearchClient {
   }
 
   #publish(asking: Asking, subject: string, body: Uint8Array, part: string): void {
-    if (!this.#nats.isClosed()) this.#nats.publish(subject, body, { reply: `${this.#inbox}.${asking.token}.${part}` });
+    if (!this.#nats.isClosed())
+      this.#nats.publish(subject, body, { reply: `${this.#inbox}.${asking.token}.${part}` });
   }
 
   #onReply(message: Msg): void {
@@ -174,7 +178,8 @@ export class SearchClient {
   }
 
   #newNonce(): Uint8Array {
-    if (this.#random.length === 0) this.#random = randomFillSync(new Uint8Array(NONCES_PER_FILL * NONCE_BYTES));
+    if (this.#random.length === 0)
+      this.#random = randomFillSync(new Uint8Array(NONCES_PER_FILL * NONCE_BYTES));
     const nonce = this.#random.slice(0, NONCE_BYTES);
     this.#random = this.#random.subarray(NONCE_BYTES);
     return nonce;
@@ -185,4 +190,3 @@ export class SearchClient {
     if (row !== undefined) this.#underWay[row.row] = Math.max(0, (this.#underWay[row.row] ?? 0) - 1);
   }
 }
-

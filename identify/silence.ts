@@ -27,7 +27,8 @@ export class Silence {
   missed(workerId: string, nowMs: number): void {
     const known = this.#missed.get(workerId);
     if (known === undefined) {
-      if (this.#missed.size < MAX_WORKERS) this.#missed.set(workerId, { sinceMs: nowMs, count: 1, lastMs: nowMs });
+      if (this.#missed.size < MAX_WORKERS)
+        this.#missed.set(workerId, { sinceMs: nowMs, count: 1, lastMs: nowMs });
       return;
     }
     known.count += 1;
