@@ -7,7 +7,7 @@ export { type Destroyed, type Destruction, destroyMember } from "./erasure.js";
 export { type Appended, type Deleted, type LogEvent, LogUnavailableError } from "./event.js";
 export type { Follower, FollowOptions } from "./follower.js";
 export { type Holders, openHolders } from "./holders.js";
-export { fetchDataKey, type MemberKeys, openMemberKeys } from "./keys.js";
+export { type FetchedKey, fetchDataKey, type MemberKeys, openMemberKeys } from "./keys.js";
 export { type EventLog, openEventLog } from "./log.js";
 export {
   decodeMemberEvent,

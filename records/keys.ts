@@ -20,8 +20,8 @@ const MAX_FORGOTTEN_MEMBERS = 10_000;
 export interface MemberKeys {
   /** The member's key, for use at once: it is zeroed when the member is forgotten. */
   get(memberHex: string): Uint8Array | undefined;
-  /** From memory, else from the log. `undefined`: destroyed, or never was. Throws LogUnavailableError. */
-  fetch(place: MemberPlace): Promise<Uint8Array | undefined>;
+  /** From memory, else from the log. Throws LogUnavailableError. */
+  fetch(place: MemberPlace): Promise<FetchedKey>;
   /** Overwrites the key in memory. */
   forget(memberHex: string): void;
   /** Events that are no key which opens here, since the start. */
@@ -30,6 +30,14 @@ export interface MemberKeys {
   /** Stops following and overwrites every key. */
   close(): Promise<void>;
 }
+
+export type FetchedKey =
+  | { ok: true; key: Uint8Array }
+  /**
+   * DESTROYED: the log has none (any more). UNOPENED: the log has one that opens under no key known here, which says
+   * nothing of the member: the directory may be behind.
+   */
+  | { ok: false; code: "DESTROYED" | "UNOPENED" };
 
 export interface MemberKeysOptions {
   /** Filters of stream KEYS, e.g. by shardKeysFilter(). */
@@ -58,18 +66,16 @@ export async function openMemberKeys(
   throw new Error(`the master key opens none of the ${keys.unopened} data keys of ${filters.join(" ")}`);
 }
 
-/**
- * One member's data key, read from the log and kept nowhere: the caller wipes it. `undefined`: destroyed, never was, or
- * opens under no key here. Throws LogUnavailableError.
- */
+/** One member's data key, read from the log and kept nowhere: the caller wipes it. Throws LogUnavailableError. */
 export async function fetchDataKey(
   eventLog: Pick<EventLog, "last">,
   keyring: Pick<Keyring, "unwrap">,
   place: MemberPlace,
-): Promise<Uint8Array | undefined> {
+): Promise<FetchedKey> {
   const event = await eventLog.last(STREAMS.keys, keySubjectOf(place));
-  const read = event && readDataKey(keyring, event.subject, event.body);
-  return read?.ok === true ? read.key : undefined;
+  if (event === undefined) return { ok: false, code: "DESTROYED" };
+  const read = readDataKey(keyring, event.subject, event.body);
+  return read.ok ? { ok: true, key: read.key } : { ok: false, code: "UNOPENED" };
 }
 
 class KeysInMemory implements MemberKeys {
@@ -95,13 +101,19 @@ class KeysInMemory implements MemberKeys {
     return this.#keys.get(memberHex);
   }
 
-  async fetch(place: MemberPlace): Promise<Uint8Array | undefined> {
+  async fetch(place: MemberPlace): Promise<FetchedKey> {
     const memberHex = toHex(place.memberId);
     const known = this.#keys.get(memberHex);
-    if (known !== undefined || this.#forgotten.has(memberHex)) return known;
+    if (known !== undefined) return { ok: true, key: known };
+    if (this.#forgotten.has(memberHex)) return { ok: false, code: "DESTROYED" };
     const event = await this.#eventLog.last(STREAMS.keys, keySubjectOf(place));
-    if (event !== undefined) this.take([event]);
-    return this.#keys.get(memberHex);
+    if (event === undefined) return { ok: false, code: "DESTROYED" };
+    this.take([event]);
+    const key = this.#keys.get(memberHex);
+    // It may have been forgotten while the log was asked.
+    if (key === undefined)
+      return { ok: false, code: this.#forgotten.has(memberHex) ? "DESTROYED" : "UNOPENED" };
+    return { ok: true, key };
   }
 
   forget(memberHex: string): void {
