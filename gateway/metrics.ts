@@ -4,6 +4,7 @@
 // - no label carries a site, device, member or presentation: the number of series is fixed at start;
 // - labels of the hot path are bound once, here; only decisions_total, of three labels, is looked up per decision.
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { DATA_KEY_REFUSALS, type DataKeyRefusal } from "../records/index.js";
 import type { edge } from "../wire/codec.js";
 import { LINK_ERRORS, type LinkCode } from "../wire/errors.js";
 import type { LanePurpose } from "./sites.js";
@@ -50,6 +51,7 @@ export interface GatewayMetrics {
   apiRequest(route: string, status: number): void;
   payment(step: string): void;
   pass(result: PassResult): void;
+  dataKeyRefused(code: DataKeyRefusal): void;
   transport(engine: string): void;
   /** Binds the gauges to what they show. Once, when everything is open. */
   observe(sources: GaugeSources): void;
@@ -81,6 +83,9 @@ export function openMetrics(): GatewayMetrics {
   const apiRequests = counter("api_requests_total", "Operator API requests", ["route", "status"]);
   const payments = counter("payments_total", "Steps of payments", ["step"]);
   const passes = counter("passes_total", "Passes by what became of them", ["result"]);
+  const dataKeysRefused = counter("data_keys_refused_total", "Data keys in the log that are not taken", [
+    "reason",
+  ]);
   const transportInfo = new Gauge({
     name: "palmgate_transport_info",
     help: "Engine behind the sockets",
@@ -93,8 +98,10 @@ export function openMetrics(): GatewayMetrics {
   const frameOf = bind(FRAME_RESULTS, (result) => frames.labels(result));
   const passOf = bind(PASS_RESULTS, (result) => passes.labels(result));
   const errorOf = bind(Object.keys(LINK_ERRORS) as LinkCode[], (code) => linkErrors.labels(code));
-  const fromZero = [...Object.values(frameOf), ...Object.values(errorOf), ...Object.values(passOf)];
-  for (const child of fromZero) child.inc(0);
+  const refusedKeyOf = bind(DATA_KEY_REFUSALS, (code) => dataKeysRefused.labels(code.toLowerCase()));
+  for (const children of [frameOf, errorOf, passOf, refusedKeyOf]) {
+    for (const child of Object.values(children)) child.inc(0);
+  }
 
   return {
     registry,
@@ -108,6 +115,7 @@ export function openMetrics(): GatewayMetrics {
     apiRequest: (route, status) => apiRequests.labels(route, String(status)).inc(),
     payment: (step) => payments.labels(step).inc(),
     pass: (result) => passOf[result].inc(),
+    dataKeyRefused: (code) => refusedKeyOf[code].inc(),
     transport: (engine) => transportInfo.labels(engine).set(1),
     observe: (sources) => registerGauges(registers, sources),
   };

@@ -10,6 +10,7 @@
 import { mkdirSync } from "node:fs";
 import { type Signature, wipe } from "../palm/signature.js";
 import {
+  type DataKeyRefusal,
   type EventLog,
   type Follower,
   type LogEvent,
@@ -56,6 +57,7 @@ export interface PartitionOptions {
   eventLog: EventLog;
   log: Log;
   onSkipped(reason: SkipReason): void;
+  onKeyRefused(code: DataKeyRefusal): void;
   /** The applied sequence, the readiness or the state of the store changed. */
   onChanged(): void;
 }
@@ -107,6 +109,7 @@ export class Partition implements Searchable, AppliedSource {
         filter: partitionKeysFilter(gallery.name, partition),
         log,
         masterKey,
+        onRefused: options.onKeyRefused,
       });
       const opened = new Partition(options, view, keys);
       await opened.#checkAgainstLog();
