@@ -19,6 +19,7 @@ import { edge } from "../wire/codec.js";
 import { helpText } from "../wire/config.js";
 import { type Log, openLog } from "../wire/log.js";
 import { type OpsServer, openOpsServer } from "../wire/ops-server.js";
+import { report, STDOUT } from "../wire/report.js";
 import { type Agent, startAgent } from "./agent.js";
 import { captureSize } from "./camera/ffmpeg.js";
 import { loadDeviceKey, writeNewDeviceKey } from "./device-key.js";
@@ -50,7 +51,7 @@ export async function main(argv: string[]): Promise<number> {
   }
   const newKeyFile = keyFileToMake(argv);
   if (newKeyFile !== undefined) {
-    print(writeNewDeviceKey(newKeyFile));
+    process.stdout.write(`${writeNewDeviceKey(newKeyFile)}\n`);
     return 0;
   }
   await runEdge(readEdgeSettings(argv), stopSignal());
@@ -193,4 +194,4 @@ function stopSignal(): AbortSignal {
   return stop.signal;
 }
 
-const print = (line: string): void => void process.stdout.write(`${line}\n`);
+const print = (line: string): void => report(STDOUT, `${line}\n`);

@@ -7,6 +7,7 @@ import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import { DATA_KEY_REFUSALS, type DataKeyRefusal } from "../records/index.js";
 import type { edge } from "../wire/codec.js";
 import { LINK_ERRORS, type LinkCode } from "../wire/errors.js";
+import { countDroppedLines } from "../wire/report.js";
 import type { LanePurpose } from "./sites.js";
 
 /** Seconds; 0.3, 0.5 and 1.0 are the budgets that the alerts ask about. */
@@ -61,6 +62,7 @@ export interface GatewayMetrics {
 export function openMetrics(): GatewayMetrics {
   const registry = new Registry();
   const registers = [registry];
+  countDroppedLines(registry);
   const stageSeconds = new Histogram({
     name: "palmgate_stage_seconds",
     help: "Time of one stage of one presentation",

@@ -7,6 +7,7 @@ import { helpText } from "../wire/config.js";
 import { openLog } from "../wire/log.js";
 import { connectNats } from "../wire/nats.js";
 import { openOpsServer } from "../wire/ops-server.js";
+import { report, STDOUT } from "../wire/report.js";
 import { type MatcherConfig, readMatcherConfig, SETTINGS } from "./config.js";
 import { Membership } from "./membership.js";
 import { openMatcherMetrics } from "./metrics.js";
@@ -85,7 +86,7 @@ export async function main(argv: string[]): Promise<number> {
     process.once("SIGTERM", resolve);
     process.once("SIGINT", resolve);
   });
-  process.stdout.write(`${JSON.stringify({ ready: true, opsPort: matcher.opsPort })}\n`);
+  report(STDOUT, `${JSON.stringify({ ready: true, opsPort: matcher.opsPort })}\n`);
   try {
     await Promise.race([asked, matcher.failed]);
   } catch {

@@ -4,6 +4,7 @@
 // thread shows.
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import { DATA_KEY_REFUSALS } from "../records/index.js";
+import { countDroppedLines } from "../wire/report.js";
 import { SKIP_REASONS } from "./member-changes.js";
 import type { ThreadReport } from "./thread-messages.js";
 import type { HeldHere } from "./threads.js";
@@ -23,6 +24,7 @@ export function openMatcherMetrics(held: () => HeldHere[]): MatcherMetrics {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
+  countDroppedLines(registry);
   const gauge = (name: string, help: string, value: (held: HeldHere[]) => number) =>
     new Gauge({
       name,

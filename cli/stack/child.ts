@@ -6,7 +6,7 @@
 // - every child ends with us: stop() asks it to, and waits; kill() does not ask.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { createWriteStream } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -44,11 +44,13 @@ export const PALMGATE_JS = fileURLToPath(
 
 /** Starts `palmgate <args>` and resolves with its ready line. */
 export async function startChild({ name, args, env, logFile }: ChildSpec): Promise<Child> {
+  // Its log is its own affair: a disk that fills up, or our end, must not reach it through a pipe of ours.
+  const logFd = openSync(logFile, "a");
   const child = spawn(process.execPath, [PALMGATE_JS, ...args], {
     env: { ...process.env, ...env },
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: ["ignore", "pipe", logFd],
   });
-  child.stderr?.pipe(createWriteStream(logFile, { flags: "a" }));
+  closeSync(logFd);
   const ready = await Promise.race([
     readyLine(child),
     ended(child, name, logFile),

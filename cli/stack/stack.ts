@@ -30,6 +30,8 @@ export interface StackOptions {
   /** Extra gateway arguments, e.g. ["--live-page", "open"]. */
   gatewayArgs?: string[];
   matcherArgs?: string[];
+  /** Where a process of that name logs; left out: in `dir`. */
+  logFileOf?: (name: string) => string;
   onProgress?: (text: string) => void;
 }
 
@@ -56,7 +58,7 @@ const TARGET_FPIR = 1e-3;
 
 /** Starts everything and resolves when every process listens (partitions may still be catching up: see waitReady). */
 export async function startStack(options: StackOptions): Promise<Stack> {
-  const { dir, onProgress = () => {} } = options;
+  const { dir, onProgress = () => {}, logFileOf = (name) => join(dir, `${name}.log`) } = options;
   await mkdir(dir, { recursive: true });
   const operatorToken = randomBytes(24).toString("base64url");
   const keyFiles = new Map<string, string>();
@@ -97,7 +99,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
           ...(options.gatewayArgs ?? []),
         ],
         env,
-        logFile: join(dir, "gateway.log"),
+        logFile: logFileOf("gateway"),
       });
     const startMatcher = async (workerId: string) => {
       const child = await startChild({
@@ -108,7 +110,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
           ...(options.matcherArgs ?? []),
         ],
         env,
-        logFile: join(dir, `${workerId}.log`),
+        logFile: logFileOf(workerId),
       });
       matchers.set(workerId, child);
     };
