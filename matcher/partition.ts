@@ -44,6 +44,7 @@ import { Slices } from "./slices.js";
 
 /** A batch is one flush of the disk; its signatures are in memory in the clear until the roster has them. */
 const MAX_BATCH_EVENTS = 128;
+const OWNER_ONLY = 0o700;
 const PROGRESS_EVERY_MEMBERS = 10_000;
 
 export interface PartitionOptions {
@@ -101,7 +102,7 @@ export class Partition implements Searchable, AppliedSource {
   /** Opens view and keys, builds the roster and starts to follow the log; `onChanged` tells when it has caught up. */
   static async open(options: PartitionOptions): Promise<Partition> {
     const { gallery, partition, dir, mapSizeBytes, masterKey, eventLog, log } = options;
-    mkdirSync(dir, { recursive: true });
+    mkdirSync(dir, { recursive: true, mode: OWNER_ONLY });
     const view = openView({ path: dir, ...(mapSizeBytes === undefined ? {} : { mapSizeBytes }) });
     let keys: MemberKeys | undefined;
     try {
