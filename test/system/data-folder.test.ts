@@ -5,10 +5,11 @@ import { join } from "node:path";
 import { expect, it, onTestFinished } from "vitest";
 import { startChild } from "../../cli/stack/child.js";
 import { startStack } from "../../cli/stack/stack.js";
+import { DEVICES } from "./support.js";
 
 it("a gateway on another gateway's data folder ends with one line; after a kill the folder is free at once", async () => {
   const dir = mkdtempSync(join(tmpdir(), "palmgate-system-"));
-  const stack = await startStack({ dir, matchers: 0, partitions: 1, replicas: 1, devices: [] });
+  const stack = await startStack({ dir, matchers: 0, partitions: 1, replicas: 1, devices: [...DEVICES] });
   onTestFinished(async () => {
     await stack.close();
     rmSync(dir, { recursive: true, force: true });
@@ -26,7 +27,7 @@ it("a gateway on another gateway's data folder ends with one line; after a kill 
     logFile,
   });
   await expect(second).rejects.toThrow(
-    /ended at start \(2\)[^]*\npalmgate gateway: --data-dir: .*gateway is in use by another process\. Give each/,
+    /ended at start \(2\)[\s\S]*\npalmgate gateway: --data-dir: .*gateway is in use by another process\. Give each/,
   );
   await stack.gateway().kill();
   await stack.restartGateway();
