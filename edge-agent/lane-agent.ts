@@ -142,8 +142,9 @@ class LaneAgent implements Agent {
     }
   }
 
-  /** Ends the link; a gate that is moving ends its move first. */
+  /** Ends the link; a gate that is open is shut first. */
   async close(): Promise<void> {
+    await this.#options.gate?.shut?.();
     await this.#link.close();
     await this.#presenting;
   }

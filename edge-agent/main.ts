@@ -65,13 +65,15 @@ async function runEdge(settings: EdgeSettings, signal: AbortSignal): Promise<voi
   warnOfCleartext(new URL(settings.gateway), log);
   let state: LinkState = { phase: "connecting" };
   const ops = await openOps(settings, metrics, () => state);
+  const gate = await openGate(settings, metrics, log);
+  signal.addEventListener("abort", () => void gate.shut?.());
   try {
     const source = await openLaneSource(settings, metrics, log);
     const onState = (next: LinkState) => {
       state = next;
     };
     try {
-      const agent = await welcomedAgent(settings, { log, metrics, signal, onState });
+      const agent = await welcomedAgent(settings, { log, metrics, signal, onState, gate });
       if (!agent) return;
       announceReady(settings, agent, ops, log);
       await presentAll(settings, agent, source, signal);
@@ -126,6 +128,7 @@ interface AgentParts {
   metrics: AgentMetrics;
   signal: AbortSignal;
   onState: (state: LinkState) => void;
+  gate: Gate;
 }
 
 /** @returns undefined when it was stopped before the gateway welcomed it */
@@ -137,7 +140,6 @@ async function welcomedAgent(settings: EdgeSettings, parts: AgentParts): Promise
       deviceId,
       key: loadDeviceKey(deviceKey),
       ca: readAuthorities(ca),
-      gate: gateOf(settings),
       ...parts,
     });
   } catch (error) {
@@ -146,10 +148,18 @@ async function welcomedAgent(settings: EdgeSettings, parts: AgentParts): Promise
   }
 }
 
-function gateOf({ onOpen, deviceId, json }: EdgeSettings): Gate {
-  if (onOpen !== undefined) return commandGate({ command: onOpen, deviceId });
+async function openGate(settings: EdgeSettings, metrics: AgentMetrics, log: Log): Promise<Gate> {
+  const { onOpen, onClose, holdMs, deviceId, json } = settings;
   // With --json the line of the presentation says that the gate has opened.
-  return json ? noGate : consoleGate(print);
+  if (onOpen === undefined) return json ? noGate : consoleGate(print);
+  const gate = commandGate({ onOpen, onClose, holdMs, deviceId });
+  const recovered = await gate.recover();
+  if (!recovered.ok) {
+    metrics.gate(edge.Passage.FAILED);
+    log.error({ why: recovered.why }, "the gate failed");
+    print(json ? JSON.stringify({ gate: "FAILED" }) : "THE GATE FAILED: the log says why");
+  }
+  return gate;
 }
 
 /** Each presentation is an order of its own. */
@@ -189,8 +199,8 @@ function warnOfCleartext({ protocol, hostname }: URL, log: Log): void {
 
 function stopSignal(): AbortSignal {
   const stop = new AbortController();
-  process.once("SIGINT", () => stop.abort());
-  process.once("SIGTERM", () => stop.abort());
+  // For good: a second one must not end us before the gate is shut.
+  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, () => stop.abort());
   return stop.signal;
 }
 

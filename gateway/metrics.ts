@@ -28,6 +28,9 @@ export type PassResult = (typeof PASS_RESULTS)[number];
 export type OutcomeName = Exclude<keyof typeof edge.Outcome, "OUTCOME_UNSPECIFIED">;
 export type ReasonName = keyof typeof edge.Reason;
 
+/** By their number in the contract, from 1. */
+const PASSAGES = ["OPENED", "EXPIRED", "FAILED"] as const satisfies (keyof typeof edge.Passage)[];
+
 const OUTCOMES: readonly OutcomeName[] = ["MATCH", "NO_MATCH", "AMBIGUOUS", "LOW_QUALITY", "UNDECIDED"];
 
 /** Values that are read when Prometheus asks, not kept up to date by the hot path. */
@@ -53,6 +56,8 @@ export interface GatewayMetrics {
   payment(step: string): void;
   pass(result: PassResult): void;
   dataKeyRefused(code: DataKeyRefusal): void;
+  /** What a lane's gate did with a granted decision. */
+  passage(passage: edge.Passage): void;
   transport(engine: string): void;
   /** Binds the gauges to what they show. Once, when everything is open. */
   observe(sources: GaugeSources): void;
@@ -100,8 +105,10 @@ export function openMetrics(): GatewayMetrics {
   const frameOf = bind(FRAME_RESULTS, (result) => frames.labels(result));
   const passOf = bind(PASS_RESULTS, (result) => passes.labels(result));
   const errorOf = bind(Object.keys(LINK_ERRORS) as LinkCode[], (code) => linkErrors.labels(code));
+  const passages = counter("passages_total", "Granted decisions by what the lane's gate did", ["passage"]);
+  const passageOf = bind(PASSAGES, (passage) => passages.labels(passage.toLowerCase()));
   const refusedKeyOf = bind(DATA_KEY_REFUSALS, (code) => dataKeysRefused.labels(code.toLowerCase()));
-  for (const children of [frameOf, errorOf, passOf, refusedKeyOf]) {
+  for (const children of [frameOf, errorOf, passOf, passageOf, refusedKeyOf]) {
     for (const child of Object.values(children)) child.inc(0);
   }
 
@@ -117,6 +124,10 @@ export function openMetrics(): GatewayMetrics {
     apiRequest: (route, status) => apiRequests.labels(route, String(status)).inc(),
     payment: (step) => payments.labels(step).inc(),
     pass: (result) => passOf[result].inc(),
+    passage: (passage) => {
+      const name = PASSAGES[passage - 1];
+      if (name !== undefined) passageOf[name].inc();
+    },
     dataKeyRefused: (code) => refusedKeyOf[code].inc(),
     transport: (engine) => transportInfo.labels(engine).set(1),
     observe: (sources) => registerGauges(registers, sources),
