@@ -12,6 +12,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { childEnv } from "./child-env.js";
 
 const START_DEADLINE_MS = 10_000;
 /** A port that takes a connection and says nothing is asked again after this. */
@@ -110,7 +111,10 @@ async function launch(
   logFile: string,
   port: number,
 ): Promise<ChildProcess> {
-  const child = spawn(binary, ["-c", configFile, "-l", logFile], { stdio: "ignore" });
+  const child = spawn(binary, ["-c", configFile, "-l", logFile], {
+    env: childEnv(),
+    stdio: "ignore",
+  });
   const failed = once(child, "exit").then(() => {
     throw new Error(`nats-server ended at start; its log says why: ${logFile}`);
   });
