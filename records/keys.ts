@@ -3,13 +3,13 @@
 // Invariants:
 // - openMemberKeys() resolves when every key that the log held at start is here;
 // - a forgotten key is overwritten with zeros, and never comes back, however late its event arrives;
-// - an event that does not fit its subject, or holds a key that is not wrapped, is not taken;
+// - an event that does not fit its subject, or whose key is not wrapped under its organisation's, is not taken, and counted;
 // - a master key that opens none of them is wrong configuration, not a hall full of erased members.
 import { toHex } from "../wire/hex.js";
 import type { Keyring } from "../wire/keyring.js";
 import type { Log } from "../wire/log.js";
 import { type MemberPlace, STREAMS } from "../wire/subjects.js";
-import { readDataKey } from "./data-key.js";
+import { type DataKeyRefusal, readDataKey } from "./data-key.js";
 import type { LogEvent } from "./event.js";
 import type { EventLog } from "./log.js";
 import { keySubjectOf } from "./member-events.js";
@@ -43,15 +43,17 @@ export interface MemberKeysOptions {
   /** Filters of stream KEYS, e.g. by shardKeysFilter(). */
   filters: readonly string[];
   log: Log;
+  /** An event was not taken. Logged already. */
+  onRefused?: (code: DataKeyRefusal) => void;
 }
 
 /** Resolves when caught up. Throws when the keyring opens none of the keys that are there. */
 export async function openMemberKeys(
   eventLog: EventLog,
   keyring: Pick<Keyring, "unwrap">,
-  { filters, log }: MemberKeysOptions,
+  { filters, log, onRefused = () => {} }: MemberKeysOptions,
 ): Promise<MemberKeys> {
-  const keys = new KeysInMemory(eventLog, keyring, log);
+  const keys = new KeysInMemory(eventLog, keyring, { log, onRefused });
   const follower = eventLog.follow({
     stream: STREAMS.keys,
     filters,
@@ -82,15 +84,21 @@ class KeysInMemory implements MemberKeys {
   readonly #eventLog: EventLog;
   readonly #keyring: Pick<Keyring, "unwrap">;
   readonly #log: Log;
+  readonly #onRefused: (code: DataKeyRefusal) => void;
   readonly #keys = new Map<string, Uint8Array>();
   readonly #forgotten = new Set<string>();
   unopened = 0;
   onClose: () => Promise<void> = async () => {};
 
-  constructor(eventLog: EventLog, keyring: Pick<Keyring, "unwrap">, log: Log) {
+  constructor(
+    eventLog: EventLog,
+    keyring: Pick<Keyring, "unwrap">,
+    { log, onRefused }: Required<Pick<MemberKeysOptions, "log" | "onRefused">>,
+  ) {
     this.#eventLog = eventLog;
     this.#keyring = keyring;
     this.#log = log;
+    this.#onRefused = onRefused;
   }
 
   get size(): number {
@@ -132,6 +140,7 @@ class KeysInMemory implements MemberKeys {
       const read = readDataKey(this.#keyring, subject, body);
       if (!read.ok) {
         if (read.code === "UNOPENED") this.unopened++;
+        this.#onRefused(read.code);
         this.#log.error({ subject, sequence, code: read.code }, "not a data key that opens; left out");
         continue;
       }
