@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type EventLog, type Follower, type LogEvent, openEventLog } from "../../records/index.js";
 import { connectNats } from "../../wire/nats.js";
-import { openLossyLink } from "./support/lossy-link.js";
+import { openLossyLink } from "../wire/support/lossy-link.js";
 import { log, openRig, type Rig } from "./support/rig.js";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
