@@ -11,8 +11,9 @@
 //   attempt.ts         each frame goes out with a credit, until the Decision comes
 //   connection.ts      frames and Decisions on one welcomed WebSocket (link.ts keeps one open for ever)
 //   (the gateway decides: start at its presentation.ts)
-//   gate.ts            may the gate open? only granted, in time, once per token
-//   gates/command.ts   the relay moves; agent.ts reports the passage
+//   gate.ts            may the gate open? only granted, in time, once per token and presentation
+//   gates/command.ts   the relay moves
+//   passages.ts        what it did is kept (journal.ts) and reported until a gateway has it on record
 import { randomBytes } from "node:crypto";
 import type { Guidance } from "../palm/hand/judge.js";
 import { edge } from "../wire/codec.js";
@@ -25,9 +26,11 @@ import { loadDeviceKey, writeNewDeviceKey } from "./device-key.js";
 import { type Gate, noGate } from "./gate.js";
 import { commandGate } from "./gates/command.js";
 import { consoleGate } from "./gates/console.js";
+import { openJournal } from "./journal.js";
 import { runLane } from "./lane.js";
 import type { LinkState } from "./link.js";
 import { type AgentMetrics, openAgentMetrics } from "./metrics.js";
+import type { PassageStore } from "./passage-store.js";
 import type { Charge } from "./presentation.js";
 import { describeEnd, lineOf } from "./report.js";
 import {
@@ -40,7 +43,8 @@ import {
 import { isCamera, openSource } from "./source/open.js";
 import type { PalmSource } from "./source/source.js";
 
-const WHAT = "Presents palms to a gateway and opens a gate on its decisions. Nothing is written to disk.";
+const WHAT =
+  "Presents palms to a gateway and opens a gate on its decisions. Nothing of a palm is ever written to disk.";
 
 /** @returns the exit code */
 export async function main(argv: string[]): Promise<number> {
@@ -61,7 +65,7 @@ export async function main(argv: string[]): Promise<number> {
 async function runEdge(settings: EdgeSettings, signal: AbortSignal): Promise<void> {
   const log = openLog("edge", { device: settings.deviceId });
   const metrics = openAgentMetrics();
-  warnOfCleartext(new URL(settings.gateway), log);
+  for (const gateway of settings.gateways) warnOfCleartext(new URL(gateway), log);
   let state: LinkState = { phase: "connecting" };
   const ops = await openOps(settings, metrics, () => state);
   try {
@@ -99,6 +103,7 @@ async function presentAll(
     intervalMs: settings.intervalMs ?? (isCamera(settings.source) ? 0 : REST_MS),
     count,
     signal,
+    onProgress: ({ displayKey }) => print(json ? JSON.stringify({ progress: displayKey }) : "one moment"),
     onEnd: (palm, end) => print(json ? JSON.stringify(describeEnd(palm, end)) : lineOf(palm, end)),
   });
 }
@@ -129,20 +134,29 @@ interface AgentParts {
 
 /** @returns undefined when it was stopped before the gateway welcomed it */
 async function welcomedAgent(settings: EdgeSettings, parts: AgentParts): Promise<Agent | undefined> {
-  const { gateway, deviceId, deviceKey, ca } = settings;
+  const { gateways, deviceId, deviceKey, ca } = settings;
   try {
     return await startAgent({
-      gateway,
+      gateway: gateways,
       deviceId,
       key: loadDeviceKey(deviceKey),
       ca: readAuthorities(ca),
       gate: gateOf(settings),
+      passageStore: passageStoreOf(settings, parts.log),
       ...parts,
     });
   } catch (error) {
     if (parts.signal.aborted) return undefined;
     throw error;
   }
+}
+
+function passageStoreOf({ journalDir, deviceId }: EdgeSettings, log: Log): PassageStore | undefined {
+  if (journalDir !== undefined) return openJournal({ dir: journalDir, deviceId, log });
+  log.warn(
+    "no --journal-dir: passages that are not acknowledged when this agent ends are not reported, and what they paid is not captured",
+  );
+  return undefined;
 }
 
 function gateOf({ onOpen, deviceId, json }: EdgeSettings): Gate {

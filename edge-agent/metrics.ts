@@ -51,6 +51,23 @@ export function openAgentMetrics(): AgentMetrics {
     help: "Waits for another connection to the gateway",
     registers,
   });
+  const report = counter(
+    "palmgate_agent_reports_total",
+    "Reports of passages by what became of them",
+    "result",
+    ["sent", "acknowledged", "refused", "given_up"],
+  );
+  const passagesWaiting = new Gauge({
+    name: "palmgate_agent_passages_waiting",
+    help: "Passages that no gateway has acknowledged yet",
+    registers,
+  });
+  const journal = new Gauge({
+    name: "palmgate_agent_journal_up",
+    help: "1 while the journal takes passages",
+    registers,
+  });
+  journal.set(1);
   const linkError = counter("palmgate_agent_link_errors_total", "Errors received from the gateway", "code", [
     ...namesOf(edge.ErrorCode),
     "UNKNOWN",
@@ -63,6 +80,9 @@ export function openAgentMetrics(): AgentMetrics {
     gate: (passage) => gate((edge.Passage[passage] ?? "").toLowerCase()),
     reconnect: () => reconnects.inc(),
     linkError,
+    report,
+    passagesWaiting: (count) => passagesWaiting.set(count),
+    journal: (works) => journal.set(works ? 1 : 0),
     camera: openCameraCounters(registry),
   };
 }

@@ -1,6 +1,6 @@
 // What a lane prints: a line for a person, or a JSON object for a program.
 import { edge } from "../wire/codec.js";
-import { toHex } from "../wire/partition.js";
+import { toHex } from "../wire/hex.js";
 import type { PresentationEnd } from "./agent.js";
 import type { Palm } from "./source/source.js";
 

@@ -6,14 +6,26 @@ import { DEVICE_ID_PATTERN, MAX_AMOUNT_MINOR } from "../wire/limits.js";
 import { CAPTURE_SIZE_PATTERN } from "./camera/ffmpeg.js";
 import { SOURCE_PATTERN } from "./source/open.js";
 
-const gatewayUrl = z
-  .url({ protocol: /^(ws|wss|http|https)$/, error: "must be a ws://, wss://, http:// or https:// address" })
-  .default("http://127.0.0.1:8080");
+const MAX_GATEWAYS = 16;
+const gatewayUrl = z.url({
+  protocol: /^(ws|wss|http|https)$/,
+  error: "must be a ws://, wss://, http:// or https:// address",
+});
 
 const milliseconds = z.coerce.number().int().min(0).max(3_600_000);
 
 export const EDGE_SETTINGS = {
-  gateway: { option: "gateway", value: "URL", help: "the gateway's address", schema: gatewayUrl },
+  gateways: {
+    option: "gateway",
+    value: "URL,URL,...",
+    list: true,
+    help: "the gateways' addresses, in the order in which they are tried; may be given again",
+    schema: z
+      .array(gatewayUrl)
+      .min(1, "must be at least one address")
+      .max(MAX_GATEWAYS, `must be at most ${MAX_GATEWAYS} addresses`)
+      .default(["http://127.0.0.1:8080"]),
+  },
   deviceId: {
     option: "device-id",
     value: "ID",
@@ -105,6 +117,12 @@ export const EDGE_SETTINGS = {
     option: "on-open",
     value: "COMMAND",
     help: "command that opens the gate; it reads PALMGATE_* variables and ends with 0",
+    schema: z.string().min(1).optional(),
+  },
+  journalDir: {
+    option: "journal-dir",
+    value: "DIR",
+    help: "folder (0700) of one agent that keeps passages until they are on record: ids and tokens, nothing of a palm",
     schema: z.string().min(1).optional(),
   },
   ca: {

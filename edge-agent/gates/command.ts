@@ -7,7 +7,7 @@
 //   everything it started.
 import { type ChildProcess, spawn } from "node:child_process";
 import { edge } from "../../wire/codec.js";
-import { toHex } from "../../wire/partition.js";
+import { toHex } from "../../wire/hex.js";
 import type { Gate, GateResult } from "../gate.js";
 
 const COMMAND_DEADLINE_MS = 2000;
