@@ -55,6 +55,7 @@ function compare(thread: ServingThread, body: Uint8Array): Found | Refusal {
   if (handles.length < 1 || handles.length > MAX_CANDIDATES) return "PROBE_INVALID";
   if (instance !== thread.identity.instance) return "STALE_HANDLES";
   const served = thread.serving(ShardSet.all());
+  if (served === "NOT_HERE") return "STALE_HANDLES";
   if (typeof served === "string") return served;
   const segment = thread.segment(organisation, gallery);
   if (segment === undefined) return "NOT_READY";

@@ -89,22 +89,21 @@ export class HeldShards implements ServingThread, AppliedSource {
     return this.#options.clock.nowUnixMs();
   }
 
-  serving(wanted: ShardSet): Served | "NOT_READY" | "NOT_CURRENT" {
+  serving(wanted: ShardSet): Served | "NOT_HERE" | "NOT_READY" | "NOT_CURRENT" {
+    if (this.#held.and(wanted).isEmpty) return "NOT_HERE";
     const shards = new ShardSet();
     let appliedSequence = Number.POSITIVE_INFINITY;
     let refusal: "NOT_READY" | "NOT_CURRENT" = "NOT_READY";
     for (const group of this.#groups()) {
       if (!group.caughtUp) continue;
-      const here = new ShardSet();
-      here.addAll(group.shards);
-      here.retain(wanted);
-      if (here.size === 0) continue;
+      const here = group.shards.and(wanted);
+      if (here.isEmpty) continue;
       refusal = "NOT_CURRENT";
       if (!group.current()) continue;
       shards.addAll(here);
       appliedSequence = Math.min(appliedSequence, group.appliedSequence);
     }
-    return shards.size === 0 ? refusal : { shards, appliedSequence };
+    return shards.isEmpty ? refusal : { shards, appliedSequence };
   }
 
   segment(organisation: string, gallery: string) {

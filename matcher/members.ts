@@ -6,7 +6,7 @@
 // - a member whose gallery or whose organisation's key the directory has not told of yet is nobody's stranger: it is
 //   waited for, then set aside, and entered as soon as the directory tells.
 import { wipe } from "../palm/signature.js";
-import { booksRefOf, type MemberKeys, openProfile, pairwiseRootOf } from "../records/index.js";
+import { booksRef, type MemberKeys, openProfile, pairwiseRoot } from "../records/index.js";
 import type { Gallery } from "../wire/directory.js";
 import { fromHex } from "../wire/hex.js";
 import type { Log } from "../wire/log.js";
@@ -138,7 +138,7 @@ export class Members {
     const { gallery, revision, enrolledUnixMs } = row;
     const profile = dataKey && openProfile(dataKey, { memberId, organisation, gallery }, row.profile);
     if (dataKey === undefined || profile === undefined) return { status: "UNREADY" };
-    const pseudonyms = { booksRef: booksRefOf(dataKey), pairwiseRoot: pairwiseRootOf(dataKey) };
+    const pseudonyms = { booksRef: booksRef(dataKey), pairwiseRoot: pairwiseRoot(dataKey) };
     const templates = row.templates.map(({ modelId, position }) => ({
       modelId: modelId ?? "",
       position: position ?? 0,

@@ -9,13 +9,13 @@
 // - the same knowledge always gives the same plan: it is made anew after every change.
 import type { bus } from "../wire/codec.js";
 import type { Fleet } from "../wire/directory.js";
-import { WORKER_HEARTBEAT_TTL_MS } from "../wire/limits.js";
+import { FLEET_HEARTBEAT_TTL_MS } from "../wire/limits.js";
 import { SHARDS, ShardSet, slotOf } from "../wire/shard.js";
 
 /** A silent worker whose shards a twin serves is waited for this long. */
 export const DEAD_AFTER_MS = 180_000;
 /** And one whose shards nobody serves, this long: heartbeats come each second. */
-export const SILENT_AFTER_MS = WORKER_HEARTBEAT_TTL_MS;
+export const SILENT_AFTER_MS = FLEET_HEARTBEAT_TTL_MS;
 
 export interface Slot {
   row: number;

@@ -2,8 +2,9 @@
 // Synchronous and without state.
 //
 // Invariants:
-// - every request gets a reply with a status; handles come only with SEARCHED, which names exactly the shards that were
-//   searched: caught up, and current by the log's beat;
+// - every request gets a reply with a status, but for one that wants shards of other threads alone: those answer it;
+// - handles come only with SEARCHED, which names exactly the shards that were searched: caught up, and current by the
+//   log's beat;
 // - what is past its deadline is not worked on;
 // - a probe that is not a unit vector of the gallery's dimension never reaches the index;
 // - nothing of the probe is left in the message, nor in a copy made here. What the connection itself copied on its way in
@@ -29,11 +30,15 @@ interface Found {
   templates: number;
 }
 
-/** @param body the request; zeroed when this returns or throws */
-export function answerSearch(thread: ServingThread, body: Uint8Array): SearchAnswer {
+/**
+ * `undefined`: the wanted shards are others'.
+ * @param body the request; zeroed when this returns or throws
+ */
+export function answerSearch(thread: ServingThread, body: Uint8Array): SearchAnswer | undefined {
   const startedAtMs = performance.now();
   try {
     const found = search(thread, body);
+    if (found === "NOT_HERE") return undefined;
     const status = typeof found === "string" ? found : "SEARCHED";
     const searchMs = performance.now() - startedAtMs;
     const { workerId, instance, thread: number } = thread.identity;
@@ -48,7 +53,7 @@ export function answerSearch(thread: ServingThread, body: Uint8Array): SearchAns
   }
 }
 
-function search(thread: ServingThread, body: Uint8Array): Found | Refusal {
+function search(thread: ServingThread, body: Uint8Array): Found | Refusal | "NOT_HERE" {
   const request = decode(bus.SearchRequest, body);
   if (request === undefined) return "PROBE_INVALID";
   if (request.deadlineUnixMs <= thread.nowUnixMs()) return "PAST_DEADLINE";

@@ -103,7 +103,9 @@ class SearchThread {
   }
 
   #search(message: Msg): void {
-    const { status, searchMs, reply } = answerSearch(this.#shards, message.data);
+    const answer = answerSearch(this.#shards, message.data);
+    if (answer === undefined) return;
+    const { status, searchMs, reply } = answer;
     message.respond(reply);
     if (this.#tally.search(status, searchMs)) this.#report();
   }

@@ -40,8 +40,11 @@ export interface ServingThread {
   readonly identity: Identity;
   /** The log's clock. */
   nowUnixMs(): number;
-  /** NOT_READY: none of the wanted shards has caught up. NOT_CURRENT: one has, but cannot know that it is current. */
-  serving(wanted: ShardSet): Served | "NOT_READY" | "NOT_CURRENT";
+  /**
+   * NOT_HERE: this thread has none of the wanted shards. NOT_READY: none of them has caught up. NOT_CURRENT: one has, but
+   * cannot know that it is current.
+   */
+  serving(wanted: ShardSet): Served | "NOT_HERE" | "NOT_READY" | "NOT_CURRENT";
   /** `undefined`: the directory has told of no such gallery yet, or it is being read in. */
   segment(organisation: string, gallery: string): { facts: SegmentFacts; templates: Segment } | undefined;
   /** Of a shard that is served. @param member 32 hex digits */
