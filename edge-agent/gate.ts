@@ -74,9 +74,11 @@ const isInTime = (decision: edge.Decision.$Properties, latestGatewayMs: number):
 
 export type GateResult = { ok: true } | { ok: false; why: string };
 
-/** What moves: a relay, a display, a command. `open` never rejects and ends in bounded time. */
+/** What moves: a relay, a display, a command. `open` never rejects, and ends in bounded time, when the gate is shut. */
 export interface Gate {
   open(decision: edge.Decision.$Properties): Promise<GateResult>;
+  /** The lane ends: what is open is shut now, and nothing opens any more. */
+  shut?(): Promise<void>;
 }
 
 /** For lanes that are simulated: whoever gets the Decision is the gate. */

@@ -167,8 +167,9 @@ class LaneAgent implements Agent {
     }
   }
 
-  /** Ends the link; a gate that is moving ends its move first, and has a moment to see its report acknowledged. */
+  /** Ends the link; a gate that is open is shut first, and its report has a moment to be acknowledged. */
   async close(): Promise<void> {
+    await this.#options.gate?.shut?.();
     await Promise.all(this.#acting);
     await this.#passages.drained(DRAIN_DEADLINE_MS);
     await this.#link.close();

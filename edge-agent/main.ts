@@ -20,6 +20,7 @@ import { edge } from "../wire/codec.js";
 import { helpText } from "../wire/config.js";
 import { type Log, openLog } from "../wire/log.js";
 import { type OpsServer, openOpsServer } from "../wire/ops-server.js";
+import { report, STDOUT } from "../wire/report.js";
 import { type Agent, startAgent } from "./agent.js";
 import { captureSize } from "./camera/ffmpeg.js";
 import { loadDeviceKey, writeNewDeviceKey } from "./device-key.js";
@@ -54,7 +55,7 @@ export async function main(argv: string[]): Promise<number> {
   }
   const newKeyFile = keyFileToMake(argv);
   if (newKeyFile !== undefined) {
-    print(writeNewDeviceKey(newKeyFile));
+    process.stdout.write(`${writeNewDeviceKey(newKeyFile)}\n`);
     return 0;
   }
   await runEdge(readEdgeSettings(argv), stopSignal());
@@ -68,13 +69,15 @@ async function runEdge(settings: EdgeSettings, signal: AbortSignal): Promise<voi
   for (const gateway of settings.gateways) warnOfCleartext(new URL(gateway), log);
   let state: LinkState = { phase: "connecting" };
   const ops = await openOps(settings, metrics, () => state);
+  const gate = await openGate(settings, metrics, log);
+  signal.addEventListener("abort", () => void gate.shut?.());
   try {
     const source = await openLaneSource(settings, metrics, log);
     const onState = (next: LinkState) => {
       state = next;
     };
     try {
-      const agent = await welcomedAgent(settings, { log, metrics, signal, onState });
+      const agent = await welcomedAgent(settings, { log, metrics, signal, onState, gate });
       if (!agent) return;
       announceReady(settings, agent, ops, log);
       await presentAll(settings, agent, source, signal);
@@ -130,6 +133,7 @@ interface AgentParts {
   metrics: AgentMetrics;
   signal: AbortSignal;
   onState: (state: LinkState) => void;
+  gate: Gate;
 }
 
 /** @returns undefined when it was stopped before the gateway welcomed it */
@@ -141,7 +145,6 @@ async function welcomedAgent(settings: EdgeSettings, parts: AgentParts): Promise
       deviceId,
       key: loadDeviceKey(deviceKey),
       ca: readAuthorities(ca),
-      gate: gateOf(settings),
       passageStore: passageStoreOf(settings, parts.log),
       ...parts,
     });
@@ -159,10 +162,18 @@ function passageStoreOf({ journalDir, deviceId }: EdgeSettings, log: Log): Passa
   return undefined;
 }
 
-function gateOf({ onOpen, deviceId, json }: EdgeSettings): Gate {
-  if (onOpen !== undefined) return commandGate({ command: onOpen, deviceId });
+async function openGate(settings: EdgeSettings, metrics: AgentMetrics, log: Log): Promise<Gate> {
+  const { onOpen, onClose, holdMs, deviceId, json } = settings;
   // With --json the line of the presentation says that the gate has opened.
-  return json ? noGate : consoleGate(print);
+  if (onOpen === undefined) return json ? noGate : consoleGate(print);
+  const gate = commandGate({ onOpen, onClose, holdMs, deviceId });
+  const recovered = await gate.recover();
+  if (!recovered.ok) {
+    metrics.gate(edge.Passage.FAILED);
+    log.error({ why: recovered.why }, "the gate failed");
+    print(json ? JSON.stringify({ gate: "FAILED" }) : "THE GATE FAILED: the log says why");
+  }
+  return gate;
 }
 
 /** Each presentation is an order of its own. */
@@ -202,9 +213,9 @@ function warnOfCleartext({ protocol, hostname }: URL, log: Log): void {
 
 function stopSignal(): AbortSignal {
   const stop = new AbortController();
-  process.once("SIGINT", () => stop.abort());
-  process.once("SIGTERM", () => stop.abort());
+  // For good: a second one must not end us before the gate is shut.
+  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, () => stop.abort());
   return stop.signal;
 }
 
-const print = (line: string): void => void process.stdout.write(`${line}\n`);
+const print = (line: string): void => report(STDOUT, `${line}\n`);

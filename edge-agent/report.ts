@@ -55,6 +55,8 @@ export function lineOf(palm: Palm, end: PresentationEnd): string {
     edge.Reason[reason ?? 0],
     pairwiseId ?? "",
     `${tenths(end.roundTripMs)} ms`,
+    end.passage === edge.Passage.FAILED ? "THE GATE FAILED: the log says why" : "",
+    end.passage === edge.Passage.EXPIRED ? "the gate stayed shut: too late" : "",
   ];
   return `${palm.label}: ${words.filter(Boolean).join(" ")}`;
 }

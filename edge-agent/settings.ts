@@ -4,6 +4,7 @@ import { z } from "zod";
 import { readSettings, UsageError, type Values } from "../wire/config.js";
 import { DEVICE_ID_PATTERN, MAX_AMOUNT_MINOR } from "../wire/limits.js";
 import { CAPTURE_SIZE_PATTERN } from "./camera/ffmpeg.js";
+import { DEFAULT_HOLD_MS, MAX_HOLD_MS } from "./gates/command.js";
 import { SOURCE_PATTERN } from "./source/open.js";
 
 const MAX_GATEWAYS = 16;
@@ -116,7 +117,19 @@ export const EDGE_SETTINGS = {
   onOpen: {
     option: "on-open",
     value: "COMMAND",
-    help: "command that opens the gate; it reads PALMGATE_* variables and ends with 0",
+    help: "command that opens the gate; it reads PALMGATE_* variables and ends with 0, or runs while the gate is open",
+    schema: z.string().min(1).optional(),
+  },
+  holdMs: {
+    option: "hold-ms",
+    value: "MS",
+    help: "how long the gate stays open: then on-open is ended where it still runs, and on-close is run",
+    schema: z.coerce.number().int().min(100).max(MAX_HOLD_MS).default(DEFAULT_HOLD_MS),
+  },
+  onClose: {
+    option: "on-close",
+    value: "COMMAND",
+    help: "command that shuts the gate: after the hold, when the lane ends, and once at start",
     schema: z.string().min(1).optional(),
   },
   journalDir: {
@@ -167,7 +180,13 @@ export function keyFileToMake(argv: string[]): string | undefined {
 }
 
 /** @throws UsageError */
-export const readEdgeSettings = (argv: string[]): EdgeSettings => readSettings(EDGE_SETTINGS, argv);
+export function readEdgeSettings(argv: string[]): EdgeSettings {
+  const settings = readSettings(EDGE_SETTINGS, argv);
+  if (settings.onClose !== undefined && settings.onOpen === undefined) {
+    throw new UsageError("--on-close shuts what --on-open has opened: give both.");
+  }
+  return settings;
+}
 
 /** PEM text of the authorities to trust; undefined: the system's. @throws UsageError */
 export function readAuthorities(file: string | undefined): string | undefined {

@@ -28,9 +28,12 @@ export function openDataFolder(dataDir: string, threads: number, log: Log): void
     if (found === undefined) {
       writeFileSync(note, `${JSON.stringify({ layout: LAYOUT })}\n`, { mode: OWNER_ONLY.file });
     }
-    const left = readdirSync(dataDir).filter((name) => Number(THREAD_FOLDER.exec(name)?.[1] ?? -1) >= threads);
+    const left = readdirSync(dataDir).filter(
+      (name) => Number(THREAD_FOLDER.exec(name)?.[1] ?? -1) >= threads,
+    );
     for (const name of left) rmSync(join(dataDir, name), { recursive: true, force: true });
-    if (left.length > 0) log.info({ threads, removed: left.length }, "fewer threads: their shards are read anew");
+    if (left.length > 0)
+      log.info({ threads, removed: left.length }, "fewer threads: their shards are read anew");
   } catch (error) {
     if (error instanceof UsageError) throw error;
     throw new UsageError(`--data-dir: ${dataDir} cannot be used: ${(error as Error).message}.`);

@@ -7,7 +7,7 @@
 //   the start;
 // - what cannot be opened or wiped now is tried again until it is done or no longer wanted.
 import { setTimeout as sleep } from "node:timers/promises";
-import type { EventLog, MemberKeys } from "../records/index.js";
+import type { DataKeyRefusal, EventLog, MemberKeys } from "../records/index.js";
 import type { Gallery } from "../wire/directory.js";
 import { fromHex } from "../wire/hex.js";
 import type { Keyring } from "../wire/keyring.js";
@@ -32,6 +32,7 @@ export interface HeldShardsOptions {
   clock: LogClock;
   log: Log;
   onApplied(events: number): void;
+  onKeyRefused(code: DataKeyRefusal): void;
   /** Shards moved on, became ready, or the disk filled up or has room again. */
   onChanged(): void;
 }
@@ -82,7 +83,10 @@ export class HeldShards implements ServingThread, AppliedSource {
 
   /** Of the hindmost; infinite where one has applied none; 0 where nothing is open. */
   beatAgeMs(): number {
-    return Math.max(0, ...[...this.#units].map(({ group }) => group?.beatAgeMs() ?? Number.POSITIVE_INFINITY));
+    return Math.max(
+      0,
+      ...[...this.#units].map(({ group }) => group?.beatAgeMs() ?? Number.POSITIVE_INFINITY),
+    );
   }
 
   nowUnixMs(): number {
@@ -159,7 +163,8 @@ export class HeldShards implements ServingThread, AppliedSource {
       for (const unit of [...this.#units]) await this.#persist(() => this.#narrow(unit, leaving));
       for (const shard of shards) {
         await this.#persist(async () => {
-          if (!(await this.#options.members.wipe(shard, new Slices()))) throw new Error("the disk refuses writes");
+          if (!(await this.#options.members.wipe(shard, new Slices())))
+            throw new Error("the disk refuses writes");
         });
         if (!this.#stopping.signal.aborted) this.#held.delete(shard);
       }
@@ -235,7 +240,9 @@ export class HeldShards implements ServingThread, AppliedSource {
   #inOrder(act: () => Promise<void>): Promise<void> {
     this.#orders = this.#orders
       .then(act)
-      .catch((error: unknown) => this.#options.log.error({ error: String(error) }, "an order to shards failed"));
+      .catch((error: unknown) =>
+        this.#options.log.error({ error: String(error) }, "an order to shards failed"),
+      );
     return this.#orders;
   }
 

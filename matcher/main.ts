@@ -1,19 +1,21 @@
 // The matcher: one worker that has some shards, answers searches, tells of members, and applies enrolments and erasures.
 //
 // This thread owns heartbeat, claim, plan and metrics; search threads own everything of their shards.
-// Start: the name is checked, then directory, threads, the ops server, and membership, which opens shards. End: the other
+// Start: the data folder is claimed and the name checked, then directory, threads, the ops server, and membership, which opens shards. End: the other
 // way round, after a farewell and a last second of answers.
 import { randomBytes } from "node:crypto";
 import { endianness } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { helpText, UsageError } from "../wire/config.js";
+import { claimDataFolder } from "../wire/data-folder.js";
 import { type Directory, openDirectory } from "../wire/directory.js";
-import { Disposer, opened } from "../wire/disposer.js";
+import { type Disposer, opened } from "../wire/disposer.js";
 import { openKeyring } from "../wire/keyring.js";
 import { openLog } from "../wire/log.js";
 import { LogClock } from "../wire/log-clock.js";
 import { connectNats } from "../wire/nats.js";
 import { openOpsServer } from "../wire/ops-server.js";
+import { report, reportsFlushed, STDOUT } from "../wire/report.js";
 import { type MatcherConfig, readMatcherConfig, SETTINGS } from "./config.js";
 import { openDataFolder } from "./data-folder.js";
 import { Membership } from "./membership.js";
@@ -21,6 +23,7 @@ import { openMatcherMetrics } from "./metrics.js";
 import { CURRENT_MS } from "./shard-group.js";
 import { openSearchThreads, type SearchThreads } from "./threads.js";
 import { expectNoTwin, watchForTwin } from "./twin.js";
+import { keptWorkerId } from "./worker-id.js";
 
 export interface Matcher {
   workerId: string;
@@ -35,6 +38,7 @@ export interface Matcher {
 }
 
 const INSTANCE_BYTES = 8;
+const FLUSH_DEADLINE_MS = 500;
 /** After the farewell: whoever had asked us before has both rounds of a search behind them by then. */
 const LAST_ANSWERS_MS = 1000;
 
@@ -49,7 +53,10 @@ export async function startMatcher(config: MatcherConfig): Promise<Matcher> {
 }
 
 async function start(config: MatcherConfig, disposer: Disposer): Promise<Omit<Matcher, "close">> {
-  const { natsUrl, masterKey, dataDir, workerId, index, mapSizeBytes, threads: threadCount } = config;
+  const { natsUrl, masterKey, dataDir, index, mapSizeBytes, threads: threadCount } = config;
+  const folder = await claimDataFolder(dataDir);
+  disposer.defer(() => folder.release());
+  const workerId = config.workerId ?? keptWorkerId(dataDir);
   const instance = randomBytes(INSTANCE_BYTES).toString("hex");
   const self = { workerId, instance, startedUnixMs: Date.now() };
   const log = openLog("matcher", { worker: workerId });
@@ -122,7 +129,8 @@ function missingOf(threads: SearchThreads, directory: Directory, { slot }: Membe
   const { ready, held, storeFull, beatAgeMs } = threads.state();
   const missing: string[] = [];
   if (storeFull) missing.push("the disk refuses writes");
-  if (beatAgeMs > CURRENT_MS) missing.push("no beat of the log was applied lately: cannot know to be current");
+  if (beatAgeMs > CURRENT_MS)
+    missing.push("no beat of the log was applied lately: cannot know to be current");
   const behind = held.size - ready.size;
   if (behind > 0) missing.push(`${behind} shards catching up`);
   else if (slot !== undefined && held.isEmpty) missing.push("no shards yet");
@@ -143,7 +151,7 @@ export async function main(argv: string[]): Promise<number> {
     process.once("SIGTERM", resolve);
     process.once("SIGINT", resolve);
   });
-  process.stdout.write(`${JSON.stringify({ ready: true, opsPort: matcher.opsPort })}\n`);
+  report(STDOUT, `${JSON.stringify({ ready: true, opsPort: matcher.opsPort })}\n`);
   try {
     await Promise.race([asked, matcher.failed]);
   } catch (error) {
@@ -151,7 +159,9 @@ export async function main(argv: string[]): Promise<number> {
       await matcher.close();
       throw error;
     }
-    process.exit(1); // already logged; the other threads cannot be trusted to end
+    // Logged already; the other threads cannot be trusted to end.
+    await reportsFlushed(FLUSH_DEADLINE_MS);
+    process.exit(1);
   }
   await matcher.close();
   return 0;

@@ -31,7 +31,11 @@ interface Changed {
 }
 
 export type Change =
-  | (Changed & { kind: "enrolled"; templates: readonly bus.ITemplate[]; profile: bus.ISealed | null | undefined })
+  | (Changed & {
+      kind: "enrolled";
+      templates: readonly bus.ITemplate[];
+      profile: bus.ISealed | null | undefined;
+    })
   | (Changed & { kind: "profile"; profile: bus.ISealed | null | undefined })
   | (Changed & { kind: "erased" });
 

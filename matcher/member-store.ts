@@ -196,6 +196,7 @@ function positionsIn(value: Uint8Array | undefined): Map<number, number> {
 
 function putPositions(tables: ViewTables, positions: ReadonlyMap<number, number>): void {
   const bytes = Buffer.alloc(SHARDS * POSITION_BYTES);
-  for (const [shard, sequence] of positions) bytes.writeBigUInt64BE(BigInt(sequence + 1), shard * POSITION_BYTES);
+  for (const [shard, sequence] of positions)
+    bytes.writeBigUInt64BE(BigInt(sequence + 1), shard * POSITION_BYTES);
   tables.table(POSITIONS).put(POSITIONS_KEY, bytes);
 }

@@ -73,7 +73,10 @@ export class Members {
         const facts = { organisation, gallery: name, modelId, dimension, lineMaps };
         this.#segments.set(key, { facts, templates: this.#newSegment(facts) });
       } else if (known.modelId !== modelId || known.dimension !== dimension || known.lineMaps !== lineMaps) {
-        this.#options.log.error({ gallery: key }, "the directory gives this gallery another model; left as it was");
+        this.#options.log.error(
+          { gallery: key },
+          "the directory gives this gallery another model; left as it was",
+        );
       }
     }
   }
@@ -98,7 +101,10 @@ export class Members {
 
   /** Goes on without a member for now. */
   setAside(member: string): void {
-    this.#options.log.error({ member }, "a member waits for its gallery or its organisation's key in the directory");
+    this.#options.log.error(
+      { member },
+      "a member waits for its gallery or its organisation's key in the directory",
+    );
     this.#aside.add(member);
   }
 

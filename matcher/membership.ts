@@ -129,7 +129,8 @@ export class Membership {
 
   #hear(states: bus.WorkerState[]): void {
     // Who was there before this news was heard until now.
-    for (const { workerId } of [...this.#workers, ...states]) this.#lastHeardMs.set(workerId, performance.now());
+    for (const { workerId } of [...this.#workers, ...states])
+      this.#lastHeardMs.set(workerId, performance.now());
     this.#workers = states;
     this.changed();
   }
@@ -194,7 +195,8 @@ export class Membership {
     this.#slot = slot;
     threads.setRow(slot?.row);
     this.#heartbeat.call();
-    if (before !== undefined && slot === undefined) log.warn({ slot: slotKey(before) }, "the slot is another's now");
+    if (before !== undefined && slot === undefined)
+      log.warn({ slot: slotKey(before) }, "the slot is another's now");
   }
 
   async #open(orders: readonly ShardOrder[]): Promise<void> {

@@ -2,9 +2,11 @@
 //
 // Invariants: no label names an organisation, a gallery, a shard or a member: the number of series is fixed; threads
 // count, this thread shows.
+
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { DATA_KEY_REFUSALS } from "../records/index.js";
 import { SKIP_REASONS } from "./member-changes.js";
-import { MEMBER_STATUSES, SEARCH_STATUSES, type Counts } from "./tally.js";
+import { type Counts, MEMBER_STATUSES, SEARCH_STATUSES } from "./tally.js";
 import type { ThreadsState } from "./threads.js";
 
 /** Seconds. */
@@ -22,7 +24,12 @@ export function openMatcherMetrics(state: () => ThreadsState): MatcherMetrics {
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
   openGauges(registers, state);
-  const counter = <Name extends string>(name: string, help: string, label: string, values: readonly Name[]) => {
+  const counter = <Name extends string>(
+    name: string,
+    help: string,
+    label: string,
+    values: readonly Name[],
+  ) => {
     const total = new Counter({ name, help, labelNames: [label], registers });
     const counters = values.map((value) => ({ value, counter: total.labels(value) }));
     return (counts: Record<Name, number>) => {
@@ -53,6 +60,16 @@ export function openMatcherMetrics(state: () => ThreadsState): MatcherMetrics {
     "reason",
     SKIP_REASONS,
   );
+  const refusedTotal = new Counter({
+    name: "palmgate_data_keys_refused_total",
+    help: "Data keys in the log that are not taken",
+    labelNames: ["reason"],
+    registers,
+  });
+  const refusedKeys = DATA_KEY_REFUSALS.map((code) => ({
+    code,
+    counter: refusedTotal.labels(code.toLowerCase()),
+  }));
   const searchSeconds = new Histogram({
     name: "palmgate_matcher_search_seconds",
     help: "Time inside the thread for one first round",
@@ -71,6 +88,7 @@ export function openMatcherMetrics(state: () => ThreadsState): MatcherMetrics {
       compares(counts.compares);
       reads(counts.reads);
       skipped(counts.skipped);
+      for (const { code, counter } of refusedKeys) counter.inc(counts.refusedKeys[code]);
       for (const ms of counts.searchMs) searchSeconds.observe(ms / 1000);
       eventsApplied.inc(counts.eventsApplied);
     },

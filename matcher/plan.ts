@@ -66,7 +66,8 @@ export function planClaim({ self, fleet, claims, workers, silentMs }: ClaimKnowl
   });
   // Where nobody serves first; then row by row.
   const urgency = ({ slot }: Slot) => (isServed(slot) ? 1 : 0);
-  const claimants = ({ slot }: Slot) => claims.filter((claim) => claim.slot === slot && heard.has(claim.workerId)).length;
+  const claimants = ({ slot }: Slot) =>
+    claims.filter((claim) => claim.slot === slot && heard.has(claim.workerId)).length;
   const [best] = open.sort(
     (a, b) => urgency(a) - urgency(b) || claimants(a) - claimants(b) || a.row - b.row || a.slot - b.slot,
   );

@@ -26,11 +26,11 @@ import {
 } from "../wire/subjects.js";
 import { AppliedDesk } from "./applied-desk.js";
 import { answerCompare } from "./compare-request.js";
+import { threadFolder } from "./data-folder.js";
 import { HeldShards } from "./held-shards.js";
 import { answerMember } from "./member-request.js";
 import { MemberStore } from "./member-store.js";
 import { Members } from "./members.js";
-import { threadFolder } from "./data-folder.js";
 import { answerSearch } from "./search-request.js";
 import type { Identity } from "./serving.js";
 import { Tally } from "./tally.js";
@@ -70,6 +70,7 @@ class SearchThread {
     this.#shards = new HeldShards({
       ...{ identity, members, eventLog, keyring, clock, log },
       onApplied: (events) => tally.applied(events),
+      onKeyRefused: (code) => tally.keyRefused(code),
       onChanged: () => this.#changed(),
     });
     this.#clock = clock;
@@ -119,9 +120,7 @@ class SearchThread {
   #setRow(row: number | undefined): void {
     const left = this.#ofRow;
     this.#ofRow =
-      row === undefined
-        ? undefined
-        : this.#listen(rowSearchSubject(row), (message) => this.#search(message));
+      row === undefined ? undefined : this.#listen(rowSearchSubject(row), (message) => this.#search(message));
     if (left !== undefined) void this.#drain(left);
   }
 

@@ -9,7 +9,7 @@
 // - a handle is used once in the life of a thread: it never names another template than the one it was given to.
 import type { Signature } from "../palm/signature.js";
 import { fromHex } from "../wire/hex.js";
-import { type ShardSet, SHARDS, shardOf } from "../wire/shard.js";
+import { SHARDS, type ShardSet, shardOf } from "../wire/shard.js";
 import { bestMembers, type MemberCandidate } from "./index/merge.js";
 import { compareTemplates, type Templates } from "./index/search-members.js";
 import type { Slices } from "./slices.js";
@@ -138,7 +138,10 @@ export class Segment {
       if (!shards.has(shard)) return { ok: false, code: "OTHER_SHARD" };
     }
     const hits = compareTemplates(this.#templates, probe, handles);
-    return { ok: true, candidates: bestMembers(hits, (label) => this.#memberOf.get(label), COMPARED_MEMBERS) };
+    return {
+      ok: true,
+      candidates: bestMembers(hits, (label) => this.#memberOf.get(label), COMPARED_MEMBERS),
+    };
   }
 
   #shardOf(label: number): number | undefined {

@@ -7,7 +7,14 @@
 //   heard of as lately, and its disk takes what must be written: whoever was paused, cut off or fell behind knows it;
 // - while the disk refuses writes, the follower keeps its place and tries again;
 // - shards that leave the group leave no key behind in it.
-import { type EventLog, type Follower, type LogEvent, type MemberKeys, openMemberKeys } from "../records/index.js";
+import {
+  type DataKeyRefusal,
+  type EventLog,
+  type Follower,
+  type LogEvent,
+  type MemberKeys,
+  openMemberKeys,
+} from "../records/index.js";
 import { type Beat, readBeat } from "../wire/beat.js";
 import type { Keyring } from "../wire/keyring.js";
 import type { Log } from "../wire/log.js";
@@ -35,6 +42,7 @@ export interface ShardGroupOptions {
   clock: LogClock;
   log: Log;
   onApplied(events: number): void;
+  onKeyRefused(code: DataKeyRefusal): void;
   /** It moved on, became ready, or its disk filled up or has room again. */
   onChanged(): void;
 }
@@ -170,7 +178,9 @@ export class ShardGroup {
     const applied = members.store.apply(changes, this.#shards, sequence);
     this.#setStoreFull(!applied.ok);
     if (!applied.ok) {
-      throw new StoreFullError(`the store's disk refuses writes (${applied.detail}); the log keeps our place`);
+      throw new StoreFullError(
+        `the store's disk refuses writes (${applied.detail}); the log keeps our place`,
+      );
     }
     const slices = new Slices();
     const waiting: string[] = [];
@@ -190,7 +200,9 @@ export class ShardGroup {
     }
     if (this.#heldBack?.sequence !== sequence) this.#heldBack = { sequence, sinceMs: performance.now() };
     if (performance.now() - this.#heldBack.sinceMs < DIRECTORY_PATIENCE_MS) {
-      throw new DirectoryBehindError("members of a gallery or under a key that the directory has not told of yet");
+      throw new DirectoryBehindError(
+        "members of a gallery or under a key that the directory has not told of yet",
+      );
     }
     this.#heldBack = undefined;
     for (const member of waiting) members.setAside(member);
@@ -201,7 +213,8 @@ export class ShardGroup {
     const event = events.findLast(({ subject }) => subject === BEAT_SUBJECT);
     if (event === undefined) return undefined;
     const beat = readBeat(keyring, event.body);
-    if (beat === undefined) log.error({ sequence: event.sequence }, "a beat that nobody of this fleet has signed");
+    if (beat === undefined)
+      log.error({ sequence: event.sequence }, "a beat that nobody of this fleet has signed");
     return beat;
   }
 
@@ -220,6 +233,10 @@ export class ShardGroup {
   }
 }
 
-function openKeys({ eventLog, keyring, log }: ShardGroupOptions, shards: ShardSet): Promise<MemberKeys> {
-  return openMemberKeys(eventLog, keyring, { filters: [...shards].map(shardKeysFilter), log });
+function openKeys(
+  { eventLog, keyring, log, onKeyRefused }: ShardGroupOptions,
+  shards: ShardSet,
+): Promise<MemberKeys> {
+  const filters = [...shards].map(shardKeysFilter);
+  return openMemberKeys(eventLog, keyring, { filters, log, onRefused: onKeyRefused });
 }

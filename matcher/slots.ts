@@ -77,6 +77,7 @@ export async function openSlots(nc: NatsConnection, onChange: () => void, log: L
 function readClaim(key: string, value: Uint8Array, revision: number): Claim | undefined {
   const [, row, slot] = KEY.exec(key) ?? [];
   const message = decode(bus.SlotClaim, value);
-  if (row === undefined || slot === undefined || message === undefined || message.workerId === "") return undefined;
+  if (row === undefined || slot === undefined || message === undefined || message.workerId === "")
+    return undefined;
   return { row: Number(row), slot: Number(slot), workerId: message.workerId, revision };
 }

@@ -1,6 +1,7 @@
 // Counts kept inside a search thread between two reports.
 //
 // Invariant: everything is counted once: taking the counts starts new ones.
+import { DATA_KEY_REFUSALS, type DataKeyRefusal } from "../records/index.js";
 import { SKIP_REASONS, type SkipReason } from "./member-changes.js";
 import type { MemberStatusName } from "./member-request.js";
 import type { SearchStatusName } from "./search-request.js";
@@ -35,6 +36,7 @@ export interface Counts {
   reads: Record<MemberStatusName, number>;
   eventsApplied: number;
   skipped: Record<SkipReason, number>;
+  refusedKeys: Record<DataKeyRefusal, number>;
 }
 
 export class Tally {
@@ -61,6 +63,10 @@ export class Tally {
     this.#counts.skipped[reason] += 1;
   }
 
+  keyRefused(code: DataKeyRefusal): void {
+    this.#counts.refusedKeys[code] += 1;
+  }
+
   applied(events: number): void {
     this.#counts.eventsApplied += events;
   }
@@ -82,4 +88,5 @@ const fresh = (): Omit<Counts, "searchMs"> => ({
   reads: zeros<MemberStatusName>(MEMBER_STATUSES),
   eventsApplied: 0,
   skipped: zeros<SkipReason>(SKIP_REASONS),
+  refusedKeys: zeros<DataKeyRefusal>(DATA_KEY_REFUSALS),
 });

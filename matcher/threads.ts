@@ -156,9 +156,11 @@ function stateOf(
   const reports = threads.flatMap(({ report }) => report ?? []);
   const ready = new ShardSet();
   for (const report of reports) {
-    for (const shard of ShardSet.from(report.ready) ?? []) if (shards.get(shard)?.state === "open") ready.add(shard);
+    for (const shard of ShardSet.from(report.ready) ?? [])
+      if (shards.get(shard)?.state === "open") ready.add(shard);
   }
-  const sum = (value: (report: ThreadReport) => number) => reports.reduce((all, each) => all + value(each), 0);
+  const sum = (value: (report: ThreadReport) => number) =>
+    reports.reduce((all, each) => all + value(each), 0);
   const serving = reports.filter(({ appliedSequence }) => appliedSequence > 0);
   const isOpen = [...shards.values()].some(({ state }) => state === "open");
   return {

@@ -12,6 +12,7 @@ import { UsageError } from "../wire/config.js";
 import { FLEET_HEARTBEAT_INTERVAL_MS, FLEET_HEARTBEAT_TTL_MS } from "../wire/limits.js";
 import type { Log } from "../wire/log.js";
 import { BUCKETS } from "../wire/subjects.js";
+import { WORKER_ID_FILE } from "./worker-id.js";
 
 /** A living process has been heard again by then. Less than the time after which a silent one is forgotten. */
 const SILENCE_MS = 2.5 * FLEET_HEARTBEAT_INTERVAL_MS;
@@ -103,5 +104,5 @@ function followOther(
 const twinError = ({ workerId }: WorkerStart) =>
   new UsageError(
     `another matcher that is alive is called '${workerId}' too. Give this one a --worker-id of its own; or, where its ` +
-      "data folder is a copy, a new folder.",
+      `data folder is a copy, remove ${WORKER_ID_FILE} from it.`,
   );

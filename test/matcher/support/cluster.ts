@@ -80,11 +80,18 @@ export interface Cluster {
   /** Resolves when every row serves every shard. */
   allServed(): Promise<bus.WorkerState[]>;
   /** Stores a member, and does not ask who has applied it. */
-  store(signature: Float32Array, fields?: Partial<Omit<Person, "signature">> & { modelId?: string }): Promise<Person>;
+  store(
+    signature: Float32Array,
+    fields?: Partial<Omit<Person, "signature">> & { modelId?: string },
+  ): Promise<Person>;
   /** Stores a member, and waits until every worker that serves it has applied it. */
   enrol(signature: Float32Array, fields?: Parameters<Cluster["store"]>[1]): Promise<Person>;
   /** Which of these workers have applied the sequence. */
-  applied(workers: string[], person: Person, fields?: { waitMs?: number; erased?: boolean }): Promise<AppliedAnswer>;
+  applied(
+    workers: string[],
+    person: Person,
+    fields?: { waitMs?: number; erased?: boolean },
+  ): Promise<AppliedAnswer>;
   /** Destroys the member, and asks all holders of record whether nothing is left. */
   erase(person: Person, waitMs?: number): Promise<AppliedAnswer>;
   close(): Promise<void>;
@@ -198,7 +205,8 @@ export async function startCluster({ rows = 1, slots = 1 }: ClusterOptions = {})
 export function servedByRow(states: readonly bus.IWorkerState[], row: number): ShardSet {
   const served = new ShardSet();
   for (const state of states) {
-    if (state.hasSlot && (state.row ?? 0) === row) served.addAll(ShardSet.from(state.shardsReady) ?? new ShardSet());
+    if (state.hasSlot && (state.row ?? 0) === row)
+      served.addAll(ShardSet.from(state.shardsReady) ?? new ShardSet());
   }
   return served;
 }

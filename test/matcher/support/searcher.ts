@@ -7,7 +7,7 @@ import { openFacts } from "../../../wire/facts.js";
 import { fromHex, toHex } from "../../../wire/hex.js";
 import type { Keyring } from "../../../wire/keyring.js";
 import type { LogClock } from "../../../wire/log-clock.js";
-import { ShardSet, SHARDS, shardOf } from "../../../wire/shard.js";
+import { SHARDS, ShardSet, shardOf } from "../../../wire/shard.js";
 import {
   compareSubject,
   memberReadSubject,
@@ -81,7 +81,8 @@ export class Searcher {
   async best(row: number, vector: Float32Array, asked: Asked = {}): Promise<Best | undefined> {
     const { replies, searched } = await this.row(row, vector, asked);
     const wanted = asked.shards ?? ShardSet.all();
-    if (!searched.hasAll(wanted)) throw new Error(`only ${searched.size} of ${wanted.size} shards were searched`);
+    if (!searched.hasAll(wanted))
+      throw new Error(`only ${searched.size} of ${wanted.size} shards were searched`);
     const { organisation = "org", gallery = "members" } = asked;
     const found: Best[] = [];
     for (const reply of replies) {
