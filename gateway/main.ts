@@ -1,11 +1,12 @@
 // `palmgate gateway`: reads the settings, starts the gateway, and stops it gently on SIGTERM or SIGINT.
 import { helpText, readSettings } from "../wire/config.js";
+import { report, STDOUT } from "../wire/report.js";
 import { GATEWAY_SETTINGS } from "./config.js";
 import { startGateway } from "./gateway.js";
 
 const HELP = helpText(
   "palmgate gateway [options]",
-  "The front door: lanes over WebSocket on /link, decisions, the operator API on /api, the live page on /.",
+  "The hot path: lanes over WebSocket on /link, and decisions. Keeps nothing; as many as you like, behind any balancer.",
   GATEWAY_SETTINGS,
 );
 
@@ -15,13 +16,12 @@ export async function main(argv: string[]): Promise<number> {
     return 0;
   }
   const gateway = await startGateway(readSettings(GATEWAY_SETTINGS, argv));
-  process.on("SIGHUP", () => gateway.rereadSite());
   // Before the line that says ready: whoever reads it may signal at once.
   const stopped = new Promise<void>((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve());
   });
   const { port, opsPort, transport } = gateway;
-  process.stdout.write(`${JSON.stringify({ ready: true, port, opsPort, transport })}\n`);
+  report(STDOUT, `${JSON.stringify({ ready: true, port, opsPort, transport })}\n`);
   await stopped;
   await gateway.close();
   return 0;

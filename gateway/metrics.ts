@@ -4,11 +4,12 @@
 // - no label carries a site, device, member or presentation: the number of series is fixed at start;
 // - labels of the hot path are bound once, here; only decisions_total, of three labels, is looked up per decision.
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import type { edge } from "../wire/codec.js";
 import type { SearchCounts } from "../identify/index.js";
-import { LINK_ERRORS, type LinkCode } from "../wire/errors.js";
-import type { ReportAnswer } from "./record/passages.js";
+import type { edge } from "../wire/codec.js";
 import type { LanePurpose } from "../wire/directory.js";
+import { LINK_ERRORS, type LinkCode } from "../wire/errors.js";
+import { countDroppedLines } from "../wire/report.js";
+import type { ReportAnswer } from "./record/passages.js";
 
 /** Seconds; 0.3, 0.5 and 1.0 are the budgets that the alerts ask about. */
 const DECISION_BUCKETS = [0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1, 1.5];
@@ -25,7 +26,8 @@ export const GRANT_RESULTS = ["recorded", "again", "closed", "unavailable", "unh
 /** again: asked for anew after a lost link; closed: had its end; unavailable: the log did not take it; unheard: its lane was gone. */
 export type GrantResult = (typeof GRANT_RESULTS)[number];
 
-const PASSAGE_RESULTS = ["ACKNOWLEDGED", "TOKEN_INVALID", "NOT_NOW"] as const satisfies readonly ReportAnswer[];
+const REPORT_ANSWERS = ["ACKNOWLEDGED", "TOKEN_INVALID", "NOT_NOW"] as const satisfies readonly ReportAnswer[];
+const PASSAGES = ["OPENED", "EXPIRED", "FAILED"] as const satisfies (keyof typeof edge.Passage)[];
 
 export type OutcomeName = Exclude<keyof typeof edge.Outcome, "OUTCOME_UNSPECIFIED">;
 export type ReasonName = keyof typeof edge.Reason;
@@ -50,7 +52,8 @@ export interface GatewayMetrics {
   frame(result: FrameResult): void;
   linkError(code: LinkCode): void;
   grant(result: GrantResult): void;
-  passage(result: ReportAnswer): void;
+  /** What a lane's gate did with a granted decision, and what was answered. */
+  passage(passage: edge.Passage, answer: ReportAnswer): void;
   payment(step: string): void;
   transport(engine: string): void;
   /** Binds the gauges to what they show. Once, when everything is open. */
@@ -60,6 +63,7 @@ export interface GatewayMetrics {
 /** Makes the gateway's metrics with every hot label bound. */
 export function openMetrics(): GatewayMetrics {
   const registry = new Registry();
+  countDroppedLines(registry);
   const registers = [registry];
   const stageSeconds = new Histogram({
     name: "palmgate_stage_seconds",
@@ -82,7 +86,8 @@ export function openMetrics(): GatewayMetrics {
   const linkErrors = counter("link_errors_total", "Coded errors sent on edge links", ["code"]);
   const payments = counter("payments_total", "Steps of payments", ["step"]);
   const grants = counter("grants_total", "Grants by what became of them", ["result"]);
-  const passages = counter("passages_total", "Reports of gates by what was answered", ["result"]);
+  const passages = counter("passages_total", "Granted decisions by what the lane's gate did", ["passage"]);
+  const reports = counter("passage_reports_total", "Reports of gates by what was answered", ["answer"]);
   const transportInfo = new Gauge({
     name: "palmgate_transport_info",
     help: "Engine behind the sockets",
@@ -94,10 +99,12 @@ export function openMetrics(): GatewayMetrics {
   const secondsOf = bind(OUTCOMES, (outcome) => decisionSeconds.labels(outcome));
   const frameOf = bind(FRAME_RESULTS, (result) => frames.labels(result));
   const grantOf = bind(GRANT_RESULTS, (result) => grants.labels(result));
-  const passageOf = bind(PASSAGE_RESULTS, (result) => passages.labels(result.toLowerCase()));
+  const passageOf = bind(PASSAGES, (passage) => passages.labels(passage.toLowerCase()));
+  const reportOf = bind(REPORT_ANSWERS, (answer) => reports.labels(answer.toLowerCase()));
   const errorOf = bind(Object.keys(LINK_ERRORS) as LinkCode[], (code) => linkErrors.labels(code));
-  const fromZero = [...Object.values(frameOf), ...Object.values(errorOf), ...Object.values(grantOf), ...Object.values(passageOf)];
-  for (const child of fromZero) child.inc(0);
+  for (const children of [frameOf, errorOf, grantOf, passageOf, reportOf]) {
+    for (const child of Object.values(children)) child.inc(0);
+  }
 
   return {
     registry,
@@ -109,7 +116,11 @@ export function openMetrics(): GatewayMetrics {
     frame: (result) => frameOf[result].inc(),
     linkError: (code) => errorOf[code].inc(),
     grant: (result) => grantOf[result].inc(),
-    passage: (result) => passageOf[result].inc(),
+    passage: (passage, answer) => {
+      reportOf[answer].inc();
+      const name = PASSAGES[passage - 1];
+      if (answer === "ACKNOWLEDGED" && name !== undefined) passageOf[name].inc();
+    },
     payment: (step) => payments.labels(step).inc(),
     transport: (engine) => transportInfo.labels(engine).set(1),
     observe: (sources) => registerGauges(registers, sources),

@@ -26,14 +26,18 @@ import {
   sealTemplate,
 } from "./seal.js";
 
-export interface RecordDeps {
+/** Enough to erase: a key is destroyed without being opened. */
+export interface ErasureDeps {
   nc: NatsConnection;
   eventLog: EventLog;
   log: Log;
   /** How long holders of the partition may take to flush; default APPLIED_WAIT_MS. */
   appliedWaitMs?: number;
-  /** 32 bytes that wrap every data key; without it, data keys lie in the log in the clear. */
-  masterKey?: Uint8Array | undefined;
+}
+
+export interface RecordDeps extends ErasureDeps {
+  /** 32 bytes that wrap every data key. */
+  masterKey: Uint8Array;
 }
 
 export interface Enrolment extends MemberPlace {

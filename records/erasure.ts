@@ -8,7 +8,7 @@
 import { toHex } from "../wire/partition.js";
 import { keySubject, memberSubject, STREAMS } from "../wire/subjects.js";
 import { askApplied } from "./applied.js";
-import type { RecordDeps } from "./enrolment.js";
+import type { ErasureDeps } from "./enrolment.js";
 import { LogUnavailableError } from "./event.js";
 import type { EventLog } from "./log.js";
 import { decodeMemberEvent, erased, type MemberPlace } from "./member-events.js";
@@ -61,7 +61,7 @@ type Destroyed =
  * @param request.holders workers that hold the partition now; with none, the erasure stays pending until one is back
  */
 export async function eraseMember(
-  deps: RecordDeps,
+  deps: ErasureDeps,
   request: ErasureRequest & { holders: number },
 ): Promise<ErasureOutcome> {
   const destroyed = await destroyMember(deps.eventLog, request);

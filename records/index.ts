@@ -1,7 +1,12 @@
 // The durable record: event log (JetStream), local views (LMDB), sealed bytes, member keys, enrolment, erasure, receipts.
 export { type AppliedAnswer, type AppliedQuestion, askApplied } from "./applied.js";
 export { Backoff } from "./backoff.js";
-export { MASTER_KEY_SETTING, parseMasterKey } from "./data-key.js";
+export {
+  DATA_KEY_REFUSALS,
+  type DataKeyRefusal,
+  MASTER_KEY_SETTING,
+  parseMasterKey,
+} from "./data-key.js";
 export {
   type Enrolment,
   type EnrolmentOutcome,

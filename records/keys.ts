@@ -3,11 +3,11 @@
 // Invariants:
 // - openMemberKeys() resolves when every key that the log held at start is here;
 // - a forgotten key is overwritten with zeros, and never comes back, however late its event arrives;
-// - an event that does not fit its subject is not taken;
+// - an event that does not fit its subject, or whose key is not wrapped under the master key, is not taken, and counted;
 // - a master key that opens none of them is wrong configuration, not a hall full of erased members.
 import type { Log } from "../wire/log.js";
 import { keySubject, STREAMS } from "../wire/subjects.js";
-import { readDataKey } from "./data-key.js";
+import { type DataKeyRefusal, readDataKey } from "./data-key.js";
 import type { LogEvent } from "./event.js";
 import type { EventLog } from "./log.js";
 
@@ -31,7 +31,9 @@ export interface MemberKeysOptions {
   filter: string;
   log: Log;
   /** Opens wrapped data keys. */
-  masterKey?: Uint8Array | undefined;
+  masterKey: Uint8Array;
+  /** An event was not taken. Logged already. */
+  onRefused?: (code: DataKeyRefusal) => void;
 }
 
 /** Resolves when caught up. Throws when the master key opens none of the keys that are there. */
@@ -56,14 +58,16 @@ class KeysInMemory implements MemberKeys {
   readonly #log: Log;
   readonly #keys = new Map<string, Uint8Array>();
   readonly #forgotten = new Set<string>();
-  readonly #masterKey: Uint8Array | undefined;
+  readonly #masterKey: Uint8Array;
+  readonly #onRefused: (code: DataKeyRefusal) => void;
   unopened = 0;
   onClose: () => Promise<void> = async () => {};
 
-  constructor(eventLog: EventLog, { log, masterKey }: MemberKeysOptions) {
+  constructor(eventLog: EventLog, { log, masterKey, onRefused = () => {} }: MemberKeysOptions) {
     this.#eventLog = eventLog;
     this.#log = log;
     this.#masterKey = masterKey;
+    this.#onRefused = onRefused;
   }
 
   get size(): number {
@@ -98,6 +102,7 @@ class KeysInMemory implements MemberKeys {
       const read = readDataKey(subject, body, this.#masterKey);
       if (!read.ok) {
         if (read.code === "UNOPENED") this.unopened++;
+        this.#onRefused(read.code);
         this.#log.error({ subject, sequence, code: read.code }, "not a data key that opens; left out");
         continue;
       }

@@ -4,7 +4,7 @@
 import type { Log } from "../wire/log.js";
 import { fromHex } from "../wire/partition.js";
 import { keySubject, STREAMS } from "../wire/subjects.js";
-import type { RecordDeps } from "./enrolment.js";
+import type { ErasureDeps } from "./enrolment.js";
 import { ERASED_ID_PREFIX, eraseMember } from "./erasure.js";
 import type { EventLog } from "./log.js";
 
@@ -25,7 +25,7 @@ interface Found {
  * Throws LogUnavailableError. To be called at start, and again while `pending` is not 0.
  */
 export async function resumeErasures(
-  deps: RecordDeps,
+  deps: ErasureDeps,
   holdersOf: (gallery: string, partition: number) => number,
 ): Promise<ResumedErasures> {
   const result = { finished: 0, pending: 0 };

@@ -7,6 +7,8 @@ export const MAX_IMAGE_SIDE_PX = 1024;
 export const MIN_IMAGE_SIDE_PX = 64;
 export const MAX_FRAMES_PER_PRESENTATION = 3;
 export const PRESENTATION_DEADLINE_MS = 1000;
+/** From a Progress to the Decision about the money. */
+export const MONEY_DEADLINE_MS = 8000;
 export const DECISION_VALID_MS = 2000;
 export const HELLO_TIMEOUT_MS = 5000;
 export const HEARTBEAT_INTERVAL_MS = 5000;
@@ -15,7 +17,7 @@ export const CREDIT_WINDOW_FRAMES = 4;
 
 export const PRESENTATION_ID_BYTES = 16;
 export const MEMBER_ID_BYTES = 16;
-export const PASSAGE_TOKEN_BYTES = 16;
+export const PASSAGE_TOKEN_BYTES = 24;
 export const CHALLENGE_BYTES = 32;
 export const DEVICE_ID_PATTERN = /^[a-z0-9-]{1,64}$/;
 /** Galleries and sites are parts of NATS subjects: letters that need no escaping there. */

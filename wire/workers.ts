@@ -14,7 +14,7 @@ import type { Log } from "./log.js";
 import { followLink } from "./nats.js";
 import { BUCKETS } from "./subjects.js";
 
-const SPEC: BucketSpec = {
+export const WORKERS_BUCKET: BucketSpec = {
   name: BUCKETS.matchers,
   storage: "memory",
   ttlMs: WORKER_HEARTBEAT_TTL_MS,
@@ -57,7 +57,7 @@ export async function watchWorkers(
     said.set(workerId, text);
     return true;
   };
-  const unfollow = followBucket(nc, SPEC.name, (key, value) => {
+  const unfollow = followBucket(nc, WORKERS_BUCKET.name, (key, value) => {
     if (take(key, value)) tell();
   });
   const linkUp = followLink(nc);
@@ -71,7 +71,7 @@ export async function watchWorkers(
     if (silent.length > 0) tell();
   }, TICK_MS);
   // What is missed here (JetStream still starting) is heard with the next heartbeats.
-  const first = await readBucket(nc, SPEC).catch((error: unknown) => {
+  const first = await readBucket(nc, WORKERS_BUCKET).catch((error: unknown) => {
     log?.warn({ error: String(error) }, "workers cannot be read yet; waiting for their heartbeats");
     return new Map<string, Uint8Array>();
   });
@@ -98,7 +98,7 @@ export function openAnnouncer(nc: NatsConnection, log: Log): Announcer {
   let kv: KV | undefined;
   const attempt = async (what: string, act: (kv: KV) => Promise<unknown>): Promise<boolean> => {
     try {
-      kv ??= await openBucket(nc, SPEC);
+      kv ??= await openBucket(nc, WORKERS_BUCKET);
       await act(kv);
       return true;
     } catch (error) {

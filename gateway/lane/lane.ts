@@ -111,7 +111,7 @@ export class Lane implements PresentationLane {
   async #report(report: edge.GateReport): Promise<void> {
     const { presentationId } = report;
     const answer = await this.#parts.passages.report(this.device, report);
-    this.#parts.metrics.passage(answer);
+    this.#parts.metrics.passage(report.passage, answer);
     if (answer === "ACKNOWLEDGED") this.#link.send({ passageAck: { presentationId } });
     if (answer === "TOKEN_INVALID") this.#link.refuse("TOKEN_INVALID", aboutPresentation(presentationId));
   }
