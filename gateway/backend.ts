@@ -1,5 +1,7 @@
 // What stands behind the lanes: NATS, and over it the directory, the event log, the log's clock, the fleet and the search.
 // The gateway keeps nothing of it: all of this is there again within a second, at any gateway.
+
+import type { NatsConnection } from "@nats-io/transport-node";
 import { type Fleet, openFleet, SearchClient } from "../identify/index.js";
 import { type EventLog, openEventLog } from "../records/index.js";
 import { type Directory, openDirectory } from "../wire/directory.js";
@@ -10,7 +12,6 @@ import { followLink } from "../wire/link.js";
 import type { Log } from "../wire/log.js";
 import { LogClock } from "../wire/log-clock.js";
 import { connectNats } from "../wire/nats.js";
-import type { NatsConnection } from "@nats-io/transport-node";
 
 export interface Backend {
   nats: NatsConnection;

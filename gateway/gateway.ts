@@ -185,7 +185,11 @@ function openFront(config: GatewayConfig, { backend, signing, metrics, log }: Pa
   return { lanes, presentations, recorder };
 }
 
-function openPurposes({ nats, eventLog, clock }: Backend, metrics: GatewayMetrics, disposer: Disposer): Purposes {
+function openPurposes(
+  { nats, eventLog, clock }: Backend,
+  metrics: GatewayMetrics,
+  disposer: Disposer,
+): Purposes {
   // The directory knows no other processor yet; its schema refuses other names.
   const processor = sandboxProcessor(nats);
   disposer.defer(() => processor.close());

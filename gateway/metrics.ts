@@ -26,7 +26,11 @@ export const GRANT_RESULTS = ["recorded", "again", "closed", "unavailable", "unh
 /** again: asked for anew after a lost link; closed: had its end; unavailable: the log did not take it; unheard: its lane was gone. */
 export type GrantResult = (typeof GRANT_RESULTS)[number];
 
-const REPORT_ANSWERS = ["ACKNOWLEDGED", "TOKEN_INVALID", "NOT_NOW"] as const satisfies readonly ReportAnswer[];
+const REPORT_ANSWERS = [
+  "ACKNOWLEDGED",
+  "TOKEN_INVALID",
+  "NOT_NOW",
+] as const satisfies readonly ReportAnswer[];
 const PASSAGES = ["OPENED", "EXPIRED", "FAILED"] as const satisfies (keyof typeof edge.Passage)[];
 
 export type OutcomeName = Exclude<keyof typeof edge.Outcome, "OUTCOME_UNSPECIFIED">;

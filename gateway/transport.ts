@@ -123,7 +123,9 @@ export function serveLanes(
     response
       .writeStatus("404 Not Found")
       .writeHeader("content-type", "text/plain; charset=utf-8")
-      .end("This is a Palmgate gateway: it serves lanes, by WebSocket on /link. Pages and the API are the desk's.\n");
+      .end(
+        "This is a Palmgate gateway: it serves lanes, by WebSocket on /link. Pages and the API are the desk's.\n",
+      );
   });
   return () => {
     for (const link of [...greeting.values()]) link.refuse("SHUTTING_DOWN");

@@ -1,4 +1,6 @@
 // What a Frame must be before anything is spent on it. Pure; says the code it is refused with, or nothing.
+
+import { holdsCardNumber } from "../../wire/card-number.js";
 import { edge } from "../../wire/codec.js";
 import type { LinkCode } from "../../wire/errors.js";
 import {
@@ -7,7 +9,6 @@ import {
   MIN_IMAGE_SIDE_PX,
   PRESENTATION_ID_BYTES,
 } from "../../wire/limits.js";
-import { holdsCardNumber } from "../../wire/card-number.js";
 import type { Charge } from "../purposes/purpose.js";
 
 const CURRENCY_PATTERN = /^[A-Z]{3}$/;

@@ -11,6 +11,7 @@
 // are dead once message() returns, so nothing may keep a view on them.
 import { randomBytes } from "node:crypto";
 import { decode, edge } from "../../wire/codec.js";
+import type { Device } from "../../wire/directory.js";
 import {
   CHALLENGE_BYTES,
   HEARTBEAT_INTERVAL_MS,
@@ -22,7 +23,6 @@ import {
   PRESENTATION_DEADLINE_MS,
   PROTOCOL_VERSIONS,
 } from "../../wire/limits.js";
-import type { Device } from "../../wire/directory.js";
 import { checkHello } from "./hello.js";
 import type { Lane } from "./lane.js";
 import { laneUnixMs } from "./lane-time.js";
@@ -111,7 +111,11 @@ export class Connection {
       return;
     }
     const { device, protocolVersion } = checked;
-    const lane = this.#entrance.enter(device, this.#link, hello.agentVersion.slice(0, MAX_AGENT_VERSION_CHARS));
+    const lane = this.#entrance.enter(
+      device,
+      this.#link,
+      hello.agentVersion.slice(0, MAX_AGENT_VERSION_CHARS),
+    );
     this.#state = { kind: "welcomed", lane };
     this.#link.send({
       welcome: {

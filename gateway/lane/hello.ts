@@ -3,10 +3,10 @@
 // Invariants: the nonce is good for one connection; an unknown device and a wrong signature get the same answer.
 import { verify } from "node:crypto";
 import type { edge } from "../../wire/codec.js";
-import { helloBytes } from "../../wire/hello.js";
-import { DEVICE_ID_PATTERN, PROTOCOL_VERSIONS } from "../../wire/limits.js";
 import type { Device } from "../../wire/directory.js";
 import { publicKeyFromBase64 } from "../../wire/ed25519.js";
+import { helloBytes } from "../../wire/hello.js";
+import { DEVICE_ID_PATTERN, PROTOCOL_VERSIONS } from "../../wire/limits.js";
 
 const ED25519_SIGNATURE_BYTES = 64;
 

@@ -124,4 +124,7 @@ export class Lanes implements Entrance {
 }
 
 const sameDuty = (a: Device, b: Device) =>
-  a.organisation === b.organisation && a.site === b.site && a.purpose === b.purpose && a.gallery === b.gallery;
+  a.organisation === b.organisation &&
+  a.site === b.site &&
+  a.purpose === b.purpose &&
+  a.gallery === b.gallery;

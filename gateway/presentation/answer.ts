@@ -6,9 +6,9 @@
 // - a grant that nobody would hear is neither recorded nor answered: the lane comes back and asks again;
 // - no decision that is answered is left out of the record.
 import { bus, edge, encode } from "../../wire/codec.js";
-import { pairwiseId } from "../../wire/pairwise.js";
 import { DECISION_VALID_MS } from "../../wire/limits.js";
 import type { LiveDecision, Stages } from "../../wire/live.js";
+import { pairwiseId } from "../../wire/pairwise.js";
 import { decisionSubject } from "../../wire/subjects.js";
 import { laneUnixMs } from "../lane/lane-time.js";
 import { type GatewayMetrics, type OutcomeName, STAGES } from "../metrics.js";

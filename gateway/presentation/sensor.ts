@@ -3,8 +3,7 @@
 // Invariants:
 // - a frame is searched with only when its quality is good and somebody still waits for the result;
 // - the signature is wiped when the search has ended, whatever came of it.
-import type { SearchClient } from "../../identify/index.js";
-import type { Evidence } from "../../identify/index.js";
+import type { Evidence, SearchClient } from "../../identify/index.js";
 import { type Signature, type SignerPool, wipe } from "../../palm/index.js";
 import type { Device } from "../../wire/directory.js";
 import type { LinkCode } from "../../wire/errors.js";

@@ -60,7 +60,12 @@ export const payBy = (parts: PayParts): Purpose => ({
     if (!instrument) return { granted: false, reason: Reason.INSTRUMENT_MISSING };
     // The lane refuses a frame without a charge before anybody is searched for: CHARGE_INVALID.
     if (charge === undefined) throw new Error("a PAY presentation reached its act without a charge");
-    return pay(parts, { ...request, charge, booksRef: member.booksRef, instrument: bus.Instrument.create(instrument) });
+    return pay(parts, {
+      ...request,
+      charge,
+      booksRef: member.booksRef,
+      instrument: bus.Instrument.create(instrument),
+    });
   },
 });
 
@@ -80,8 +85,7 @@ async function pay(parts: PayParts, request: PayRequest): Promise<ActResult> {
 
 async function begin(parts: PayParts, request: PayRequest, signal: AbortSignal): Promise<ActResult> {
   const event = requested(parts, request);
-  const { organisation, presentationHex } = request;
-  const appended = await parts.log.append(organisation, presentationHex, event, 0);
+  const appended = await parts.log.append(request, event, 0);
   if (!appended.ok) {
     return appended.code === "CONFLICT"
       ? repeat(parts, request, signal)
@@ -93,8 +97,8 @@ async function begin(parts: PayParts, request: PayRequest, signal: AbortSignal):
 
 async function authorise(parts: PayParts, request: PayRequest, at: PaymentAt): Promise<ActResult> {
   const answer = await askProcessor(parts.processor, request);
-  const step = (to: bus.PaymentStep, changed: Parameters<typeof nextStep>[2] = {}) =>
-    record(parts, request, at, nextStep(at.event, to, changed, parts.nowUnixMs()));
+  const step = (to: bus.PaymentStep, changed: Parameters<typeof nextStep>[3] = {}) =>
+    record(parts, request, at, nextStep(at.event, to, parts.nowUnixMs(), changed));
   if (answer.ok) {
     return (await step(PaymentStep.AUTHORISED, { processorRef: answer.ref }))
       ? granted(request)
@@ -112,7 +116,7 @@ async function authorise(parts: PayParts, request: PayRequest, at: PaymentAt): P
 /** The presentation has paid, or tried to, before: the record answers. */
 async function repeat(parts: PayParts, request: PayRequest, signal: AbortSignal): Promise<ActResult> {
   for (let looks = 0; looks < MAX_LOOKS && !signal.aborted; looks++) {
-    const last = await parts.log.last(request.organisation, request.presentationHex);
+    const last = await parts.log.last(request);
     if (!last.ok || !last.at) return refused(request, Reason.RECORD_UNAVAILABLE);
     if (!samePayment(last.at.event, request)) return refused(request, Reason.PAYMENT_CONFLICT);
     const answer = await answerOf(parts, request, last.at);
@@ -126,7 +130,7 @@ async function repeat(parts: PayParts, request: PayRequest, signal: AbortSignal)
 async function answerOf(parts: PayParts, request: PayRequest, at: PaymentAt): Promise<ActResult | undefined> {
   const { event } = at;
   const next = (step: bus.PaymentStep) =>
-    record(parts, request, at, nextStep(event, step, {}, parts.nowUnixMs()));
+    record(parts, request, at, nextStep(event, step, parts.nowUnixMs()));
   switch (event.step) {
     case PaymentStep.CAPTURED:
       return granted(request);
@@ -149,11 +153,11 @@ async function answerOf(parts: PayParts, request: PayRequest, at: PaymentAt): Pr
 /** @returns whether the log has the step for certain */
 async function record(
   parts: PayParts,
-  { organisation, presentationHex }: PayRequest,
+  request: PayRequest,
   at: PaymentAt,
   event: bus.PaymentEvent,
 ): Promise<boolean> {
-  const appended = await parts.log.append(organisation, presentationHex, event, at.sequence);
+  const appended = await parts.log.append(request, event, at.sequence);
   if (appended.ok) parts.onStep(event.step);
   return appended.ok;
 }

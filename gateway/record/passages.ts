@@ -52,10 +52,17 @@ export class Passages {
   }
 
   /** Never rejects for an expected failure. Keeps no view on the report. */
-  async report(device: Device, { presentationId, passageToken, passage }: edge.GateReport): Promise<ReportAnswer> {
+  async report(
+    device: Device,
+    { presentationId, passageToken, passage }: edge.GateReport,
+  ): Promise<ReportAnswer> {
     const { keyring, nowUnixMs } = this.#parts;
     if (presentationId.length !== PRESENTATION_ID_BYTES) return "TOKEN_INVALID";
-    const place = { organisation: device.organisation, deviceId: device.id, presentationId: presentationId.slice() };
+    const place = {
+      organisation: device.organisation,
+      deviceId: device.id,
+      presentationId: presentationId.slice(),
+    };
     const madeUnixMs = readPassageToken(keyring.busKey("passage", device.organisation), place, passageToken);
     if (madeUnixMs === undefined || nowUnixMs() - madeUnixMs > MAX_REPORT_AGE_MS) return "TOKEN_INVALID";
     if (this.#inFlight >= MAX_REPORTS_IN_FLIGHT) return "NOT_NOW";
@@ -71,7 +78,11 @@ export class Passages {
   }
 
   async #store(
-    { organisation, deviceId, presentationId }: { organisation: string; deviceId: string; presentationId: Uint8Array },
+    {
+      organisation,
+      deviceId,
+      presentationId,
+    }: { organisation: string; deviceId: string; presentationId: Uint8Array },
     passage: edge.Passage,
   ): Promise<ReportAnswer> {
     const presentationHex = toHex(presentationId);
@@ -80,7 +91,12 @@ export class Passages {
     // A token is made of a grant that is in the log: it is there no more.
     if (granted === undefined) return "TOKEN_INVALID";
     const { site, booksRef } = granted;
-    const body = encode(bus.PassageEvent, { atUnixMs: this.#parts.nowUnixMs(), presentationId, passage, booksRef });
+    const body = encode(bus.PassageEvent, {
+      atUnixMs: this.#parts.nowUnixMs(),
+      presentationId,
+      passage,
+      booksRef,
+    });
     const subject = passageSubject(organisation, site, deviceId, presentationHex);
     const appended = await this.#parts.eventLog.append(subject, body, { expectedSubjectSequence: 0 });
     if (!appended.ok && appended.code !== "CONFLICT") return "NOT_NOW";

@@ -120,7 +120,8 @@ export class Recorder {
     try {
       const last = await this.#eventLog.last(STREAMS.decisions, subject);
       const grant = last && decode(bus.DecisionEvent, last.body);
-      const isOurs = grant?.granted && grant.atUnixMs === takesBack.atUnixMs && grant.gatewayId === takesBack.gatewayId;
+      const isOurs =
+        grant?.granted && grant.atUnixMs === takesBack.atUnixMs && grant.gatewayId === takesBack.gatewayId;
       if (last === undefined || !isOurs) return undefined;
       const second = await this.#eventLog.append(subject, body, { expectedSubjectSequence: last.sequence });
       return second.ok || second.code === "CONFLICT" ? undefined : second.code;
