@@ -7,6 +7,7 @@
 // - nothing of a data folder of another layout is read.
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import {
   type EventLog,
   type Follower,
@@ -45,7 +46,7 @@ export interface BooksListener {
 }
 
 export interface BooksOptions {
-  eventLog: Pick<EventLog, "follow" | "lastSequence">;
+  eventLog: Pick<EventLog, "follow" | "last">;
   dataDir: string;
   ages: HistoryAges;
   nowUnixMs(): number;
@@ -69,6 +70,8 @@ export class Books {
   readonly #live = new Set<Source>();
   readonly #waiting = new Set<() => void>();
   readonly #forgetting: NodeJS.Timeout;
+  #forgettingOld: Promise<void> | undefined;
+  #closed = false;
 
   /** @throws UsageError when the folder has another layout */
   constructor(options: BooksOptions) {
@@ -91,7 +94,7 @@ export class Books {
         if (payment !== undefined) told.push(() => options.listener.onPayment(payment, event.sequence, live));
       }),
     };
-    this.#forgetting = setInterval(() => void this.forgetOld(), FORGET_INTERVAL_MS);
+    this.#forgetting = setInterval(() => this.#forgetAllOld(), FORGET_INTERVAL_MS);
   }
 
   reached(): Reached {
@@ -144,10 +147,23 @@ export class Books {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     clearInterval(this.#forgetting);
+    await this.#forgettingOld;
     await Promise.all(Object.values(this.#followers).map((follower) => follower.stop()));
     for (const wake of this.#waiting) wake();
     await this.#view.close();
+  }
+
+  /** Round by round, others in between. */
+  #forgetAllOld(): void {
+    this.#forgettingOld ??= (async () => {
+      while (!this.#closed && (await this.forgetOld()) >= MAX_FORGOTTEN_AT_ONCE) await setImmediate();
+    })()
+      .catch((error: unknown) => this.#options.log.error({ error: String(error) }, "forgetting failed"))
+      .finally(() => {
+        this.#forgettingOld = undefined;
+      });
   }
 
   #follow(
@@ -175,17 +191,19 @@ export class Books {
   }
 
   async #endOf(wanted: Reached): Promise<Reached> {
-    const { eventLog } = this.#options;
-    const [decisions, payments] = await Promise.all([
-      wanted.decisions > 0 ? wanted.decisions : eventLog.lastSequence(STREAMS.decisions),
-      wanted.payments > 0 ? wanted.payments : eventLog.lastSequence(STREAMS.payments),
-    ]);
+    // The last event that is there: one that has left the log by its age cannot be read any more.
+    const end = async (source: Source) => {
+      const last = await this.#options.eventLog.last(STREAMS[source], ">");
+      const sequence = last?.sequence ?? 0;
+      return wanted[source] > 0 ? Math.min(wanted[source], sequence) : sequence;
+    };
+    const [decisions, payments] = await Promise.all([end("decisions"), end("payments")]);
     return { decisions, payments };
   }
 
   async #reaches(end: Reached, waitMs: number): Promise<boolean> {
     const isThere = () => {
-      const { decisions, payments } = this.#readTo();
+      const { decisions, payments } = this.reached();
       return decisions >= end.decisions && payments >= end.payments;
     };
     if (isThere()) return true;
@@ -201,11 +219,6 @@ export class Books {
       const timer = setTimeout(finish, waitMs);
       this.#waiting.add(wake);
     });
-  }
-
-  /** Where nothing is left to read, the view is at the end, whatever the sequence of its last event: some have gone. */
-  #readTo(): Reached {
-    return this.reached();
   }
 }
 
