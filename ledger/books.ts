@@ -52,6 +52,8 @@ export interface BooksOptions {
   nowUnixMs(): number;
   log: Log;
   listener: BooksListener;
+  /** What the log held at start has been read, of both streams. */
+  onCaughtUp(): void;
 }
 
 export interface Reached {
@@ -178,7 +180,10 @@ export class Books {
       filters,
       afterSequence: this.#view.sequence(stream),
       log,
-      onCaughtUp: () => this.#live.add(source),
+      onCaughtUp: () => {
+        this.#live.add(source);
+        if (this.caughtUp()) this.#options.onCaughtUp();
+      },
       onBatch: async (events) => {
         const told: (() => void)[] = [];
         const applied = await this.#view.apply(stream, events, (event, tables) => applyOne(event, tables, told));

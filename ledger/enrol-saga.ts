@@ -16,23 +16,23 @@
 // - DONE means: whoever is asked from now on knows the member (served.ts);
 // - an enrolment that cannot be decided is refused GIVE_UP_AFTER_MS after it began: a person does not wait longer.
 import { randomBytes } from "node:crypto";
-import { dataKeyEvent } from "../records/data-key.js";
-import { openEnrolIntent } from "../records/enrol-intent.js";
-import type { EventLog } from "../records/index.js";
-import { fetchDataKey } from "../records/keys.js";
-import { decodeMemberEvent, enrolled, keySubjectOf, memberSubjectOf } from "../records/member-events.js";
-import type { Saga, Sagas } from "../records/sagas.js";
-import { sealProfile, sealTemplate } from "../records/seal.js";
-import { templateOf } from "../palm/signature.js";
 import type { SearchRequest } from "../identify/search.js";
+import { templateOf } from "../palm/signature.js";
+import {
+  type EventLog,
+  keySubjectOf,
+  openEnrolIntent,
+  type Saga,
+  type Sagas,
+  storeMember,
+} from "../records/index.js";
 import { bus, decode, encode } from "../wire/codec.js";
 import type { Directory } from "../wire/directory.js";
 import type { Keyring } from "../wire/keyring.js";
 import { MEMBER_ID_BYTES } from "../wire/limits.js";
-import { newSealKey } from "../wire/seal.js";
 import { shardOf } from "../wire/shard.js";
 import { type MemberPlace, STREAMS } from "../wire/subjects.js";
-import { comparePalms, type Palms, palmsOf } from "./palms.js";
+import { comparePalms, FLOAT_BYTES, type Palms, palmsOf } from "./palms.js";
 import type { OpenSaga } from "./saga-runner.js";
 import type { ServedBy } from "./served.js";
 import type { Attempted } from "./work-list.js";
@@ -220,111 +220,67 @@ async function finishRefusal(deps: EnrolDeps, saga: Saga): Promise<Attempted> {
 async function complete(deps: EnrolDeps, saga: Saga): Promise<Attempted> {
   const result = decode(bus.EnrolResult, saga.result);
   if (result?.memberId.length !== MEMBER_ID_BYTES) return later("its result is not readable: a bug");
-  const { memberId, gallery } = result;
-  const place = { organisation: saga.organisation, gallery, memberId };
-  let member = await memberOf(deps.eventLog, place);
-  if (member === "NONE") {
-    const refused = await store(deps, saga, place);
-    if (refused !== undefined) return later(refused);
-    member = await memberOf(deps.eventLog, place);
-  }
-  if (member === "NONE") return later("the log does not show the member yet");
-  if (saga.intent.length === 0) return finish(deps, saga, place, { ...result, member });
-  const dropped = await deps.sagas.advance(saga, { step: "ACCEPTED", dropIntent: true });
-  return dropped.ok ? finish(deps, dropped.saga, place, { ...result, member }) : notAdvanced(dropped.code);
+  const { memberId, gallery, templates } = result;
+  if (saga.intent.length === 0) return finish(deps, saga, memberId, result.sequence);
+  const stored = await store(deps, saga, { organisation: saga.organisation, gallery, memberId });
+  if (!stored.ok) return later(stored.detail);
+  const { sequence } = stored;
+  const dropped = await deps.sagas.advance(saga, {
+    step: "ACCEPTED",
+    result: encode(bus.EnrolResult, { memberId, gallery, templates, sequence }),
+    dropIntent: true,
+  });
+  return dropped.ok ? finish(deps, dropped.saga, memberId, sequence) : notAdvanced(dropped.code);
 }
 
-type StoredMember = "ERASED" | { sequence: number };
-
+/** @param sequence of Enrolled; 0: the member was erased meanwhile, and nobody has to know it */
 async function finish(
   deps: EnrolDeps,
   saga: Saga,
-  place: MemberPlace,
-  { templates, member }: { templates: number; member: StoredMember },
+  memberId: Uint8Array,
+  sequence: number,
 ): Promise<Attempted> {
   if (!(await deps.sagas.tidy(saga))) return later("the captures cannot be destroyed yet");
-  if (member === "ERASED") {
-    // Erased since: a ledger that woke up late may have made another key for it.
-    const key = await deps.eventLog.secureDelete(STREAMS.keys, keySubjectOf(place));
-    if (!key.ok) return later("the log does not answer");
-  } else {
-    const served = await deps.servedBy.ask(shardOf(place.memberId), member.sequence);
+  if (sequence > 0) {
+    const served = await deps.servedBy.ask(shardOf(memberId), sequence);
     if (!served.ok) return later(served.detail);
   }
-  const sequence = member === "ERASED" ? 0 : member.sequence;
-  const { memberId, gallery } = place;
-  const result = encode(bus.EnrolResult, { memberId, gallery, templates, sequence });
-  const ended = await deps.sagas.advance(saga, { step: "DONE", result });
+  const ended = await deps.sagas.advance(saga, { step: "DONE" });
   return ended.ok ? { done: true } : notAdvanced(ended.code);
 }
 
-async function memberOf(
-  eventLog: EventLog,
-  place: MemberPlace,
-): Promise<"NONE" | StoredMember> {
-  const events = await eventLog.all(STREAMS.members, memberSubjectOf(place));
-  for (const { sequence, body } of events) {
-    const event = decodeMemberEvent(body);
-    if (event?.erased) return "ERASED";
-    if (event?.enrolled) return { sequence };
-  }
-  return "NONE";
-}
+type InLog = { ok: true; sequence: number } | { ok: false; detail: string };
 
-/**
- * Data key, then member, each the first of its subject; what is there already is gone on with.
- * @returns why it could not be done now
- */
-async function store(deps: EnrolDeps, saga: Saga, place: MemberPlace): Promise<string | undefined> {
-  const opened = openEnrolIntent(deps.keyring, saga, saga.intent);
-  if (opened === undefined) return "the intent does not open";
-  const key = await keyFor(deps, place);
+async function store({ eventLog, keyring }: EnrolDeps, saga: Saga, place: MemberPlace): Promise<InLog> {
+  const opened = openEnrolIntent(keyring, saga, saga.intent);
+  const own = opened && palmsOf(opened.plain.captures, modelOf(opened.plain));
   try {
-    if (key === undefined) return "the log does not take the data key";
-    const body = sealedMember(key, place, opened.plain);
-    if (body === undefined) return "the captures do not fit their model: a bug";
-    const appended = await deps.eventLog.append(memberSubjectOf(place), body, { expectedSubjectSequence: 0 });
-    // There already, by another ledger, or by an append of ours whose answer was lost.
-    return appended.ok || appended.code === "CONFLICT" ? undefined : appended.detail;
+    if (opened === undefined || own === undefined) return { ok: false, detail: "the intent does not open" };
+    const stored = await storeMember(eventLog, keyring, {
+      ...place,
+      templates: own.palms.map(({ probe, modelId, position }) => ({
+        ...{ modelId, position },
+        signature: templateOf(probe),
+      })),
+      profile: opened.plain.profile ?? {},
+    });
+    if (stored.ok || stored.code !== "ERASED") return stored;
+    // Erased since: a ledger that woke up late, we, may have made another key for it.
+    const key = await eventLog.secureDelete(STREAMS.keys, keySubjectOf(place));
+    return key.ok ? { ok: true, sequence: 0 } : key;
   } finally {
-    key?.fill(0);
-    opened.close();
+    own?.close();
+    opened?.close();
   }
 }
 
-/** The member's data key as the log has it: ours, when it had none. The caller wipes it. */
-async function keyFor(
-  { eventLog, keyring }: EnrolDeps,
-  place: MemberPlace,
-): Promise<Uint8Array | undefined> {
-  const subject = keySubjectOf(place);
-  const key = newSealKey();
-  const body = dataKeyEvent(keyring, subject, place.memberId, key);
-  const appended = body && (await eventLog.append(subject, body, { expectedSubjectSequence: 0 }));
-  if (appended?.ok) return key;
-  key.fill(0);
-  return appended?.code === "CONFLICT" ? fetchDataKey(eventLog, keyring, place) : undefined;
-}
-
-function sealedMember(
-  key: Uint8Array,
-  place: MemberPlace,
-  { captures, profile }: bus.EnrolPlain,
-): Uint8Array | undefined {
-  const [first] = captures;
-  const vectorBytes = first?.vector?.length ?? 0;
-  const lineMaps = (first?.lines?.length ?? 0) > 0;
-  const model = { modelId: first?.modelId ?? "", dimension: vectorBytes / 4, lineMaps };
-  const palms = palmsOf(captures, model);
-  if (palms === undefined) return undefined;
-  try {
-    const templates = palms.palms.map(({ probe, modelId, position }, index) =>
-      sealTemplate(key, { ...place, modelId, index, position }, templateOf(probe)),
-    );
-    return enrolled(place, { templates, profile: sealProfile(key, place, profile ?? {}) });
-  } finally {
-    palms.close();
-  }
+/** That of the first capture: what they must all be of was looked at when they were accepted. */
+function modelOf({ captures: [first] }: bus.EnrolPlain) {
+  return {
+    modelId: first?.modelId ?? "",
+    dimension: (first?.vector?.length ?? 0) / FLOAT_BYTES,
+    lineMaps: (first?.lines?.length ?? 0) > 0,
+  };
 }
 
 const notAdvanced = (code: "CONFLICT" | "LOG_UNAVAILABLE" | "STORE_FULL"): Attempted => {

@@ -10,16 +10,19 @@
 // - the receipt names each holder that confirmed, and is signed once: the one in the log is the one that counts.
 import type { KeyObject } from "node:crypto";
 import type { NatsConnection } from "@nats-io/transport-node";
-import { askApplied } from "../records/applied.js";
-import { destroyMember } from "../records/erasure.js";
-import type { Holders } from "../records/holders.js";
-import type { EventLog } from "../records/index.js";
-import { memberSubjectOf } from "../records/member-events.js";
-import { signReceipt } from "../records/receipt.js";
-import type { Saga, Sagas } from "../records/sagas.js";
+import {
+  type AppliedAnswer,
+  askApplied,
+  destroyMember,
+  type EventLog,
+  type Holders,
+  memberSubjectOf,
+  type Saga,
+  type Sagas,
+  signReceipt,
+} from "../records/index.js";
 import { bus, decode } from "../wire/codec.js";
 import { MEMBER_ID_BYTES } from "../wire/limits.js";
-import { shardOf } from "../wire/shard.js";
 import { type MemberPlace, STREAMS } from "../wire/subjects.js";
 import type { Attempted } from "./work-list.js";
 
@@ -72,25 +75,38 @@ async function refuse(
 async function erase(deps: EraseDeps, saga: Saga, place: MemberPlace): Promise<Attempted> {
   const destroyed = await destroyMember(deps.eventLog, place, saga.by);
   if (!destroyed.ok) return later(destroyed.detail);
-  const { intent } = destroyed;
-  const shard = shardOf(place.memberId);
+  const { destruction } = destroyed;
+  const { shard } = destruction;
   const holders = await deps.holders.holdersOf(shard);
   const answer = await askApplied(deps.nc, {
     workers: holders,
     shard,
-    sequence: intent.erasedSequence,
+    sequence: destruction.erasedSequence,
     waitMs: ASK_MS,
     erasedMemberId: place.memberId,
   });
-  const missing = holders.filter((worker) => !answer.confirmed.includes(worker));
+  const { missing } = answer;
   deps.onMissing(saga, missing);
-  if (missing.length > 0) return later(`not confirmed yet by ${missing.join(", ")}`);
+  if (missing.length > 0) return later(whoIsMissing(answer));
   const key = deps.receiptKey();
   if (key === undefined) return later("the fleet has no key for receipts yet");
-  const receipt = signReceipt(key, { ...intent, workers: holders }, deps.nowUnixMs());
+  const receipt = signReceipt(key, {
+    ...destruction,
+    workers: holders,
+    confirmedAtUnixMs: deps.nowUnixMs(),
+  });
   const result = Buffer.from(JSON.stringify(receipt), "utf8");
   const ended = await deps.sagas.advance(saga, { step: "DONE", result });
   return ended.ok ? { done: true } : notAdvanced(ended.code);
+}
+
+function whoIsMissing({ missing, storeFull, stillPresent, doubled }: AppliedAnswer): string {
+  const why = (worker: string) => {
+    if (storeFull.includes(worker)) return `${worker} (its disk is full)`;
+    if (stillPresent.includes(worker)) return `${worker} (still finds the member: a bug)`;
+    return doubled.includes(worker) ? `${worker} (two processes under one id)` : worker;
+  };
+  return `not confirmed yet by ${missing.map(why).join(", ")}`;
 }
 
 const notAdvanced = (code: "CONFLICT" | "LOG_UNAVAILABLE" | "STORE_FULL"): Attempted => {

@@ -5,7 +5,7 @@ import { setImmediate } from "node:timers/promises";
 import { type Signature, similarity, wipe } from "../palm/signature.js";
 import type { bus } from "../wire/codec.js";
 
-const FLOAT_BYTES = 4;
+export const FLOAT_BYTES = 4;
 
 export interface Palm {
   modelId: string;

@@ -4,7 +4,7 @@
 // - of several ledgers that find none at once, one makes it, by compare-and-set, and all use that one;
 // - the private half is in memory only, and nowhere in the clear.
 import { createPrivateKey, generateKeyPairSync, type KeyObject } from "node:crypto";
-import { signingKeyId } from "../records/receipt.js";
+import { signingKeyId } from "../records/index.js";
 import { type Directory, directoryKey, type ReceiptKey } from "../wire/directory.js";
 import { publicKeyToBase64 } from "../wire/ed25519.js";
 import type { Keyring } from "../wire/keyring.js";

@@ -6,9 +6,15 @@
 // - only what was taken is given back, once: the processor's key is the presentation, and REFUNDED is appended on top of
 //   CAPTURED;
 // - a processor that does not answer leaves the refund open and visible, and is asked again.
-import { nextStep, type PaymentAt, type PaymentLog } from "../records/payments/payment-log.js";
-import type { PaymentProcessor } from "../records/payments/processor.js";
-import type { Saga, Sagas } from "../records/sagas.js";
+import {
+  nextStep,
+  type PaymentAt,
+  type PaymentLog,
+  type PaymentPlace,
+  type PaymentProcessor,
+  type Saga,
+  type Sagas,
+} from "../records/index.js";
 import { bus, decode } from "../wire/codec.js";
 import { toHex } from "../wire/hex.js";
 import { PRESENTATION_ID_BYTES } from "../wire/limits.js";
@@ -38,8 +44,8 @@ export async function refundStep(deps: RefundDeps, saga: Saga): Promise<Attempte
   const intent = decode(bus.RefundIntent, saga.intent);
   if (intent?.presentationId.length !== PRESENTATION_ID_BYTES)
     return end(deps, saga, "INTERNAL", "No payment is named.");
-  const presentationHex = toHex(intent.presentationId);
-  const last = await deps.payments.last(saga.organisation, presentationHex);
+  const place = { organisation: saga.organisation, presentationHex: toHex(intent.presentationId) };
+  const last = await deps.payments.last(place);
   if (!last.ok) return later("the log does not answer");
   if (last.at === undefined) return end(deps, saga, "NOT_FOUND", "There is no such payment.");
   const { step, amountMinor } = last.at.event;
@@ -50,24 +56,24 @@ export async function refundStep(deps: RefundDeps, saga: Saga): Promise<Attempte
   }
   if (intent.amountMinor !== amountMinor)
     return end(deps, saga, "CONFLICT", "A payment is given back whole, and this is not its amount.");
-  return giveBack(deps, saga, presentationHex, last.at);
+  return giveBack(deps, saga, place, last.at);
 }
 
 async function giveBack(
   deps: RefundDeps,
   saga: Saga,
-  presentationHex: string,
+  place: PaymentPlace,
   at: PaymentAt,
 ): Promise<Attempted> {
   const processor = deps.processorOf(at.event.processor);
   if (processor === undefined) return later(`no processor '${at.event.processor}' here`);
-  const answer = await processor.refund(presentationHex, AbortSignal.timeout(PROCESSOR_TIMEOUT_MS));
+  const answer = await processor.refund(place.presentationHex, AbortSignal.timeout(PROCESSOR_TIMEOUT_MS));
   if (!answer.ok && answer.code === "REFUSED") {
     return end(deps, saga, "CONFLICT", `The processor refuses: the payment is ${answer.state.toLowerCase()}.`);
   }
   if (!answer.ok) return later("the processor does not answer");
-  const event = nextStep(at.event, PaymentStep.REFUNDED, { why: "operator" }, deps.nowUnixMs());
-  const appended = await deps.payments.append(saga.organisation, presentationHex, event, at.sequence);
+  const event = nextStep(at.event, PaymentStep.REFUNDED, deps.nowUnixMs(), { why: "operator" });
+  const appended = await deps.payments.append(place, event, at.sequence);
   if (!appended.ok)
     return appended.code === "CONFLICT" ? later("changed meanwhile", 0) : later("the log does not answer");
   deps.onStep(event);

@@ -6,11 +6,10 @@
 // - every use is forgotten when it is as old as its stream's events may get, by its own time on the log's clock;
 // - a use without a books_ref (a palm that nobody knew) is not kept;
 // - applying an event again changes nothing.
-import type { LogEvent, ViewTable, ViewTables } from "../records/index.js";
+import { isPaymentEnd, type LogEvent, type ViewTable, type ViewTables } from "../records/index.js";
 import { bus, decode, encode } from "../wire/codec.js";
 import { toHex } from "../wire/hex.js";
 import { BOOKS_REF_BYTES } from "../wire/limits.js";
-import { isEnd } from "./settle-rule.js";
 
 export const TABLES = {
   /** organisation / books_ref hex / time / kind and sequence -> HistoryEntry */
@@ -65,7 +64,7 @@ export function applyPayment({ body, sequence }: LogEvent, tables: ViewTables): 
   keep(tables, { kind: "p", organisation, booksRef, sequence, atUnixMs }, { payment });
   const open = tables.table(TABLES.openPayments);
   const key = `${organisation}/${toHex(presentationId)}`;
-  if (isEnd(step)) open.remove(key);
+  if (isPaymentEnd(step)) open.remove(key);
   else open.put(key, body);
   return payment;
 }

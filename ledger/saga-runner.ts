@@ -5,8 +5,7 @@
 //   remembers; every step is appended on top of that;
 // - what is open here follows the stream in its order: whoever sees an enrolment open sees every one that came before it;
 // - a saga that cannot go on is tried again with growing pauses, is counted and shown, and delays no other.
-import { LogUnavailableError } from "../records/index.js";
-import { hasEnded, type Saga, type Sagas } from "../records/sagas.js";
+import { hasEnded, LogUnavailableError, type Saga, type Sagas } from "../records/index.js";
 import type { Log } from "../wire/log.js";
 import type { SagaKindName } from "../wire/subjects.js";
 import { type Attempted, type Waiting, WorkList } from "./work-list.js";

@@ -9,8 +9,7 @@
 // - a worker that says that its disk refuses writes serves nobody;
 // - somebody must have it: without one confirmation nothing is confirmed.
 import type { NatsConnection } from "@nats-io/transport-node";
-import { askApplied } from "../records/applied.js";
-import type { Holders } from "../records/holders.js";
+import { askApplied, type Holders } from "../records/index.js";
 
 export const UNSERVED_AFTER_MS = 10_000;
 /** One ask; a worker that has it answers at once. */
@@ -53,8 +52,8 @@ export class ServedBy {
       sequence,
       waitMs: ASK_MS,
     });
-    const confirmed = [...answer.confirmed];
-    const missing = answer.missing.filter((worker) => !answer.full.includes(worker));
+    const confirmed = answer.confirmed.map(({ workerId }) => workerId);
+    const missing = answer.missing.filter((worker) => !answer.storeFull.includes(worker));
     const isOver = performance.now() - sinceMs >= unservedAfterMs;
     if (confirmed.length > 0 && (missing.length === 0 || isOver)) {
       this.#firstAskedAtMs.delete(sequence);

@@ -102,10 +102,3 @@ export function passageReport(passage: number | undefined): PassageReport {
       return "NONE";
   }
 }
-
-/** Nothing is left to do, unless a passage is reported that does not fit. */
-export const isEnd = (step: bus.PaymentStep): boolean =>
-  step === PaymentStep.CAPTURED ||
-  step === PaymentStep.DECLINED ||
-  step === PaymentStep.VOIDED ||
-  step === PaymentStep.REFUNDED;

@@ -7,10 +7,16 @@
 // - every step is appended on top of the one that its author had seen: two ledgers at once, or one that wakes up late,
 //   write each step once;
 // - a passage is looked for before each hold is let go, so that one that came meanwhile is still paid for.
-import { type EventLog, LogUnavailableError } from "../records/index.js";
-import type { PaymentAt, PaymentLog } from "../records/payments/payment-log.js";
-import { nextStep } from "../records/payments/payment-log.js";
-import type { PaymentProcessor, QueryAnswer } from "../records/payments/processor.js";
+import {
+  type EventLog,
+  LogUnavailableError,
+  nextStep,
+  type PaymentAt,
+  type PaymentLog,
+  type PaymentPlace,
+  type PaymentProcessor,
+  type QueryAnswer,
+} from "../records/index.js";
 import { bus, decode } from "../wire/codec.js";
 import { decisionSubject, passageSubject, STREAMS } from "../wire/subjects.js";
 import {
@@ -36,15 +42,10 @@ export interface SettleDeps {
   processorOf(name: string): PaymentProcessor | undefined;
   ruleOf(organisation: string, site: string): SiteRule;
   /** Since the step, whatever the clocks say. */
-  ageMs(presentation: PresentationPlace, at: PaymentAt): number;
+  ageMs(presentation: PaymentPlace, at: PaymentAt): number;
   nowUnixMs(): number;
   /** A step of this kind has been acknowledged by the log. */
   onStep(event: bus.PaymentEvent): void;
-}
-
-export interface PresentationPlace {
-  organisation: string;
-  presentationHex: string;
 }
 
 type Done = { ok: true; at: PaymentAt } | { ok: false; later: Attempted };
@@ -55,7 +56,7 @@ const later = (detail: string, afterMs?: number): Attempted => ({
   ...(afterMs === undefined ? {} : { afterMs }),
 });
 
-export async function settle(deps: SettleDeps, place: PresentationPlace): Promise<Attempted> {
+export async function settle(deps: SettleDeps, place: PaymentPlace): Promise<Attempted> {
   try {
     return await settleByRule(deps, place);
   } catch (error) {
@@ -64,8 +65,8 @@ export async function settle(deps: SettleDeps, place: PresentationPlace): Promis
   }
 }
 
-async function settleByRule(deps: SettleDeps, place: PresentationPlace): Promise<Attempted> {
-  const last = await deps.payments.last(place.organisation, place.presentationHex);
+async function settleByRule(deps: SettleDeps, place: PaymentPlace): Promise<Attempted> {
+  const last = await deps.payments.last(place);
   if (!last.ok) return later("the log does not answer");
   let at = last.at;
   for (let steps = 0; steps < MAX_STEPS; steps++) {
@@ -81,7 +82,7 @@ async function settleByRule(deps: SettleDeps, place: PresentationPlace): Promise
   return later("its steps do not end");
 }
 
-async function actionFor(deps: SettleDeps, place: PresentationPlace, at: PaymentAt): Promise<NextAction> {
+async function actionFor(deps: SettleDeps, place: PaymentPlace, at: PaymentAt): Promise<NextAction> {
   const { step, why, site } = at.event;
   const passage = await readPassage(deps, place, at.event);
   const isUndecided = step === PaymentStep.AUTHORISED && passage === "NONE";
@@ -97,7 +98,7 @@ async function actionFor(deps: SettleDeps, place: PresentationPlace, at: Payment
 
 async function readPassage(
   { eventLog }: SettleDeps,
-  { organisation, presentationHex }: PresentationPlace,
+  { organisation, presentationHex }: PaymentPlace,
   { site, deviceId }: bus.PaymentEvent,
 ): Promise<PassageReport> {
   const subject = passageSubject(organisation, site, deviceId, presentationHex);
@@ -107,7 +108,7 @@ async function readPassage(
 
 async function readDecision(
   { eventLog }: SettleDeps,
-  { organisation, presentationHex }: PresentationPlace,
+  { organisation, presentationHex }: PaymentPlace,
   { site, deviceId }: bus.PaymentEvent,
 ): Promise<LaneDecision> {
   const subject = decisionSubject(organisation, site, deviceId, presentationHex);
@@ -118,7 +119,7 @@ async function readDecision(
 
 async function act(
   deps: SettleDeps,
-  place: PresentationPlace,
+  place: PaymentPlace,
   at: PaymentAt,
   action: Exclude<NextAction, { do: "NOTHING" }>,
 ): Promise<Done> {
@@ -145,7 +146,7 @@ async function act(
 
 async function capture(
   deps: SettleDeps,
-  place: PresentationPlace,
+  place: PaymentPlace,
   at: PaymentAt,
   why: Why,
   processor: PaymentProcessor,
@@ -157,7 +158,7 @@ async function capture(
 
 async function resolve(
   deps: SettleDeps,
-  place: PresentationPlace,
+  place: PaymentPlace,
   at: PaymentAt,
   processor: PaymentProcessor,
 ): Promise<Done> {
@@ -191,7 +192,7 @@ async function resolve(
 
 async function letGo(
   deps: SettleDeps,
-  place: PresentationPlace,
+  place: PaymentPlace,
   at: PaymentAt,
   why: string,
   processor: PaymentProcessor,
@@ -203,20 +204,23 @@ async function letGo(
 
 async function record(
   deps: SettleDeps,
-  { organisation, presentationHex }: PresentationPlace,
+  place: PaymentPlace,
   at: PaymentAt,
   step: bus.PaymentStep,
   changed: Partial<Pick<bus.PaymentEvent, "processorRef" | "declineCode" | "why">>,
 ): Promise<Done> {
-  const event = nextStep(at.event, step, changed, deps.nowUnixMs());
-  const appended = await deps.payments.append(organisation, presentationHex, event, at.sequence);
-  if (!appended.ok) {
-    const isRace = appended.code === "CONFLICT";
-    return { ok: false, later: isRace ? later("changed meanwhile", 0) : later("the log does not answer") };
-  }
+  const event = nextStep(at.event, step, deps.nowUnixMs(), changed);
+  const appended = await deps.payments.append(place, event, at.sequence);
+  if (!appended.ok) return { ok: false, later: NOT_APPENDED[appended.code] };
   deps.onStep(event);
   return { ok: true, at: { sequence: appended.sequence, event } };
 }
+
+const NOT_APPENDED = {
+  CONFLICT: later("changed meanwhile", 0),
+  STORE_FULL: later("the log's disk is full"),
+  LOG_UNAVAILABLE: later("the log does not answer"),
+} as const;
 
 const refusal = (what: string, answer: { code: string; state?: string }): Attempted =>
   later(

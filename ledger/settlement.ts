@@ -6,11 +6,12 @@
 //   the time until then is counted by the log's clock, and never below zero: no wall clock's step, of whichever machine,
 //   settles a payment too early or leaves it for ever;
 // - a payment that cannot be settled is tried again with growing pauses, is counted and shown, and delays no other.
+import { isPaymentEnd, type PaymentPlace } from "../records/index.js";
 import { bus, decode } from "../wire/codec.js";
 import { toHex } from "../wire/hex.js";
 import type { Log } from "../wire/log.js";
-import { type PresentationPlace, type SettleDeps, settle } from "./settle.js";
-import { GIVE_UP_AFTER_MS, isEnd } from "./settle-rule.js";
+import { type SettleDeps, settle } from "./settle.js";
+import { GIVE_UP_AFTER_MS } from "./settle-rule.js";
 import { type Waiting, WorkList } from "./work-list.js";
 
 const FIRST_PAUSE_MS = 250;
@@ -36,7 +37,7 @@ interface Seen {
   ageThenMs: number;
 }
 
-const keyOf = ({ organisation, presentationHex }: PresentationPlace) => `${organisation}/${presentationHex}`;
+const keyOf = ({ organisation, presentationHex }: PaymentPlace) => `${organisation}/${presentationHex}`;
 
 export class Settlement {
   readonly #options: SettlementOptions;
@@ -66,7 +67,7 @@ export class Settlement {
   takePayment(event: bus.PaymentEvent, sequence: number, live: boolean): void {
     const { organisation, site } = event;
     const key = keyOf({ organisation, presentationHex: toHex(event.presentationId) });
-    if (isEnd(event.step)) {
+    if (isPaymentEnd(event.step)) {
       this.#open.delete(key);
       // One that is at its end is looked at again only when a passage is reported: see takePassage().
       return;
@@ -90,12 +91,19 @@ export class Settlement {
     if (this.#open.has(key)) this.#list.add(key);
   }
 
+  /** Whoever may settle has changed, or what the log held has been read. */
   wake(): void {
+    this.sweep();
     this.#list.wake();
   }
 
   open(): number {
     return this.#open.size;
+  }
+
+  /** Those whose time has come and that could not be settled yet. */
+  overdue(): number {
+    return this.#list.tried();
   }
 
   /** Since the payment that has waited longest beyond its time was first tried; 0 when none waits so. */
@@ -132,7 +140,7 @@ export class Settlement {
   }
 }
 
-function placeOf(key: string): PresentationPlace {
+function placeOf(key: string): PaymentPlace {
   const [organisation = "", presentationHex = ""] = key.split("/");
   return { organisation, presentationHex };
 }

@@ -48,6 +48,8 @@ const MAX_TASKS = 100_000;
 const RESERVED_FOR_NEW = 2;
 /** A growing pause doubles no more often. */
 const MAX_DOUBLINGS = 20;
+/** Who may not work looks again after this whether that has changed; whoever changes it says so sooner (wake). */
+const INACTIVE_RECHECK_MS = 500;
 /** Tries in vain after which it is said in the log, and again at each doubling. */
 const FIRST_SAID_TRIES = 8;
 
@@ -110,6 +112,13 @@ export class WorkList {
       .slice(0, limit);
   }
 
+  /** How many were tried in vain. */
+  tried(): number {
+    let count = 0;
+    for (const { tries } of this.#tasks.values()) if (tries > 0) count++;
+    return count;
+  }
+
   /** Since the first try in vain of the work that has waited longest since its own; 0 when none waits so. */
   oldestTriedMs(): number {
     let oldestAtMs = performance.now();
@@ -135,7 +144,8 @@ export class WorkList {
 
   #pump(): void {
     this.#timerAtMs = Number.POSITIVE_INFINITY;
-    if (this.#closed || !this.#options.active()) return;
+    if (this.#closed) return;
+    if (!this.#options.active()) return this.#planAt(performance.now() + INACTIVE_RECHECK_MS);
     const nowMs = performance.now();
     let nextAtMs = Number.POSITIVE_INFINITY;
     for (const [key, task] of this.#tasks) {
