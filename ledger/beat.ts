@@ -4,7 +4,7 @@
 // - a beat is appended on top of the one before it, so that of two authors one is told CONFLICT and stands back;
 // - the log's clock never runs backwards from one beat to the next, and a step of an author's wall clock, or another
 //   author with another wall clock, does not make it leap: it goes on from the last beat by the monotonic clock, and
-//   leans towards the wall clock by at most MAX_LEAN. It is set by a wall clock only when no ledger was there to hear
+//   leans towards the wall clock a little (MAX_LEAN). It is set by a wall clock only when no ledger was there to hear
 //   the last beat;
 // - leads() is false as soon as this process cannot have beaten lately, by its own monotonic clock: one that was paused
 //   and wakes up late does not lead until it has beaten again;
@@ -25,8 +25,10 @@ const CHECK_INTERVAL_MS = 250;
 const LEAD_FOR_MS = 2000;
 /** Old beats leave the log; one is enough. */
 const BEAT_TTL_MS = 60 * 60 * 1000;
-/** Of the time since the last beat. */
-const MAX_LEAN = 0.05;
+/** Of the time since the last beat: so much faster or slower than its author's monotonic clock the log's may run. */
+const MAX_LEAN_FORWARD = 0.05;
+/** Slower than what LogClock takes for a late beat. */
+const MAX_LEAN_BACK = 0.0005;
 /** In a beat: nobody leads, its author has left. */
 const NOBODY = "";
 
@@ -52,9 +54,8 @@ interface Known {
   sequence: number;
   atUnixMs: number;
   author: string;
+  /** When we first knew of it. */
   seenAtMs: number;
-  /** It was heard when it was written, not found later. */
-  live: boolean;
 }
 
 const OWN_CLOCKS: BeatClocks = { wallUnixMs: () => Date.now(), monotonicMs: () => performance.now() };
@@ -64,8 +65,6 @@ export class Beats {
   readonly #clocks: BeatClocks;
   readonly #timer: NodeJS.Timeout;
   #known: Known | undefined;
-  /** The beat that was there before we heard any: how long ago it was written is not known. */
-  #foundCold: number | undefined;
   #beatenAtMs = Number.NEGATIVE_INFINITY;
   #leads = false;
   #busy: Promise<void> | undefined;
@@ -122,26 +121,22 @@ export class Beats {
 
   /** @returns the log's last beat, and since when we know it */
   async #lastInLog(): Promise<Known> {
-    const { eventLog, keyring, clock } = this.#options;
+    const { eventLog, keyring } = this.#options;
     const event = await eventLog.last(STREAMS.members, BEAT_SUBJECT);
     const sequence = event?.sequence ?? 0;
     if (this.#known?.sequence === sequence) return this.#known;
     const beat = event && readBeat(keyring, event.body);
-    if (!clock.heard()) this.#foundCold = sequence;
-    const live = sequence !== this.#foundCold;
     this.#known = {
       sequence,
       atUnixMs: beat?.atUnixMs ?? 0,
       author: beat?.ledgerId ?? NOBODY,
-      // Heard when it was written: that was when its time of life began.
-      seenAtMs: this.#clocks.monotonicMs() - (live ? clock.beatAgeMs() : 0),
-      live,
+      seenAtMs: this.#clocks.monotonicMs(),
     };
     return this.#known;
   }
 
   async #append(before: Known, author: string): Promise<void> {
-    const { eventLog, keyring, clock, ledgerId, log } = this.#options;
+    const { eventLog, keyring, ledgerId, log } = this.#options;
     const headSequence = await eventLog.lastSequence(STREAMS.members);
     const atUnixMs = this.#nextTime(before);
     const startedAtMs = this.#clocks.monotonicMs();
@@ -156,9 +151,8 @@ export class Beats {
       return;
     }
     const { sequence } = appended;
-    this.#known = { sequence, atUnixMs, author, seenAtMs: startedAtMs, live: true };
+    this.#known = { sequence, atUnixMs, author, seenAtMs: startedAtMs };
     this.#beatenAtMs = startedAtMs;
-    clock.hear(beat);
     if (this.#leads || author !== ledgerId) return;
     this.#leads = true;
     log.info({ beat: sequence }, "this ledger leads");
@@ -166,12 +160,13 @@ export class Beats {
   }
 
   #nextTime(before: Known): number {
+    const { clock } = this.#options;
     const wallUnixMs = this.#clocks.wallUnixMs();
-    if (!before.live) return Math.max(wallUnixMs, before.atUnixMs);
-    const elapsedMs = this.#clocks.monotonicMs() - before.seenAtMs;
-    const goesOn = before.atUnixMs + elapsedMs;
-    const leanMs = elapsedMs * MAX_LEAN;
-    const leaning = Math.min(Math.max(wallUnixMs, goesOn - leanMs), goesOn + leanMs);
+    if (!clock.heard()) return Math.max(wallUnixMs, before.atUnixMs);
+    const goesOn = clock.nowUnixMs();
+    const sinceMs = clock.beatAgeMs();
+    const least = goesOn - sinceMs * MAX_LEAN_BACK;
+    const leaning = Math.min(Math.max(wallUnixMs, least), goesOn + sinceMs * MAX_LEAN_FORWARD);
     return Math.max(before.atUnixMs, Math.floor(leaning));
   }
 

@@ -129,7 +129,8 @@ export class Books {
     wanted: Reached,
     waitMs: number,
   ): Promise<BooksPage> {
-    if (!(await this.#reaches(await this.#endOf(wanted), waitMs))) return { ok: false, reached: this.reached() };
+    if (!(await this.#reaches(await this.#endOf(wanted), waitMs)))
+      return { ok: false, reached: this.reached() };
     const now = { ages: this.#options.ages, nowUnixMs: this.#options.nowUnixMs() };
     const table = this.#view.table(TABLES.history);
     return { ok: true, page: readHistory(table, owner, page, now), reached: this.reached() };
@@ -140,7 +141,12 @@ export class Books {
     let forgotten = 0;
     const { ages, log } = this.#options;
     const nowUnixMs = this.#options.nowUnixMs();
-    const round = { subject: "", sequence: this.#view.sequence(FORGETTING) + 1, atUnixMs: 0, body: new Uint8Array() };
+    const round = {
+      subject: "",
+      sequence: this.#view.sequence(FORGETTING) + 1,
+      atUnixMs: 0,
+      body: new Uint8Array(),
+    };
     const applied = await this.#view.apply(FORGETTING, [round], (_, tables) => {
       forgotten = forgetOld(tables, ages, nowUnixMs, MAX_FORGOTTEN_AT_ONCE);
     });
@@ -186,7 +192,9 @@ export class Books {
       },
       onBatch: async (events) => {
         const told: (() => void)[] = [];
-        const applied = await this.#view.apply(stream, events, (event, tables) => applyOne(event, tables, told));
+        const applied = await this.#view.apply(stream, events, (event, tables) =>
+          applyOne(event, tables, told),
+        );
         // The follower brings the same events again, later.
         if (!applied.ok) throw new Error(`the ledger's view is full: ${applied.detail}`);
         for (const tell of told) tell();
@@ -234,7 +242,9 @@ function checkedFolder(dataDir: string): string {
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   if (!existsSync(layoutFile)) {
     if (readdirSync(dataDir).length > 0) {
-      throw new UsageError(`${dataDir} is not empty and holds no ledger's data of layout ${LAYOUT}: name another folder.`);
+      throw new UsageError(
+        `${dataDir} is not empty and holds no ledger's data of layout ${LAYOUT}: name another folder.`,
+      );
     }
     writeFileSync(layoutFile, `${LAYOUT}\n`, { mode: 0o600 });
   }

@@ -73,7 +73,8 @@ const later = (detail: string, afterMs?: number): Attempted => ({
   detail,
   ...(afterMs === undefined ? {} : { afterMs }),
 });
-const refuse = (code: Refusal["code"], detail: string) => ({ accept: false, refusal: { code, detail } }) as const;
+const refuse = (code: Refusal["code"], detail: string) =>
+  ({ accept: false, refusal: { code, detail } }) as const;
 
 export async function enrolStep(deps: EnrolDeps, saga: Saga): Promise<Attempted> {
   if (saga.step === "ACCEPTED") return complete(deps, saga);

@@ -49,7 +49,8 @@ const later = (detail: string, afterMs?: number): Attempted => ({
 
 export async function eraseStep(deps: EraseDeps, saga: Saga): Promise<Attempted> {
   const intent = decode(bus.EraseIntent, saga.intent);
-  if (intent?.memberId.length !== MEMBER_ID_BYTES) return refuse(deps, saga, "INTERNAL", "No member is named.");
+  if (intent?.memberId.length !== MEMBER_ID_BYTES)
+    return refuse(deps, saga, "INTERNAL", "No member is named.");
   const { memberId, gallery } = intent;
   const place = { organisation: saga.organisation, gallery, memberId };
   return saga.step === "ACCEPTED" ? erase(deps, saga, place) : begin(deps, saga, place);

@@ -13,10 +13,10 @@ import {
   type Saga,
   type Sagas,
 } from "../records/index.js";
-import { toHex } from "../wire/hex.js";
 import type { Directory } from "../wire/directory.js";
 import { defaultSite } from "../wire/directory-values.js";
-import { Disposer, opened } from "../wire/disposer.js";
+import { type Disposer, opened } from "../wire/disposer.js";
+import { toHex } from "../wire/hex.js";
 import type { Keyring } from "../wire/keyring.js";
 import type { LedgerState } from "../wire/ledgers.js";
 import type { Log } from "../wire/log.js";
@@ -243,7 +243,8 @@ class OpenLedger implements Ledger {
 
   #erasuresWaiting(): ReadonlyMap<string, number> {
     const counts = new Map<string, number>();
-    for (const worker of [...this.#missing.values()].flat()) counts.set(worker, (counts.get(worker) ?? 0) + 1);
+    for (const worker of [...this.#missing.values()].flat())
+      counts.set(worker, (counts.get(worker) ?? 0) + 1);
     return counts;
   }
 

@@ -87,7 +87,8 @@ export function startLedger(config: LedgerConfig): Promise<RunningLedger> {
 /** `palmgate ledger`: runs until SIGTERM or SIGINT. */
 export async function main(argv: string[]): Promise<number> {
   if (argv.includes("--help")) {
-    const what = "Does what must be done once: enrolments, erasures, payments to their end, members' histories.";
+    const what =
+      "Does what must be done once: enrolments, erasures, payments to their end, members' histories.";
     process.stdout.write(helpText("palmgate ledger [options]", what, SETTINGS));
     return 0;
   }

@@ -1,6 +1,6 @@
 // A ledger's metrics. What is open is the same in every ledger that has caught up: alerts take the maximum over them.
 // What was done is counted by the ledger whose step the log has acknowledged: sums over ledgers count everything once.
-import { collectDefaultMetrics, Counter, Gauge, Registry } from "prom-client";
+import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import { bus } from "../wire/codec.js";
 import type { SagaKindName } from "../wire/subjects.js";
 

@@ -63,7 +63,8 @@ export class FleetReceiptKey implements ReceiptKeys {
     };
     const written = await this.#directory.create(directoryKey.receiptKeys, [key]);
     if (written.ok) this.#log.info({ key: keyId }, "made the fleet's key for receipts");
-    else if (written.code !== "CONFLICT") this.#log.warn({ code: written.code }, "no key for receipts could be made");
+    else if (written.code !== "CONFLICT")
+      this.#log.warn({ code: written.code }, "no key for receipts could be made");
   }
 
   #open({ keyId, sealed }: ReceiptKey): KeyObject | undefined {

@@ -69,7 +69,12 @@ async function giveBack(
   if (processor === undefined) return later(`no processor '${at.event.processor}' here`);
   const answer = await processor.refund(place.presentationHex, AbortSignal.timeout(PROCESSOR_TIMEOUT_MS));
   if (!answer.ok && answer.code === "REFUSED") {
-    return end(deps, saga, "CONFLICT", `The processor refuses: the payment is ${answer.state.toLowerCase()}.`);
+    return end(
+      deps,
+      saga,
+      "CONFLICT",
+      `The processor refuses: the payment is ${answer.state.toLowerCase()}.`,
+    );
   }
   if (!answer.ok) return later("the processor does not answer");
   const event = nextStep(at.event, PaymentStep.REFUNDED, deps.nowUnixMs(), { why: "operator" });
@@ -81,8 +86,11 @@ async function giveBack(
 }
 
 async function end({ sagas }: RefundDeps, saga: Saga, code?: Code, detail = ""): Promise<Attempted> {
-  const next = code === undefined ? ({ step: "DONE" } as const) : ({ step: "REFUSED", code, detail } as const);
+  const next =
+    code === undefined ? ({ step: "DONE" } as const) : ({ step: "REFUSED", code, detail } as const);
   const ended = await sagas.advance(saga, next);
   if (ended.ok) return { done: true };
-  return ended.code === "CONFLICT" ? later("another ledger goes on with it", 0) : later("the log does not answer");
+  return ended.code === "CONFLICT"
+    ? later("another ledger goes on with it", 0)
+    : later("the log does not answer");
 }

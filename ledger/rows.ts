@@ -33,7 +33,10 @@ export const CURSOR_PATTERN = /^\d{14}\/[dgp]\d{16}$/;
 export const historyOf = (organisation: string, booksRef: Uint8Array) =>
   `${organisation}/${toHex(booksRef)}/`;
 
-export function applyDecision({ body, sequence }: LogEvent, tables: ViewTables): bus.DecisionEvent | undefined {
+export function applyDecision(
+  { body, sequence }: LogEvent,
+  tables: ViewTables,
+): bus.DecisionEvent | undefined {
   const decision = decode(bus.DecisionEvent, body);
   if (decision === undefined) return undefined;
   const { organisation, booksRef, atUnixMs } = decision;

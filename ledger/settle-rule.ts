@@ -87,7 +87,8 @@ function unreported({ ageMs, decision, rule }: Situation): NextAction {
 const unless = (ageMs: number, afterMs: number, action: NextAction): NextAction =>
   ageMs >= afterMs ? action : { do: "NOTHING", waitMs: afterMs - ageMs };
 
-const whyUnserved = (passage: PassageReport): Why => (passage === "GATE_FAILED" ? "gate_failed" : "not_heard");
+const whyUnserved = (passage: PassageReport): Why =>
+  passage === "GATE_FAILED" ? "gate_failed" : "not_heard";
 
 /** @param passage palmgate.edge.Passage, as reported */
 export function passageReport(passage: number | undefined): PassageReport {

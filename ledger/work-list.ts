@@ -145,7 +145,10 @@ export class WorkList {
   #pump(): void {
     this.#timerAtMs = Number.POSITIVE_INFINITY;
     if (this.#closed) return;
-    if (!this.#options.active()) return this.#planAt(performance.now() + INACTIVE_RECHECK_MS);
+    if (!this.#options.active()) {
+      this.#planAt(performance.now() + INACTIVE_RECHECK_MS);
+      return;
+    }
     const nowMs = performance.now();
     let nextAtMs = Number.POSITIVE_INFINITY;
     for (const [key, task] of this.#tasks) {

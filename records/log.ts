@@ -56,8 +56,10 @@ export interface EventLog {
   /**
    * The last event of every subject that the filter covers, in stream order, in batches; one that is appended meanwhile
    * may come too. Throws LogUnavailableError, and what onEvents throws.
-   * @returns a sequence up to which everything was covered: follow after it
+   * @returns a sequence up to which everything was covered: follow after it. Without `onEvents`: all of them, for who
+   * knows that they are few
    */
+  lastPerSubject(stream: string, filter: string): Promise<LogEvent[]>;
   lastPerSubject(
     stream: string,
     filter: string,
@@ -152,11 +154,22 @@ class JetStreamLog implements EventLog {
     return startFollower(this.#nc, this.#manager, options);
   }
 
-  async lastPerSubject(
+  lastPerSubject(stream: string, filter: string): Promise<LogEvent[]>;
+  lastPerSubject(
     stream: string,
     filter: string,
     onEvents: (events: LogEvent[]) => Promise<void> | void,
-  ): Promise<number> {
+  ): Promise<number>;
+  async lastPerSubject(
+    stream: string,
+    filter: string,
+    onEvents?: (events: LogEvent[]) => Promise<void> | void,
+  ): Promise<LogEvent[] | number> {
+    if (onEvents === undefined) {
+      const all: LogEvent[] = [];
+      for await (const events of lastEvents(this.#manager, stream, filter)) all.push(...events);
+      return all;
+    }
     const before = await this.lastSequence(stream);
     for await (const events of lastEvents(this.#manager, stream, filter)) await onEvents(events);
     return before;

@@ -15,7 +15,8 @@ const TICK_MS = 250;
 const SILENT_TICKS_LIMIT = FLEET_HEARTBEAT_TTL_MS / TICK_MS;
 const SAY_TIMEOUT_MS = FLEET_HEARTBEAT_INTERVAL_MS;
 
-const specOf = (bucket: string): BucketSpec => ({
+/** The bucket that the heartbeats of one kind stand in. */
+export const heartbeatBucket = (bucket: string): BucketSpec => ({
   name: bucket,
   storage: "memory",
   ttlMs: FLEET_HEARTBEAT_TTL_MS,
@@ -51,7 +52,7 @@ export function watchHeartbeats<T>(nc: NatsConnection, options: HeartbeatWatchOp
   const heard = new Map<string, Heard<T>>();
   const alive = () => new Map([...heard].map(([key, { state }]) => [key, state]));
   const tell = () => onChange(alive());
-  const watch = watchBucket(nc, specOf(bucket), {
+  const watch = watchBucket(nc, heartbeatBucket(bucket), {
     log,
     onEntry: ({ key, value }) => {
       if (value === undefined) {
@@ -99,7 +100,7 @@ export function openAnnouncer(nc: NatsConnection, bucket: string, log: Log): Ann
   let kv: KV | undefined;
   const attempt = async (what: string, act: (kv: KV) => Promise<unknown>): Promise<boolean> => {
     try {
-      kv ??= await openBucket(nc, specOf(bucket));
+      kv ??= await openBucket(nc, heartbeatBucket(bucket));
       await act(kv);
       return true;
     } catch (error) {

@@ -24,7 +24,15 @@ export interface OrganisationKey {
 }
 
 /** What a key for the bus is for. */
-export type BusPurpose = "facts" | "beat" | "passage" | "forget-me" | "pass-codes" | "receipt";
+export type BusPurpose =
+  | "facts"
+  | "beat"
+  | "passage"
+  | "forget-me"
+  | "pass-codes"
+  | "receipt"
+  | "requests"
+  | "tries";
 
 export interface Keyring {
   /**

@@ -3,6 +3,8 @@
 //
 // Invariants:
 // - from the first beat on it never runs backwards, whatever the beats or the machine's wall clock say;
+// - a beat that comes late cannot set it back: each beat pulls it back by MAX_PULL_BACK_MS at most, so that a process
+//   that was stopped, and hears all the old beats at once when it goes on, knows that they are old;
 // - a beat that says an earlier time than one before it is not heard: it comes from a ledger that has been overtaken;
 // - until the first beat it tells the machine's own time, and says so (`heard()`).
 import type { NatsConnection } from "@nats-io/transport-node";
@@ -16,12 +18,17 @@ export interface OwnClocks {
   monotonicMs(): number;
 }
 
+/** So much slower than a machine's clock, per beat, may the log's run. */
+const MAX_PULL_BACK_MS = 1;
+
 const OWN: OwnClocks = { wallUnixMs: () => Date.now(), monotonicMs: () => performance.now() };
 
 export class LogClock {
   readonly #own: OwnClocks;
   readonly #listeners = new Set<(beat: Beat) => void>();
-  #last: { beat: Beat; heardAtMs: number } | undefined;
+  #last: Beat | undefined;
+  /** What the log's clock is ahead of our monotonic one. */
+  #offsetMs = Number.NEGATIVE_INFINITY;
   #toldUnixMs = 0;
   #unsubscribe: () => void = () => {};
 
@@ -46,8 +53,10 @@ export class LogClock {
 
   /** Takes a beat that was read elsewhere, e.g. from the log. */
   hear(beat: Beat): void {
-    if (this.#last !== undefined && beat.atUnixMs < this.#last.beat.atUnixMs) return;
-    this.#last = { beat, heardAtMs: this.#own.monotonicMs() };
+    if (this.#last !== undefined && beat.atUnixMs < this.#last.atUnixMs) return;
+    this.#last = beat;
+    const offsetMs = beat.atUnixMs - this.#own.monotonicMs();
+    this.#offsetMs = Math.max(offsetMs, this.#offsetMs - MAX_PULL_BACK_MS);
     for (const listener of this.#listeners) listener(beat);
   }
 
@@ -58,22 +67,18 @@ export class LogClock {
 
   nowUnixMs(): number {
     if (this.#last === undefined) return this.#own.wallUnixMs();
-    const { beat, heardAtMs } = this.#last;
-    const now = Math.floor(beat.atUnixMs + this.#own.monotonicMs() - heardAtMs);
-    this.#toldUnixMs = Math.max(this.#toldUnixMs, now);
+    this.#toldUnixMs = Math.max(this.#toldUnixMs, Math.floor(this.#offsetMs + this.#own.monotonicMs()));
     return this.#toldUnixMs;
   }
 
-  /** Since the newest beat was heard; infinite before the first. */
+  /** How long ago, by this clock, the newest beat was written; infinite before the first. */
   beatAgeMs(): number {
-    return this.#last === undefined
-      ? Number.POSITIVE_INFINITY
-      : this.#own.monotonicMs() - this.#last.heardAtMs;
+    return this.#last === undefined ? Number.POSITIVE_INFINITY : this.nowUnixMs() - this.#last.atUnixMs;
   }
 
   /** Who wrote the newest beat. */
   leader(): string | undefined {
-    return this.#last?.beat.ledgerId;
+    return this.#last?.ledgerId;
   }
 
   /** @returns ends it */
