@@ -42,6 +42,17 @@ export const PALMGATE_JS = fileURLToPath(
     : new URL("../palmgate.js", import.meta.url),
 );
 
+/** Runs `palmgate <args>` to its end. @throws Error with the end of its log when it fails */
+export async function runChild({ name, args, env, logFile }: ChildSpec): Promise<void> {
+  const child = spawn(process.execPath, [PALMGATE_JS, ...args], {
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  child.stderr?.pipe(createWriteStream(logFile, { flags: "a" }));
+  const [code] = await once(child, "close");
+  if (code !== 0) throw new Error(`${name} failed (${code}). The end of its log:\n${await logTail(logFile)}`);
+}
+
 /** Starts `palmgate <args>` and resolves with its ready line. */
 export async function startChild({ name, args, env, logFile }: ChildSpec): Promise<Child> {
   const child = spawn(process.execPath, [PALMGATE_JS, ...args], {
