@@ -15,7 +15,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: [
-            "test/{wire,palm,records,matcher,gateway,edge-agent,cli,bench,ops,house,web}/**/*.test.ts",
+            "test/{wire,palm,identify,records,matcher,gateway,desk,ledger,edge-agent,cli,bench,ops,house,web}/**/*.test.ts",
           ],
           sequence: { groupOrder: 0 },
         },

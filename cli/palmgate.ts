@@ -21,6 +21,10 @@ const COMMANDS: Record<string, Command> = {
     what: "a worker that holds partitions of galleries and answers searches",
     load: async () => (await import("../matcher/main.js")).main,
   },
+  ledger: {
+    what: "does what is done once: enrolments, erasures, payments to their end, history",
+    load: async () => (await import("../ledger/main.js")).main,
+  },
   edge: {
     what: "the agent of one lane: camera, link to the gateway, gate",
     load: async () => (await import("../edge-agent/main.js")).main,
@@ -37,6 +41,10 @@ const COMMANDS: Record<string, Command> = {
   "verify-receipt": {
     what: "check an erasure receipt",
     load: async () => (await import("./verify-receipt.js")).run,
+  },
+  "drill gateways": {
+    what: "kill every process at random moments of a run, and judge by the books",
+    load: async () => (await import("./drill/gateways.js")).run,
   },
   "bench accuracy": {
     what: "error rates on a folder of palms",
@@ -68,16 +76,19 @@ const HELP = [
   "",
 ].join("\n");
 
+/** Words that a command's name begins with. */
+const GROUPS = new Set(["bench", "drill"]);
 const USAGE_EXIT_CODE = 2;
 const isHelp = (word: string) => ["--help", "-h", "help"].includes(word);
 
 async function main(argv: string[]): Promise<number> {
   const [first = "--help", second = "--help"] = argv;
-  if (isHelp(first) || (first === "bench" && isHelp(second))) {
+  const isGroup = GROUPS.has(first);
+  if (isHelp(first) || (isGroup && isHelp(second))) {
     process.stdout.write(HELP);
     return 0;
   }
-  const [name, rest] = first === "bench" ? [`bench ${second}`, argv.slice(2)] : [first, argv.slice(1)];
+  const [name, rest] = isGroup ? [`${first} ${second}`, argv.slice(2)] : [first, argv.slice(1)];
   const command = COMMANDS[name];
   if (!command) {
     process.stderr.write(`palmgate: there is no command '${name.trim()}'.\n\n${HELP}`);

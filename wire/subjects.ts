@@ -29,6 +29,8 @@ export const BUCKETS = {
   matchers: "palmgate_matchers",
   /** Heartbeats of gateways. */
   gateways: "palmgate_gateways",
+  /** Heartbeats of ledgers: wire/ledgers.ts. */
+  ledgers: "palmgate_ledgers",
   /** Which lane is linked to which gateway now. */
   lanes: "palmgate_lanes",
   slots: "palmgate_slots",

@@ -31,7 +31,7 @@ const PRICES_MINOR = [350, 1290, 499, 2499];
 export async function runLane(options: LaneOptions): Promise<void> {
   const { stack, device, signal, log } = options;
   const key = loadDeviceKey(stack.deviceKeyFile(device.id));
-  const agent = await startAgent({ gateway: stack.gatewayUrl, deviceId: device.id, key, log, signal });
+  const agent = await startAgent({ gateway: stack.linkUrl, deviceId: device.id, key, log, signal });
   try {
     for (let n = 0; !signal.aborted; n++) {
       await presentOne(agent, n, options);

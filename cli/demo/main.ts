@@ -1,4 +1,4 @@
-// The demo: a whole site on this machine. nats-server, one gateway, two matchers, two stores with a lane each; people
+// The demo: a whole site on this machine. nats-server, two gateways, two matchers, a desk, two ledgers, two stores with a lane each; people
 // enrol, step up, pay; some are strangers. Top to bottom: prepare, enrol, run the lanes, count, tidy up.
 //
 // Invariant: whatever happens, no process and no file of the demo outlives it.
@@ -20,9 +20,8 @@ import { type Presented, type Summary, summarise } from "./tally.js";
 
 const ENTRANCE: StackDevice = { id: "north-gate", site: "north-store", purpose: "ENTRY" };
 const LANES: StackDevice[] = [ENTRANCE, { id: "south-till", site: "south-store", purpose: "PAY" }];
-const PARTITIONS = 8;
-const MATCHERS = 2;
-const REPLICAS = 2;
+/** Two of what must be there; two rows: every matcher has a twin. */
+const FLEET = { gateways: 2, ledgers: 2, rows: 2 };
 const READY_DEADLINE_MS = 60_000;
 /** As a shell tells an end by Ctrl-C. */
 const INTERRUPTED_EXIT_CODE = 130;
@@ -63,12 +62,10 @@ export async function main(argv: string[]): Promise<number> {
         : await peopleFromFolder(config.palms, config.hands ? hands : undefined);
     stack = await startStack({
       dir,
-      matchers: MATCHERS,
-      partitions: PARTITIONS,
-      replicas: REPLICAS,
+      ...FLEET,
       devices: LANES,
       port: config.port,
-      gatewayArgs: ["--host", "127.0.0.1", "--live-page", "open"],
+      args: { desk: ["--live-page", "open"] },
       onProgress: say,
     });
     await waitReady(stack, READY_DEADLINE_MS);
@@ -108,7 +105,7 @@ async function run(
   const fillers = Array.from({ length: config.members - (guests.length > 0 ? 0 : cast) }, (_, i) =>
     syntheticPerson(FILLER_SEED + i),
   );
-  const api = operatorApi(stack.gatewayUrl, stack.operatorToken);
+  const api = operatorApi(stack.deskUrl, stack.operatorToken);
   const members = await enrolAll(api, [...enrolled, ...fillers], stop);
   const regulars = members.filter(({ person }) => enrolled.includes(person));
   const strangerOf = (turn: number) =>
@@ -117,7 +114,7 @@ async function run(
   const ends = stopsAfter(config.forMs, stop);
 
   say(
-    `\n  ${members.length} members enrolled. Live page: ${stack.gatewayUrl}/   metrics: ${stack.gatewayOpsUrl()}/metrics`,
+    `\n  ${members.length} members enrolled. Live page: ${stack.deskUrl}/   metrics: ${stack.opsUrl("gateway-1")}/metrics`,
   );
   say(`  Try it with your own hand. First become a member: ${links.enrol}`);
   say(`  then hold your palm over your own lane:           ${links.lane}`);
@@ -130,9 +127,10 @@ async function run(
   );
   const presented: Presented[] = [];
   const facts = {
-    transport: String(stack.gateway().ready.transport),
+    transport: String(stack.child("gateway-1").ready.transport),
     members: members.length,
-    partitions: PARTITIONS,
+    gateways: FLEET.gateways,
+    matchers: FLEET.rows,
   };
   const log = openLog("demo");
   await Promise.all(

@@ -14,14 +14,14 @@ export interface DemoLinks {
 /** @throws Error with the gateway's own words when it gives no pass */
 export async function demoLinks(
   api: OperatorApi,
-  { gatewayUrl }: Pick<Stack, "gatewayUrl">,
+  { deskUrl }: Pick<Stack, "deskUrl">,
   site: string,
 ): Promise<DemoLinks> {
   const common = { site, gallery: GALLERY, validMinutes: VALID_MINUTES, uses: USES };
   const link = async (order: PassOrder) => {
     const answer = await api.issuePass(order);
     if (!answer.ok) throw new Error(`the demo got no pass: ${answer.code} ${answer.message} ${answer.next}`);
-    return passLink(answer.body, gatewayUrl);
+    return passLink(answer.body, deskUrl);
   };
   return {
     enrol: await link({ ...common, kind: "ENROL", consents: ["ENTRY", "PAY"] }),

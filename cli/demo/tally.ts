@@ -30,7 +30,8 @@ export interface Summary {
   p99Ms: number | null;
   transport: string;
   members: number;
-  partitions: number;
+  gateways: number;
+  matchers: number;
 }
 
 const { Outcome } = edge;
@@ -38,7 +39,7 @@ const { Outcome } = edge;
 /** Counts presentations. Latencies are of presentations that got a decision. */
 export function summarise(
   presented: readonly Presented[],
-  facts: Pick<Summary, "transport" | "members" | "partitions">,
+  facts: Pick<Summary, "transport" | "members" | "gateways" | "matchers">,
 ): Summary {
   const count = (holds: (each: Presented) => boolean) => presented.filter(holds).length;
   const outcomeIs =

@@ -3,7 +3,7 @@ import { type Presented, percentile, summarise } from "../../cli/demo/tally.js";
 import { edge } from "../../wire/codec.js";
 
 const { Outcome } = edge;
-const facts = { transport: "uws-native", members: 2, partitions: 8 };
+const facts = { transport: "uws-native", members: 2, gateways: 2, matchers: 2 };
 const presented = (
   truth: string | undefined,
   outcome: edge.Outcome | undefined,

@@ -17,12 +17,15 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   wire: [],
   palm: [],
   records: ["wire"],
-  "edge-agent": ["palm", "records", "wire"],
-  gateway: ["palm", "records", "wire"],
-  matcher: ["palm", "records", "wire"],
+  identify: ["palm", "wire"],
+  "edge-agent": ["palm", "identify", "wire"],
+  gateway: ["identify", "palm", "records", "wire"],
+  matcher: ["identify", "palm", "records", "wire"],
+  desk: ["identify", "palm", "records", "wire"],
+  ledger: ["identify", "palm", "records", "wire"],
   web: ["edge-agent", "palm", "wire"],
-  bench: ["wire", "palm", "records", "edge-agent", "gateway", "matcher", "cli"],
-  cli: ["wire", "palm", "records", "edge-agent", "gateway", "matcher", "bench"],
+  bench: ["wire", "palm", "identify", "records", "edge-agent", "gateway", "matcher", "desk", "ledger", "cli"],
+  cli: ["wire", "palm", "identify", "records", "edge-agent", "gateway", "matcher", "desk", "ledger", "bench"],
 };
 
 export const ROOMS = Object.keys(MAY_IMPORT);

@@ -43,7 +43,8 @@ describe("palmgate demo", () => {
     expect(summary).toMatchObject({
       wrong: 0,
       missed: 0,
-      partitions: 8,
+      gateways: 2,
+      matchers: 2,
       transport: "uws-native",
     });
     // Look-alikes among made-up people are turned away, as a gateway does.

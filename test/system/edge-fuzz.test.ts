@@ -193,18 +193,18 @@ describe("mutated messages on the edge link", () => {
       site: "north",
       purpose: "ENTRY" as const,
     }));
-    site = await openSite({ matchers: 1, partitions: 2, replicas: 1, devices: [...DEVICES, ...lanes] });
+    site = await openSite({ gateways: 1, desks: 1, ledgers: 1, rows: 1, devices: [...DEVICES, ...lanes] });
     await site.enrol(PERSON);
   });
   afterAll(() => site?.close());
 
   it("never crash the gateway and never make a decision", { timeout: 300_000 }, async () => {
-    const { pid } = site.stack.gateway();
+    const { pid } = site.stack.child("gateway-1");
     const [image] = syntheticPerson(PERSON).crops(0);
     if (image === undefined) throw new Error("no image of the enrolled palm");
     const lanes = Array.from({ length: LANES }, (_, at) => {
       const id = `fuzz-${at}`;
-      return new FuzzLane(site.stack.gatewayUrl, id, site.stack.deviceKeyFile(id));
+      return new FuzzLane(site.stack.linkUrl, id, site.stack.deviceKeyFile(id));
     });
     await Promise.all(
       lanes.map(async (lane, at) => {
@@ -222,7 +222,7 @@ describe("mutated messages on the edge link", () => {
     expect(lanes.reduce((sum, { errors }) => sum + errors, 0)).toBeGreaterThan(MESSAGES / 2);
     for (const lane of lanes) lane.close();
 
-    expect(site.stack.gateway().pid).toBe(pid);
+    expect(site.stack.child("gateway-1").pid).toBe(pid);
     const gate = await site.lane("gate-1");
     expect(seen(await present(gate, PERSON))).toMatchObject({ outcome: "MATCH", granted: true });
   });

@@ -95,7 +95,7 @@ describe("a person before the enrolment page", () => {
     });
     if (!pass.ok) throw new Error(`no pass: ${pass.code} ${pass.message}`);
     expect(await presentHand()).toMatchObject({ outcome: "NO_MATCH" });
-    await page.goto(passLink(pass.body, site.stack.gatewayUrl));
+    await page.goto(passLink(pass.body, site.stack.deskUrl));
     await page.locator('input[value="ENTRY"]').check();
     await page.keyboard.press("Enter");
     await page.locator("#phone").fill("+49 151 98765432");
@@ -106,7 +106,7 @@ describe("a person before the enrolment page", () => {
     const pairwiseId = await page.locator("#pairwise-id").innerText();
     expect(await presentHand()).toMatchObject({ outcome: "MATCH", granted: true, pairwiseId });
     const memberId = await page.locator("#member-id").innerText();
-    expect(await site.api.get(`/api/members/${memberId}`)).toMatchObject({
+    expect(await site.api.get(`/api/v1/members/${memberId}`)).toMatchObject({
       ok: true,
       body: { phoneEnding: "32", consents: ["ENTRY"], templates: { length: 6 } },
     });
@@ -118,7 +118,7 @@ describe("a person before the enrolment page", () => {
     await page.locator("#forgotten-step").waitFor();
     const [download] = await Promise.all([page.waitForEvent("download"), page.locator("#receipt").click()]);
     const receipt: unknown = JSON.parse(readFileSync(await download.path(), "utf8"));
-    const key = await site.api.get<{ publicKey: string }>("/api/receipt-key");
+    const key = await site.api.get<{ publicKey: string }>("/api/v1/receipt-key");
     const publicKey = key.ok ? publicKeyFromBase64(key.body.publicKey) : undefined;
     if (!publicKey) throw new Error("no receipt key");
     expect(verifyReceipt([publicKey], receipt)).toMatchObject({ ok: true });

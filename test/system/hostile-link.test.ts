@@ -20,8 +20,8 @@ class RawLink {
   #wake: (() => void) | undefined;
   readonly closed: Promise<number>;
 
-  constructor(gatewayUrl: string) {
-    this.#socket = new WebSocket(`${gatewayUrl.replace("http", "ws")}/link`);
+  constructor(linkUrl: string) {
+    this.#socket = new WebSocket(`${linkUrl.replace("http", "ws")}/link`);
     this.#socket.on("message", (data: Buffer) => {
       const message = decode(edge.ServerMessage, data);
       if (message) this.#inbox.push(message);
@@ -79,7 +79,7 @@ class RawLink {
 describe("the front door", () => {
   let site: Site;
   beforeAll(async () => {
-    site = await openSite({ matchers: 1, partitions: 2, replicas: 1 });
+    site = await openSite();
     await site.enrol(1);
   });
   afterAll(() => site?.close());
@@ -99,7 +99,7 @@ describe("the front door", () => {
     },
   });
   async function welcomed(): Promise<RawLink> {
-    const link = new RawLink(site.stack.gatewayUrl);
+    const link = new RawLink(site.stack.linkUrl);
     link.send(hello(await link.nonce()));
     await link.next("welcome");
     return link;
@@ -107,7 +107,7 @@ describe("the front door", () => {
   async function refusedHello(
     make: (nonce: Uint8Array) => edge.ClientMessage.$Properties,
   ): Promise<edge.Error.$Properties & { name: string }> {
-    const link = new RawLink(site.stack.gatewayUrl);
+    const link = new RawLink(site.stack.linkUrl);
     link.send(make(await link.nonce()));
     const error = await link.error();
     expect(error.fatal).toBe(true);
@@ -130,7 +130,7 @@ describe("the front door", () => {
   });
 
   it("refuses a Hello that was recorded on another connection", async () => {
-    const first = new RawLink(site.stack.gatewayUrl);
+    const first = new RawLink(site.stack.linkUrl);
     const recorded = hello(await first.nonce());
     first.close();
     const error = await refusedHello(() => recorded);

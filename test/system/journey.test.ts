@@ -70,7 +70,7 @@ describe("a member's journey", () => {
   });
 
   it("shows the member every use of the palm", async () => {
-    const history = await site.api.get<unknown>(`/api/members/${member.memberId}/history`);
+    const history = await site.api.get<unknown>(`/api/v1/members/${member.memberId}/history`);
     expect(history.ok).toBe(true);
     const text = JSON.stringify(history);
     expect(text).toContain("north");
@@ -84,7 +84,7 @@ describe("a member's journey", () => {
   it("erases for good, with a receipt that verifies and that no hand can change", async () => {
     const erased = await site.api.erase(member.memberId);
     expect(erased).toMatchObject({ ok: true, status: 200 });
-    const keyAnswer = await site.api.get<{ publicKey: string }>("/api/receipt-key");
+    const keyAnswer = await site.api.get<{ publicKey: string }>("/api/v1/receipt-key");
     if (!erased.ok || !keyAnswer.ok) throw new Error("no receipt");
     const dir = mkdtempSync(join(tmpdir(), "palmgate-receipt-"));
     const verify = (receipt: unknown) => {
@@ -110,7 +110,10 @@ describe("a member's journey", () => {
   it("does not recognise the erased member, and still recognises the others", async () => {
     expect(seen(await present(gate, MEMBER, 2))).toMatchObject({ outcome: "NO_MATCH", granted: false });
     expect(seen(await present(gate, OTHERS[0] ?? 0))).toMatchObject({ outcome: "MATCH", granted: true });
-    expect(await site.api.get(`/api/members/${member.memberId}`)).toMatchObject({ ok: false, status: 410 });
+    expect(await site.api.get(`/api/v1/members/${member.memberId}`)).toMatchObject({
+      ok: false,
+      status: 410,
+    });
   });
 
   it("lets the person enrol anew, as somebody else", async () => {

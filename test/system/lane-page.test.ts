@@ -71,7 +71,7 @@ async function cropsOf(person: number) {
 async function lanePass(purpose: "ENTRY" | "PAY"): Promise<string> {
   const pass = await site.api.issuePass({ kind: "LANE", site: "north", gallery: GALLERY, purpose });
   if (!pass.ok) throw new Error(`no pass: ${pass.code} ${pass.message}`);
-  return passLink(pass.body, site.stack.gatewayUrl);
+  return passLink(pass.body, site.stack.deskUrl);
 }
 
 async function openPage(film: string): Promise<Page> {
@@ -193,9 +193,9 @@ describe("a lane in a browser", () => {
     await enterAmount(page);
     await page.locator("#detail", { hasText: "To pay 4.20 EUR" }).waitFor();
     const before = await laneId(page);
-    await site.stack.gateway().stop();
+    await Promise.all(site.stack.of("gateway").map((gateway) => gateway.stop()));
     await page.locator('#link[data-link="away"]').waitFor();
-    await site.stack.restartGateway();
+    await Promise.all([site.stack.start("gateway-1"), site.stack.start("gateway-2")]);
     await page.locator('#link[data-link="open"]').waitFor();
     expect(await laneId(page)).toBe(before);
   });

@@ -52,7 +52,7 @@ async function palmgate(...args: string[]): Promise<{ code: number; stdout: stri
     env: {
       ...process.env,
       PALMGATE_OPERATOR_TOKEN: site.stack.operatorToken,
-      PALMGATE_GATEWAY: site.stack.gatewayUrl,
+      PALMGATE_DESK: site.stack.deskUrl,
     },
   });
   const out = { stdout: "", stderr: "" };
@@ -82,7 +82,7 @@ describe("a member on the command line", () => {
 
     const receipt = join(dir, "receipt.json");
     expect(await palmgate("erase", "--member", memberId, "--receipt", receipt)).toMatchObject({ code: 0 });
-    const key = await site.api.get<{ publicKey: string }>("/api/receipt-key");
+    const key = await site.api.get<{ publicKey: string }>("/api/v1/receipt-key");
     if (!key.ok) throw new Error(key.code);
     const keyFile = join(dir, "key.txt");
     writeFileSync(keyFile, `${key.body.publicKey}\n`);

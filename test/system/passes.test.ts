@@ -12,7 +12,7 @@ import type { Agent } from "../../edge-agent/agent.js";
 import { makeDeviceKey } from "../../edge-agent/device-key.js";
 import type { LinkState } from "../../edge-agent/link.js";
 import { bus, edge, encode } from "../../wire/codec.js";
-import { fromHex } from "../../wire/partition.js";
+import { fromHex } from "../../wire/hex.js";
 import { openSite, present, type Site, seen, until } from "./support.js";
 
 const RIGHT = 501;
@@ -41,7 +41,7 @@ describe("a site that gives out passes", () => {
   }
 
   async function post(path: string, body: object | Uint8Array): Promise<{ status: number; body: Body }> {
-    const response = await fetch(`${site.stack.gatewayUrl}${path}`, {
+    const response = await fetch(`${site.stack.deskUrl}${path}`, {
       method: "POST",
       body: body instanceof Uint8Array ? Uint8Array.from(body) : JSON.stringify(body),
     });
@@ -53,7 +53,7 @@ describe("a site that gives out passes", () => {
       env: {
         ...process.env,
         PALMGATE_OPERATOR_TOKEN: site.stack.operatorToken,
-        PALMGATE_GATEWAY: site.stack.gatewayUrl,
+        PALMGATE_DESK: site.stack.deskUrl,
       },
     });
     const out = { stdout: "", stderr: "" };
@@ -71,12 +71,12 @@ describe("a site that gives out passes", () => {
     const { code, stdout, stderr } = await palmgate("pass", "--gallery", GALLERY, "--site", "north", ...args);
     expect(code, stderr).toBe(0);
     const link = new URL(stdout.trim());
-    expect(link.origin).toBe(site.stack.gatewayUrl);
+    expect(link.origin).toBe(site.stack.deskUrl);
     return new URLSearchParams(link.hash.slice(1)).get("pass") ?? "";
   }
 
   async function selfEnrolment(pass: string): Promise<Uint8Array> {
-    const { body } = await post("/api/passes/terms", { pass, kind: "ENROL" });
+    const { body } = await post("/api/v1/passes/terms", { pass, kind: "ENROL" });
     const hands = await Promise.all([RIGHT, LEFT].map((seed) => syntheticPerson(seed).enrolment(0)));
     return encode(bus.SelfEnrolRequest, {
       pass,
@@ -98,7 +98,7 @@ describe("a site that gives out passes", () => {
 
   it("makes a lane of a device that has one, and its agent is welcomed", async () => {
     const pass = await passFor("--kind", "lane", "--purpose", "entry");
-    const paired = await post("/api/lanes", { pass, publicKey: key.publicKeyBase64 });
+    const paired = await post("/api/v1/lanes", { pass, publicKey: key.publicKeyBase64 });
     expect(paired).toMatchObject({
       status: 201,
       body: { site: "north", purpose: "ENTRY", gallery: GALLERY },
@@ -109,13 +109,13 @@ describe("a site that gives out passes", () => {
       onState: (state) => links.emit("state", state),
     });
     expect(agent.state().phase).toBe("open");
-    const other = await post("/api/lanes", { pass, publicKey: key.publicKeyBase64 });
+    const other = await post("/api/v1/lanes", { pass, publicKey: key.publicKeyBase64 });
     expect(other).toMatchObject({ status: 410, body: { code: "PASS_USED" } });
   });
 
   it("makes a member of a person who has one, whom that lane lets in by either hand", async () => {
     const pass = await passFor("--kind", "enrol", "--consent", "entry");
-    const answer = await post("/api/enrolments", await selfEnrolment(pass));
+    const answer = await post("/api/v1/enrolments", await selfEnrolment(pass));
     expect(answer).toMatchObject({ status: 201, body: { templates: 6, site: "north" } });
     member = answer.body;
     for (const seed of [RIGHT, LEFT]) {
@@ -139,9 +139,9 @@ describe("a site that gives out passes", () => {
   });
 
   it("knows the paired lane after a restart of the gateway", async () => {
-    await site.stack.gateway().stop();
+    await Promise.all(site.stack.of("gateway").map((gateway) => gateway.stop()));
     const back = linkIs(({ phase }) => phase === "open");
-    await site.stack.restartGateway();
+    await Promise.all([site.stack.start("gateway-1"), site.stack.start("gateway-2")]);
     await back;
     await until("the member is let in again", SETTLE_DEADLINE_MS, async () => {
       const { outcome, granted } = seen(await present(agent, RIGHT, 1));
@@ -151,7 +151,7 @@ describe("a site that gives out passes", () => {
 
   it("forgets the person by their own wish, with a receipt", async () => {
     const { memberId, authority } = member;
-    const receipt = await post("/api/erasures", { memberId, authority });
+    const receipt = await post("/api/v1/erasures", { memberId, authority });
     expect(receipt).toMatchObject({ status: 200, body: { memberId, requestedBy: "member" } });
     expect(seen(await present(agent, RIGHT, 2))).toMatchObject({ outcome: "NO_MATCH", granted: false });
   });

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { enrolRequest } from "../../cli/demo/enrol.js";
 import { type Person, syntheticPerson } from "../../cli/demo/people.js";
 import { type Enrolment, type OperatorApi, operatorApi } from "../../cli/operator-api.js";
-import { type Stack, type StackOptions, startStack, waitReady } from "../../cli/stack/stack.js";
+import { type Role, type Stack, type StackOptions, startStack, waitReady } from "../../cli/stack/stack.js";
 import {
   type Agent,
   type AgentOptions,
@@ -34,16 +34,17 @@ export interface Site {
   close(): Promise<void>;
 }
 
-/** Starts nats-server, gateway and matchers and waits until every partition is served. */
+/** Two of everything, behind a balancer: what a promise must hold on. */
+export const TWO_OF_EVERYTHING = { gateways: 2, desks: 2, ledgers: 2, rows: 2, slots: 1 } as const;
+
+/** Starts a stack, two of everything unless told otherwise, and waits until every shard is served. */
 export async function openSite(options: Partial<StackOptions> = {}): Promise<Site> {
   const dir = mkdtempSync(join(tmpdir(), "palmgate-system-"));
   const agents: Agent[] = [];
   const stack = await startStack({
     dir,
-    matchers: 2,
-    partitions: 4,
-    replicas: 2,
     devices: [...DEVICES],
+    ...TWO_OF_EVERYTHING,
     ...options,
   }).catch((error: unknown) => {
     rmSync(dir, { recursive: true, force: true });
@@ -60,7 +61,7 @@ export async function openSite(options: Partial<StackOptions> = {}): Promise<Sit
     await close();
     throw error;
   }
-  const api = operatorApi(stack.gatewayUrl, stack.operatorToken);
+  const api = operatorApi(stack.deskUrl, stack.operatorToken);
   return {
     stack,
     api,
@@ -68,7 +69,7 @@ export async function openSite(options: Partial<StackOptions> = {}): Promise<Sit
     lane: async (deviceId, extra = {}) => {
       const key = extra.key ?? loadDeviceKey(stack.deviceKeyFile(deviceId));
       const agent = await startAgent({
-        gateway: stack.gatewayUrl,
+        gateway: stack.linkUrl,
         deviceId,
         key,
         log: openLog("test-lane"),
@@ -126,12 +127,31 @@ export function seen(end: PresentationEnd): Seen {
   };
 }
 
-/** One sample of a metric of the gateway, by its name and labels as Prometheus reads them. */
-export async function gatewayMetric(stack: Stack, series: string): Promise<number> {
-  const text = await (await fetch(`${stack.gatewayOpsUrl()}/metrics`)).text();
-  const line = text.split("\n").find((each) => each.startsWith(`${series} `));
-  if (line === undefined) throw new Error(`the gateway serves no ${series}`);
-  return Number(line.slice(series.length + 1));
+/** One sample of a metric, summed over all processes of a role, by its name and labels as Prometheus reads them. */
+export async function metricOf(stack: Stack, role: Role, series: string): Promise<number> {
+  let sum = 0;
+  let found = false;
+  for (const { name } of stack.of(role)) {
+    const text = await (await fetch(`${stack.opsUrl(name)}/metrics`)).text();
+    const line = text.split("\n").find((each) => each.startsWith(`${series} `));
+    if (line === undefined) continue;
+    found = true;
+    sum += Number(line.slice(series.length + 1));
+  }
+  if (!found) throw new Error(`no ${role} serves ${series}`);
+  return sum;
+}
+
+export const gatewayMetric = (stack: Stack, series: string): Promise<number> =>
+  metricOf(stack, "gateway", series);
+
+/** SIGSTOP and SIGCONT: a process that hears nothing and says nothing, but keeps its connections. */
+export function pause(stack: Stack, name: string): () => void {
+  const { pid } = stack.child(name);
+  process.kill(pid, "SIGSTOP");
+  return () => {
+    process.kill(pid, "SIGCONT");
+  };
 }
 
 /** Waits until `holds` does, asking again as soon as the last answer is in. For states that only polling shows. */

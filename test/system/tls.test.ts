@@ -29,10 +29,11 @@ describe("the edge link over TLS", () => {
     ];
     execFileSync("openssl", [...args, "-keyout", key, "-out", cert, ...subject], { stdio: "pipe" });
     site = await openSite({
-      matchers: 1,
-      partitions: 2,
-      replicas: 1,
-      gatewayArgs: ["--tls-cert", cert, "--tls-key", key],
+      gateways: 1,
+      desks: 1,
+      ledgers: 1,
+      rows: 1,
+      args: { gateway: ["--tls-cert", cert, "--tls-key", key], desk: ["--tls-cert", cert, "--tls-key", key] },
     });
   });
   afterAll(async () => {
@@ -55,7 +56,7 @@ describe("the edge link over TLS", () => {
   });
 
   it("answers no plain HTTP", async () => {
-    const plain = operatorApi(site.stack.gatewayUrl.replace("https", "http"), site.stack.operatorToken);
-    expect(await plain.get("/api/status")).toMatchObject({ ok: false, code: "NO_ANSWER" });
+    const plain = operatorApi(site.stack.deskUrl.replace("https", "http"), site.stack.operatorToken);
+    expect(await plain.get("/api/v1/status")).toMatchObject({ ok: false, code: "NO_ANSWER" });
   });
 });
