@@ -1,10 +1,10 @@
-// palmgate enroll: enrols a member from image files through the gateway's operator API.
+// palmgate enroll: enrols a member from image files through the desk's API.
 import { readFile } from "node:fs/promises";
 import sharp from "sharp";
 import { z } from "zod";
 import { openSight } from "../edge-agent/node-sight.js";
 import { readPalmOfHand } from "../edge-agent/source/hand-file.js";
-import { valueHoldsCardNumber } from "../gateway/payments/card-number.js";
+import { valueHoldsCardNumber } from "../wire/card-number.js";
 import { type bus, edge } from "../wire/codec.js";
 import { helpText, readSettings, type Settings, UsageError } from "../wire/config.js";
 import { MAX_EDGE_MESSAGE_BYTES, MAX_TEMPLATES_PER_MEMBER } from "../wire/limits.js";
@@ -32,7 +32,7 @@ const SETTINGS = {
   ...OPERATOR_SETTINGS,
   gallery: {
     option: "gallery",
-    help: "gallery of the site file",
+    help: "gallery of the organisation",
     schema: z.string({ error: "is needed" }).min(1),
     value: "NAME",
   },
@@ -99,7 +99,7 @@ export async function run(argv: string[]): Promise<number> {
   const captures = settings.hands
     ? await cutCaptures(files, settings)
     : await Promise.all(files.map((file) => readCapture(file, settings)));
-  const answer = await operatorApi(settings.gateway, settings.operatorToken).enrol({
+  const answer = await operatorApi(settings.desk, settings.operatorToken, settings.organisation).enrol({
     gallery: settings.gallery,
     captures,
     consents: settings.consent.map((each) => CONSENTS[each]),

@@ -74,6 +74,15 @@ function announcedBytes(request: FastifyRequest): number {
   return Math.min(Number(length) || 0, limit);
 }
 
+/** For routes that take protobuf too: turns such a body into the shape of its JSON sibling. */
+export const protobufBody =
+  (read: (bytes: Uint8Array) => unknown) =>
+  async (request: FastifyRequest): Promise<void> => {
+    if (!(request.body instanceof Uint8Array)) return;
+    request.body = read(request.body);
+    refuseCardNumbers(request);
+  };
+
 function jsonIn(body: Buffer): unknown {
   try {
     return JSON.parse(body.toString("utf8"));

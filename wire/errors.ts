@@ -97,7 +97,6 @@ export type ApiCode =
   | "MEMBER_UNAVAILABLE"
   | "HISTORY_UNAVAILABLE"
   | "NOT_REFUNDABLE"
-  | "STILL_UNDER_WAY"
   | "TOO_LARGE"
   | "BAD_IMAGE"
   | "LOW_QUALITY"
@@ -157,10 +156,6 @@ export const API_ERRORS: Record<ApiCode, ApiError> = {
     next: "No ledger answers, or it has not caught up yet: try again after the seconds in Retry-After.",
   },
   NOT_REFUNDABLE: { status: 409, next: "Read the payment: only one that was captured can be refunded." },
-  STILL_UNDER_WAY: {
-    status: 202,
-    next: "It goes on by itself: ask again, with the same Idempotency-Key or at the address in Location.",
-  },
   TOO_LARGE: { status: 413, next: "Send fewer or smaller captures." },
   BAD_IMAGE: { status: 422, next: "Take the capture again; it must decode to its declared size." },
   LOW_QUALITY: { status: 422, next: "Take the capture again with better light and a still hand." },
@@ -186,8 +181,8 @@ export const API_ERRORS: Record<ApiCode, ApiError> = {
     next: "nats-server does not answer: check it, then send the request again.",
   },
   NOT_YET_DURABLE: {
-    status: 503,
-    next: "The log has it, no view has confirmed it yet: read the member before you send it again.",
+    status: 202,
+    next: "It goes on by itself: ask again, with the same Idempotency-Key or at the address in Location.",
   },
   ERASURE_PENDING: {
     status: 202,

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { z } from "zod";
 
-const content = z.object({
+export const consentTextSchema = z.object({
   version: z.string(),
   title: z.string(),
   points: z.array(z.object({ heading: z.string(), text: z.string() })),
@@ -14,7 +14,7 @@ const content = z.object({
 const bytes = readFileSync(new URL("../pages/consent.json", import.meta.url));
 
 export const consentText = {
-  content: content.parse(JSON.parse(bytes.toString("utf8"))),
+  content: consentTextSchema.parse(JSON.parse(bytes.toString("utf8"))),
   /** Of the file's bytes. */
   sha256Hex: createHash("sha256").update(bytes).digest("hex"),
 };

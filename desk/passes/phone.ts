@@ -1,5 +1,5 @@
 // Phone numbers as E.164: "+", country code, subscriber number. Pure.
-import { holdsCardNumber } from "../payments/card-number.js";
+import { holdsCardNumber } from "../../wire/card-number.js";
 
 const E164_PATTERN = /^\+[1-9]\d{6,14}$/;
 /**

@@ -1,6 +1,6 @@
 // The cards that a person who enrols themselves may choose from: the sandbox processor's test tokens. A real card never
 // comes near this API: what is sent is a name of this list.
-import type { Instrument } from "../api/enrol-request.js";
+import type { Instrument } from "../enrolment/order.js";
 
 interface TestCard {
   token: string;

@@ -1,5 +1,5 @@
-// What the live page counts: decisions since start, and how long those of the last minute took. Bounded memory.
-import type { LiveDecision } from "../seams.js";
+// What the live page counts: decisions since this desk started, and how long those of the last minute took. Bounded memory.
+import type { LiveDecision } from "../../wire/live.js";
 
 const WINDOW_MS = 60_000;
 /** Latest decisions of the window that the percentiles look at: more would change nothing that is shown. */
@@ -22,7 +22,7 @@ export class LiveStats {
     this.#decisions++;
     if (granted) this.#granted++;
     this.#window.push({ atUnixMs, totalMs: stages.totalMs });
-    // Cut in halves, so that a busy gateway does not move the whole list at every decision.
+    // Cut in halves, so that a busy fleet does not move the whole list at every decision.
     if (this.#window.length > 2 * MAX_WINDOW_DECISIONS)
       this.#window = this.#window.slice(-MAX_WINDOW_DECISIONS);
   }

@@ -1,7 +1,7 @@
 // Card numbers are found however they are written, and ordinary numbers are left alone.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { holdsCardNumber, valueHoldsCardNumber } from "../../gateway/payments/card-number.js";
+import { holdsCardNumber, valueHoldsCardNumber } from "../../wire/card-number.js";
 
 /** The digits with the check digit that ISO/IEC 7812-1 asks for, computed another way than the code under test. */
 function withCheckDigit(digits: number[]): string {
