@@ -1,7 +1,6 @@
 // The bare stages of one decision, one after another in this thread, with nothing between them: what a decision would
 // cost if Palmgate were free. The same functions that the processes run, on the same frames and the same gallery.
-import { decide } from "../gateway/policy/policy.js";
-import { CANDIDATES_PER_PARTITION } from "../gateway/search/scatter.js";
+import { decide } from "../identify/index.js";
 import { openHnswIndex } from "../matcher/index/hnsw-index.js";
 import { openLineShelf } from "../matcher/index/line-shelf.js";
 import { searchMembers, type Templates } from "../matcher/index/search-members.js";
@@ -14,40 +13,38 @@ import {
   templateOf,
 } from "../palm/index.js";
 import { decode, edge, encode } from "../wire/codec.js";
-import { MAX_FRAMES_PER_PRESENTATION } from "../wire/limits.js";
-import { fromHex, partitionOf } from "../wire/partition.js";
+import { MAX_FRAMES_PER_PRESENTATION, PASSAGE_TOKEN_BYTES } from "../wire/limits.js";
 
 export const BARE_STAGES = ["decode", "sign", "search", "decide", "encode"] as const;
 export type BareStage = (typeof BARE_STAGES)[number];
 export type BareCpu = Record<BareStage, number>;
 
-export interface BareGallery {
-  partitions: (Templates & { memberOf: string[] })[];
+/** Members that a worker answers with. */
+const CANDIDATES = 3;
+
+export interface BareGallery extends Templates {
+  memberOf: string[];
   templates: number;
   templatesPerMember: number;
 }
 
-/** For the same members in the same partitions as the running matchers hold: indexes, and line maps if there are any. */
-export function bareGallery({ dimension, lineMaps }: ModelInfo, partitions: number): BareGallery {
+/** For the same members as the running matchers hold: one index, and line maps if there are any. */
+export function bareGallery({ dimension, lineMaps }: ModelInfo): BareGallery {
   return {
-    partitions: Array.from({ length: partitions }, () => ({
-      index: openHnswIndex(dimension),
-      shelf: lineMaps ? openLineShelf() : undefined,
-      memberOf: [],
-    })),
+    index: openHnswIndex(dimension),
+    shelf: lineMaps ? openLineShelf() : undefined,
+    memberOf: [],
     templates: 0,
     templatesPerMember: 0,
   };
 }
 
 export function addMember(gallery: BareGallery, memberHex: string, signatures: readonly Signature[]): void {
-  const partition = gallery.partitions[partitionOf(fromHex(memberHex), gallery.partitions.length)];
-  if (partition === undefined) throw new Error("a member belongs to a partition");
   for (const signature of signatures) {
-    const label = partition.memberOf.push(memberHex) - 1;
+    const label = gallery.memberOf.push(memberHex) - 1;
     const { vector, lines } = templateOf(signature);
-    partition.index.add(label, vector);
-    partition.shelf?.add(label, lines);
+    gallery.index.add(label, vector);
+    gallery.shelf?.add(label, lines);
   }
   gallery.templates += signatures.length;
   gallery.templatesPerMember = Math.max(gallery.templatesPerMember, signatures.length);
@@ -75,17 +72,9 @@ export async function runBare(
     return signOf(model, roi);
   });
   const searched = await stage(signed.results, (probe) =>
-    gallery.partitions.flatMap(({ index, shelf, memberOf }) =>
-      searchMembers(
-        { index, shelf },
-        probe,
-        CANDIDATES_PER_PARTITION,
-        gallery.templatesPerMember,
-        (label) => memberOf[label],
-      ),
-    ),
+    searchMembers(gallery, probe, CANDIDATES, gallery.templatesPerMember, (label) => gallery.memberOf[label]),
   );
-  const policy = { ...rules, maxFrames: MAX_FRAMES_PER_PRESENTATION, isKnown: () => true };
+  const policy = { ...rules, maxFrames: MAX_FRAMES_PER_PRESENTATION, framesToAgree: 1 };
   const { templates } = gallery;
   const decided = await stage(searched.results, (candidates) =>
     decide([{ kind: "searched", complete: true, candidates, templates }], policy),
@@ -143,7 +132,7 @@ function decisionOf(outcome: keyof typeof edge.Outcome): edge.ServerMessage.$Pro
       displayKey: "decision.welcome",
       pairwiseId: "abcdefghijklmnop",
       validUntilUnixMs: Date.now(),
-      passageToken: new Uint8Array(16),
+      passageToken: new Uint8Array(PASSAGE_TOKEN_BYTES),
       stages,
       creditLimit: 5,
     },

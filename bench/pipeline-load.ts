@@ -23,7 +23,7 @@ export interface LoadResult {
 
 /** @param deviceIds one per lane, in the site file of the gateway */
 export async function openLoad(
-  gatewayUrl: string,
+  linkUrl: string,
   deviceIds: readonly string[],
   keyFile: (deviceId: string) => string,
   palms: readonly GreyImage[],
@@ -31,9 +31,7 @@ export async function openLoad(
 ): Promise<Load> {
   const agents: Agent[] = [];
   for (const deviceId of deviceIds) {
-    agents.push(
-      await startAgent({ gateway: gatewayUrl, deviceId, key: loadDeviceKey(keyFile(deviceId)), log }),
-    );
+    agents.push(await startAgent({ gateway: linkUrl, deviceId, key: loadDeviceKey(keyFile(deviceId)), log }));
   }
   let next = 0;
   const nextPalm = (): GreyImage => {

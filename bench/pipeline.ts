@@ -12,7 +12,7 @@ import { enrolAll, type Member } from "../cli/demo/enrol.js";
 import { syntheticPerson } from "../cli/demo/people.js";
 import { openProgress } from "../cli/demo/progress.js";
 import { operatorApi } from "../cli/operator-api.js";
-import { GALLERY, type Stack, startStack, waitReady } from "../cli/stack/stack.js";
+import { GALLERY, type Role, type Stack, startStack, waitReady } from "../cli/stack/stack.js";
 import { GATEWAY_SETTINGS } from "../gateway/config.js";
 import {
   type GreyImage,
@@ -41,17 +41,16 @@ const TARGET_FPIR = 1e-3;
 const AMBIGUITY_MARGIN = 0.02;
 const TARGET_RATIO = 1.5;
 const COUNTED =
-  "ratio = CPU of gateway and matchers per decision / CPU of decode + sign (with quality) + search of every partition " +
+  "ratio = CPU of gateways and matchers per decision / CPU of decode + sign (with quality) + search of the gallery " +
   "+ decide + encode, bare, per decision; user and system time; nats-server and the agents are not counted";
 const COUNTED_IN_FULL = `ratio = A / B, both CPU milliseconds per decision, user and system time; the median of the rounds.
-A: every thread of the gateway and of all matchers, real processes over real sockets, while the lanes present one frame
-   each, again and again: decode, admit, quality and signature, requests to every partition, searches and their replies,
-   policy, act, answer, the events of decision and passage with the views that follow them, metrics, heartbeats, garbage
-   collection and the just-in-time compiler.
+A: every thread of the gateways and of all matchers, real processes over real sockets, while the lanes present one frame
+   each, again and again: decode, admit, quality and signature, both rounds of the search and their replies, policy, the
+   grant in the record, answer, passages, metrics, heartbeats, garbage collection and the just-in-time compiler.
 B: the same functions in the bench's own process, one after another with nothing between them, on the same frames and
-   the same members: decode of the frame, quality and signature, one search in each partition (its index, then line
-   maps), policy, encode of the decision.
-In neither: nats-server (shown beside them), the lanes' agents, enrolment, warm-up.
+   the same members: decode of the frame, quality and signature, one search (index, then line maps), policy, encode of
+   the decision.
+In neither: nats-server and the ledger (shown beside them), the lanes' agents, enrolment, warm-up.
 The gallery is the demo's unless told otherwise: synthetic palms, three templates a member. Enrolling it comes first.`;
 
 const count = (fallback: number, max: number) => z.coerce.number().int().min(1).max(max).default(fallback);
@@ -59,13 +58,9 @@ const count = (fallback: number, max: number) => z.coerce.number().int().min(1).
 const SETTINGS = {
   members: { option: "members", value: "N", help: "members of the gallery", schema: count(1000, 100_000) },
   inFlight: { option: "in-flight", value: "N", help: "presentations in flight", schema: count(16, 256) },
-  partitions: { option: "partitions", value: "N", help: "partitions", schema: count(8, 64) },
-  matchers: {
-    option: "matchers",
-    value: "N",
-    help: "matcher processes; as many replicas",
-    schema: count(2, 8),
-  },
+  gateways: { option: "gateways", value: "N", help: "gateway processes", schema: count(1, 8) },
+  rows: { option: "rows", value: "N", help: "replicas of every shard", schema: count(2, 8) },
+  slots: { option: "slots", value: "N", help: "matchers of a row", schema: count(1, 16) },
   decisions: { option: "decisions", value: "N", help: "decisions per round", schema: count(400, 100_000) },
   warmUp: {
     option: "warm-up",
@@ -99,9 +94,9 @@ export async function run(argv: string[]): Promise<number> {
   try {
     stack = await startStack({
       dir,
-      matchers: config.matchers,
-      partitions: config.partitions,
-      replicas: config.matchers,
+      gateways: config.gateways,
+      rows: config.rows,
+      slots: config.slots,
       devices: lanes.map((id) => ({ id, site: "bench", purpose: "ENTRY" })),
       onProgress: progress,
     });
@@ -119,16 +114,19 @@ interface Round {
   gateway: number;
   matchers: number;
   natsServer: number;
+  ledger: number;
+  /** Payload and headers that nats-server took in and gave out, and their messages. */
+  bus: Bus;
   bare: BareCpu;
   ratio: number;
 }
 
 async function bench(config: Config, stack: Stack, lanes: readonly string[], natsDir: string) {
   const people = Array.from({ length: config.members }, (_, at) => syntheticPerson(at + 1));
-  const members = await enrolAll(operatorApi(stack.gatewayUrl, stack.operatorToken), people);
+  const members = await enrolAll(operatorApi(stack.deskUrl, stack.operatorToken), people);
   const modelPath = GATEWAY_SETTINGS.model.schema.parse(undefined);
   const model = await openSignatureModel(modelPath);
-  const gallery = await sameGallery(members, config.partitions, model);
+  const gallery = await sameGallery(members, model);
   const palms = await palmsOf(members, config.decisions);
   const frames = palms.map(frameBytes);
   const calibration = await loadCalibration(
@@ -141,12 +139,13 @@ async function bench(config: Config, stack: Stack, lanes: readonly string[], nat
     similarityFor: (rate: number) => thresholdFor(calibration, rate),
   };
 
-  const load = await openLoad(stack.gatewayUrl, lanes, stack.deviceKeyFile, palms, openLog("bench"));
+  const load = await openLoad(stack.linkUrl, lanes, stack.deviceKeyFile, palms, openLog("bench"));
   const natsPid = pidByArgument(natsDir);
   const pids = () => ({
-    gateway: [stack.gateway().pid],
-    matchers: [...stack.matchers.values()].map(({ pid }) => pid),
+    gateway: pidsOf(stack, "gateway"),
+    matchers: pidsOf(stack, "matcher"),
     natsServer: natsPid === undefined ? [] : [natsPid],
+    ledger: pidsOf(stack, "ledger"),
   });
   const cpu = () => mapValues(pids(), (each) => each.reduce((sum, pid) => sum + processCpuMs(pid), 0));
   progress("warming up");
@@ -157,13 +156,16 @@ async function bench(config: Config, stack: Stack, lanes: readonly string[], nat
   const roundTripMs: number[] = [];
   const sums = { matches: 0, undecided: 0, busy: 0, wallMs: 0, bareMatches: 0 };
   for (let round = 1; round <= config.rounds; round++) {
+    const busBefore = await busOf(stack);
     const before = cpu();
     const result = await load.run(config.decisions);
     const after = cpu();
+    const busAfter = await busOf(stack);
     const bare = await runBare(frames, model, gallery, rules);
     const used = mapValues(after, (total, name) => (total - before[name]) / config.decisions);
     const ratio = (used.gateway + used.matchers) / sum(Object.values(bare.cpuMs));
-    rounds.push({ ...used, bare: bare.cpuMs, ratio });
+    const bus = mapValues(busAfter, (total, name) => (total - busBefore[name]) / config.decisions);
+    rounds.push({ ...used, bus, bare: bare.cpuMs, ratio });
     roundTripMs.push(...result.roundTripMs);
     sums.matches += result.matches;
     sums.undecided += result.undecided;
@@ -188,12 +190,20 @@ async function bench(config: Config, stack: Stack, lanes: readonly string[], nat
     inFlight: config.inFlight,
     members: members.length,
     templates: gallery.templates,
-    partitions: config.partitions,
-    matchers: config.matchers,
+    gateways: config.gateways,
+    rows: config.rows,
+    slots: config.slots,
     cpuMsPerDecision: {
       gateway: median(({ gateway }) => gateway),
       matchers: median(({ matchers }) => matchers),
       natsServer: median(({ natsServer }) => natsServer),
+      ledger: median(({ ledger }) => ledger),
+    },
+    busPerDecision: {
+      bytesIn: median(({ bus }) => bus.bytesIn),
+      bytesOut: median(({ bus }) => bus.bytesOut),
+      messagesIn: median(({ bus }) => bus.messagesIn),
+      messagesOut: median(({ bus }) => bus.messagesOut),
     },
     bareCpuMsPerDecision: { ...bareCpuMs, total: median(({ bare }) => sum(Object.values(bare))) },
     matched: sums.matches / decisions,
@@ -210,10 +220,9 @@ type Report = Awaited<ReturnType<typeof bench>>;
 
 async function sameGallery(
   members: readonly Member[],
-  partitions: number,
   model: Awaited<ReturnType<typeof openSignatureModel>>,
 ): Promise<BareGallery> {
-  const gallery = bareGallery(model, partitions);
+  const gallery = bareGallery(model);
   const progress = openProgress("building the same gallery here, for the bare stages", members.length);
   for (const [at, { person, enrolment }] of members.entries()) {
     const signatures: Signature[] = [];
@@ -258,11 +267,14 @@ function tableOf(report: Report): string {
   const row = (name: string, ms: number) => `  ${name.padEnd(34)} ${ms.toFixed(3).padStart(8)} ms`;
   return [
     `${report.decisions} decisions, ${report.inFlight} in flight, gallery '${GALLERY}' of ${report.members} members ` +
-      `(${report.templates} templates) in ${report.partitions} partitions on ${report.matchers} matchers`,
+      `(${report.templates} templates), ${report.gateways} gateways, ${report.rows} rows of ${report.slots} matchers`,
     "CPU per decision, real processes:",
     row("gateway", cpu.gateway),
     row("matchers", cpu.matchers),
     row("(nats-server, not counted)", cpu.natsServer),
+    row("(ledger, not counted)", cpu.ledger),
+    `on the bus per decision: ${report.busPerDecision.messagesIn.toFixed(1)} messages of ${report.busPerDecision.bytesIn.toFixed(0)} bytes in, ` +
+      `${report.busPerDecision.messagesOut.toFixed(1)} of ${report.busPerDecision.bytesOut.toFixed(0)} bytes out (all traffic, heartbeats too)`,
     "CPU per decision, bare stages:",
     ...BARE_STAGES.map((stage) => row(stage, bare[stage])),
     row("sum", bare.total),
@@ -272,6 +284,29 @@ function tableOf(report: Report): string {
     COUNTED,
     "",
   ].join("\n");
+}
+
+const pidsOf = (stack: Stack, role: Role): number[] => stack.of(role).map(({ pid }) => pid);
+
+type Bus = Record<"bytesIn" | "bytesOut" | "messagesIn" | "messagesOut", number>;
+
+const varz = z.object({
+  in_bytes: z.number(),
+  out_bytes: z.number(),
+  in_msgs: z.number(),
+  out_msgs: z.number(),
+});
+
+/** Totals since nats-server started, from its monitoring port. */
+async function busOf({ nats }: Stack): Promise<Bus> {
+  const answer = await fetch(`${nats.monitorUrl}/varz`);
+  const {
+    in_bytes: bytesIn,
+    out_bytes: bytesOut,
+    in_msgs: messagesIn,
+    out_msgs: messagesOut,
+  } = varz.parse(await answer.json());
+  return { bytesIn, bytesOut, messagesIn, messagesOut };
 }
 
 const sum = (numbers: readonly number[]) => numbers.reduce((total, each) => total + each, 0);

@@ -2,6 +2,7 @@
 // The command line: `palmgate <command> [options]`. A table of commands and nothing else; each command loads only
 // what it needs, reads its own options, and answers with an exit code.
 import { UsageError } from "../wire/config.js";
+import { report, reportsFlushed, STDERR } from "../wire/report.js";
 
 interface Command {
   what: string;
@@ -78,6 +79,7 @@ const HELP = [
 
 /** Words that a command's name begins with. */
 const GROUPS = new Set(["bench", "drill"]);
+const FLUSH_DEADLINE_MS = 500;
 const USAGE_EXIT_CODE = 2;
 const isHelp = (word: string) => ["--help", "-h", "help"].includes(word);
 
@@ -91,16 +93,18 @@ async function main(argv: string[]): Promise<number> {
   const [name, rest] = isGroup ? [`${first} ${second}`, argv.slice(2)] : [first, argv.slice(1)];
   const command = COMMANDS[name];
   if (!command) {
-    process.stderr.write(`palmgate: there is no command '${name.trim()}'.\n\n${HELP}`);
+    report(STDERR, `palmgate: there is no command '${name.trim()}'.\n\n${HELP}`);
     return USAGE_EXIT_CODE;
   }
   try {
     return await (await command.load())(rest);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    process.stderr.write(`palmgate ${name}: ${error.message}\n`);
+    report(STDERR, `palmgate ${name}: ${error.message}\n`);
     return USAGE_EXIT_CODE;
   }
 }
 
 process.exitCode = await main(process.argv.slice(2));
+// A reader of our lines that has fallen asleep would keep the process for ever.
+if (!(await reportsFlushed(FLUSH_DEADLINE_MS))) process.exit();

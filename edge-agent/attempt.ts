@@ -1,9 +1,11 @@
-// A presentation on one connection: frames out, each with a credit; a Guide asks for the next; a Decision or an Error
-// ends it.
+// A presentation on one connection: frames out, each with a credit; a Guide asks for the next; a Progress says that only
+// the money is awaited; a Decision or an Error ends it.
 //
 // Invariants:
 // - no frame is captured before its credit is there: nothing is buffered and the newest frame is sent;
-// - it ends by its deadline, and once its first frame is out by the gateway's own.
+// - it ends by its deadline, and once its first frame is out by the gateway's own: when the identity is due, and after a
+//   Progress when the money is;
+// - a gateway that owes a Decision and says nothing at all is left for the next connection.
 import { edge } from "../wire/edge-codec.js";
 import { laneNowMs } from "./clock.js";
 import type { Connection, SendResult } from "./connection.js";
@@ -14,16 +16,34 @@ import type { Frames, PalmImage } from "./source/source.js";
 /** A Decision may come this much later than Welcome promises before the lane gives up on it. */
 const DECISION_GRACE_MS = 1000;
 
-/** Runs over all attempts of one presentation. */
-export interface Stopwatch {
-  /** On the clock of performance.now(). */
+/** Of one presentation, over all its attempts. Times are on the clock of performance.now(). */
+export class Stopwatch {
   firstFrameAtMs: number | undefined;
+  #deadlineAtMs: number;
+  /** The deadline as it was asked for. */
+  readonly #askedAtMs: number;
+
+  constructor(deadlineMs: number) {
+    this.#askedAtMs = performance.now() + deadlineMs;
+    this.#deadlineAtMs = this.#askedAtMs;
+  }
+
+  get deadlineAtMs(): number {
+    return this.#deadlineAtMs;
+  }
+
+  get leftMs(): number {
+    return this.#deadlineAtMs - performance.now();
+  }
+
+  /** Never by more than `mostMs` in all, however often it is asked for. */
+  extendTo(atMs: number, mostMs: number): void {
+    this.#deadlineAtMs = Math.max(this.#deadlineAtMs, Math.min(atMs, this.#askedAtMs + mostMs));
+  }
 }
 
 export interface AttemptOptions extends PresentationRequest {
   connection: Connection;
-  /** On the clock of performance.now(). */
-  deadlineAtMs: number;
   watch: Stopwatch;
 }
 
@@ -33,7 +53,8 @@ export type AttemptEnd = PresentationEnd | { kind: "dropped" };
 export class Attempt {
   readonly #options: AttemptOptions;
   readonly #frames: Frames;
-  #deadlineAtMs: number;
+  /** When the gateway's answer is due; undefined: nothing was asked yet. */
+  #dueAtMs: number | undefined;
   /** On the clock of performance.now(); of this attempt. */
   #firstFrameAtMs: number | undefined;
   #sequence = 0;
@@ -44,7 +65,11 @@ export class Attempt {
   constructor(options: AttemptOptions) {
     this.#options = options;
     this.#frames = options.palm.frames();
-    this.#deadlineAtMs = options.deadlineAtMs;
+  }
+
+  get #deadlineAtMs(): number {
+    const { deadlineAtMs } = this.#options.watch;
+    return this.#dueAtMs === undefined ? deadlineAtMs : Math.min(this.#dueAtMs, deadlineAtMs);
   }
 
   async run(conversation: Conversation): Promise<AttemptEnd> {
@@ -62,6 +87,8 @@ export class Attempt {
       case "guide":
         this.#wantsFrame = this.#hasMore;
         return undefined;
+      case "progress":
+        return this.#awaitMoney(event.progress);
       case "decision":
         return this.#decided(event.decision);
       case "error":
@@ -118,8 +145,20 @@ export class Attempt {
     this.#firstFrameAtMs = nowMs;
     const { watch, connection } = this.#options;
     watch.firstFrameAtMs ??= nowMs;
-    const answerAtMs = nowMs + connection.terms.presentationDeadlineMs + DECISION_GRACE_MS;
-    this.#deadlineAtMs = Math.min(this.#deadlineAtMs, answerAtMs);
+    this.#dueAtMs = nowMs + connection.terms.presentationDeadlineMs + DECISION_GRACE_MS;
+  }
+
+  /** The wait goes on until the gateway's own moment, within the bound that its Welcome set. No frame is wanted any more. */
+  #awaitMoney(progress: edge.Progress.$Properties): undefined {
+    const { connection, watch, charge, onProgress } = this.#options;
+    if (!charge || this.#dueAtMs === undefined) return;
+    this.#wantsFrame = false;
+    const { moneyDeadlineMs } = connection.terms;
+    const leftMs = (progress.decisionByUnixMs ?? 0) - connection.clock.earliestMs(laneNowMs());
+    const boundedMs = Math.max(0, Math.min(leftMs, moneyDeadlineMs));
+    this.#dueAtMs = Math.max(this.#dueAtMs, performance.now() + boundedMs + DECISION_GRACE_MS);
+    watch.extendTo(this.#dueAtMs, moneyDeadlineMs + DECISION_GRACE_MS);
+    onProgress?.(progress);
   }
 
   #decided(decision: edge.Decision.$Properties): AttemptEnd {
@@ -136,13 +175,12 @@ export class Attempt {
     return undefined;
   }
 
-  /** No answer although Welcome promised one: of a gateway that has said nothing at all, the link is half-open. */
+  /** No answer although one is due: of a gateway that has said nothing at all for a while, the link is half-open. */
   #unanswered(): AttemptEnd {
-    const { connection, deadlineAtMs } = this.#options;
-    const hasTime = performance.now() < deadlineAtMs;
-    if (hasTime && this.#firstFrameAtMs !== undefined && connection.cutIfSilentSince(this.#firstFrameAtMs)) {
+    const { connection, watch } = this.#options;
+    const isOwed = this.#dueAtMs !== undefined && watch.leftMs > 0;
+    if (isOwed && connection.cutIfSilentSince(performance.now() - DECISION_GRACE_MS))
       return { kind: "dropped" };
-    }
     return this.#failed("NO_DECISION", "the gateway answered nothing about this presentation in time");
   }
 

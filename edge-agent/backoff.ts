@@ -17,6 +17,9 @@ export const RECONNECT_BACKOFF: BackoffBounds = { leastMs: 20, firstCeilingMs: 2
 /** For refusals that only a person can mend: it keeps trying, so that mending on the gateway's side is enough. */
 export const REFUSED_BACKOFF: BackoffBounds = { leastMs: 10_000, firstCeilingMs: 20_000, mostMs: 60_000 };
 
+/** For passages that were reported and not acknowledged: the record may be away for a while, and the lane has time. */
+export const REPORT_BACKOFF: BackoffBounds = { leastMs: 1_000, firstCeilingMs: 2_000, mostMs: 60_000 };
+
 /**
  * @param attempt 0 for the first retry
  * @param random uniform in [0, 1)

@@ -5,7 +5,8 @@
 // the on-wire protocol of NTP (RFC 5905, section 8) kept as an interval instead of its middle.
 //
 // Invariants:
-// - `latestMs(now)` is never before the gateway's true clock (while its drift stays within MAX_DRIFT);
+// - `latestMs(now)` is never before the gateway's true clock, `earliestMs(now)` never after it (while its drift stays
+//   within MAX_DRIFT);
 // - at most MAX_EXCHANGES are kept;
 // - the lane's own clock is monotonic: setting the machine's clock neither prolongs nor ends a Decision.
 
@@ -53,6 +54,11 @@ export class GatewayClock {
   /** The latest that the gateway's clock can be when the lane's clock is `laneMs`. */
   latestMs(laneMs: number): number {
     return laneMs + this.#offset(laneMs).most;
+  }
+
+  /** The earliest that the gateway's clock can be when the lane's clock is `laneMs`. */
+  earliestMs(laneMs: number): number {
+    return laneMs + this.#offset(laneMs).least;
   }
 
   /** Gateway's clock minus the lane's: best guess and how far off it may be. */

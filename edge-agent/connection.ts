@@ -4,7 +4,8 @@
 // - it owns its socket and its timers, and has let go of both when `ended` resolves;
 // - a frame goes out only with a credit; frames are counted from zero on every connection;
 // - one conversation at a time; what the gateway says about any other presentation is handed to `onStray`;
-// - bytes that are no ServerMessage end the connection: nothing after them can be trusted.
+// - bytes that are no ServerMessage end the connection: nothing after them can be trusted;
+// - a gateway that shuts down is left at once, whatever is under way: it goes on at another one.
 import { decode, edge, encode } from "../wire/edge-codec.js";
 import { type ClockExchange, GatewayClock } from "./clock.js";
 import { Conversation, type ErrorName, type Reply } from "./conversation.js";
@@ -23,6 +24,8 @@ export type ConnectionEnd =
 export interface ConnectionEvents {
   /** A reply about a presentation that nobody converses about (any more). */
   onStray(reply: Reply, connection: Connection): void;
+  /** A passage is on record. */
+  onPassageAck(presentationId: Uint8Array): void;
   /** Every Error received; after a fatal one the connection ends. */
   onLinkError(code: ErrorName, message: string, fatal: boolean): void;
 }
@@ -35,6 +38,8 @@ export interface ConnectionOptions {
   echoDeadlineMs: number;
   events: ConnectionEvents;
 }
+
+const NO_BYTES = new Uint8Array();
 
 export type SendResult = "sent" | "no credit" | "too large" | "ended";
 
@@ -134,11 +139,17 @@ export class Connection {
     else if (message?.decision) this.#receiveDecision(message.decision);
     else if (message?.error) this.#receiveError(message.error);
     else if (message?.heartbeat) this.#receiveHeartbeat(message.heartbeat);
+    else if (message?.progress) this.#receiveProgress(message.progress);
+    else if (message?.passageAck) this.#events.onPassageAck(message.passageAck.presentationId ?? NO_BYTES);
     else this.#end({ kind: "lost", why: "the gateway sent what no gateway sends here" });
   }
 
   #receiveGuide(guide: edge.Guide.$Properties): void {
     this.#hand(guide.presentationId, { kind: "guide", guide });
+  }
+
+  #receiveProgress(progress: edge.Progress.$Properties): void {
+    this.#hand(progress.presentationId, { kind: "progress", progress });
   }
 
   #receiveHeartbeat({ echoSentUnixMs, sentUnixMs }: edge.Heartbeat.$Properties): void {
@@ -153,17 +164,20 @@ export class Connection {
   #receiveError(error: edge.Error.$Properties): void {
     const code = errorName(error.code);
     const message = error.message ?? "";
-    this.#events.onLinkError(code, message, error.fatal === true);
-    if (error.presentationId?.length) {
+    const isShutting = code === "SHUTTING_DOWN";
+    const isEnd = error.fatal === true || isShutting;
+    this.#events.onLinkError(code, message, isEnd);
+    if (error.presentationId?.length && !isShutting) {
       this.#hand(error.presentationId, {
         kind: "error",
+        presentationId: error.presentationId,
         code,
         message,
         retryAfterMs: error.retryAfterMs ?? 0,
       });
     }
     this.#raiseCredit(error.creditLimit);
-    if (error.fatal) {
+    if (isEnd) {
       this.#end({ kind: "refused", code, message, protocolVersions: error.protocolVersions ?? [] });
     }
   }

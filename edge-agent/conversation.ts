@@ -14,8 +14,9 @@ export type ErrorName = LinkCode | "UNKNOWN";
 
 export type Reply =
   | { kind: "guide"; guide: edge.Guide.$Properties }
+  | { kind: "progress"; progress: edge.Progress.$Properties }
   | { kind: "decision"; decision: edge.Decision.$Properties }
-  | { kind: "error"; code: ErrorName; message: string; retryAfterMs: number };
+  | { kind: "error"; presentationId: Uint8Array; code: ErrorName; message: string; retryAfterMs: number };
 
 export type Event =
   | Reply

@@ -1,8 +1,9 @@
-// The core of one lane's agent: a link to the gateway, a gate, and palms presented one at a time. The same on Node
-// (agent.ts) and in a browser: what differs between them is the host.
+// The core of one lane's agent: a link to one of the gateways, a gate, and palms presented one at a time. The same on
+// Node (agent.ts) and in a browser: what differs between them is the host.
 //
 // Invariants:
-// - a Decision goes through the gate keeper before `present` resolves, and every granted one is reported once;
+// - a Decision goes through the gate keeper before `present` resolves, and every granted one is reported until a gateway
+//   has it on record (passages.ts);
 // - a Decision for a presentation that has ended opens nothing;
 // - after `close` nothing of the agent runs.
 import { edge } from "../wire/edge-codec.js";
@@ -12,14 +13,21 @@ import type { ErrorName, Reply } from "./conversation.js";
 import { type Gate, GateKeeper, noGate } from "./gate.js";
 import type { AgentLog, Host } from "./host.js";
 import { LINK_TIMINGS, Link, type LinkState, type LinkTimings, linkUrl } from "./link.js";
+import { memoryStore, type PassageStore } from "./passage-store.js";
+import { type PassageCounters, Passages } from "./passages.js";
 import { type Charge, newPresentationId, type PresentationErrorCode, presentPalm } from "./presentation.js";
 import { type Palm, type PalmImage, palmOfImages } from "./source/source.js";
 import type { LaneTerms } from "./terms.js";
 
-const PRESENTATION_OVERALL_DEADLINE_MS = 10_000;
+/** Nobody stands before a gate for longer when it does not move: a gate that opened then would open for somebody else. */
+const ENTRY_DEADLINE_MS = 5_000;
+/** Whoever pays waits a little longer. */
+const PAY_DEADLINE_MS = 10_000;
+/** What a lane that closes waits for the last passages to be acknowledged. */
+const DRAIN_DEADLINE_MS = 500;
 
 /** What an agent counts. */
-export interface AgentCounters {
+export interface AgentCounters extends PassageCounters {
   connected(isOpen: boolean): void;
   frame(result: SendResult): void;
   decision(outcome: edge.Outcome | null | undefined): void;
@@ -29,11 +37,13 @@ export interface AgentCounters {
 }
 
 export interface LaneAgentOptions {
-  /** The gateway's address (ws, wss, http or https), e.g. http://127.0.0.1:8080. */
-  gateway: URL | string;
+  /** The gateways' addresses (ws, wss, http or https), e.g. http://127.0.0.1:8080, in the order in which they are tried. */
+  gateway: URL | string | readonly (URL | string)[];
   deviceId: string;
   host: Host;
   gate?: Gate;
+  /** What keeps passages until they are on record; without one they die with the process. The agent closes it. */
+  passageStore?: PassageStore | undefined;
   log: AgentLog;
   metrics?: AgentCounters;
   onState?: (state: LinkState) => void;
@@ -48,7 +58,10 @@ export interface PresentOptions {
   charge?: Charge | undefined;
   /** Of an earlier presentation with a charge whose end stayed open: asks for the same payment again. */
   presentationId?: Uint8Array | undefined;
+  /** Of the whole; a Progress extends it. Default: 5 s, 10 s with a charge. */
   deadlineMs?: number | undefined;
+  /** The person is known, the money is awaited: one moment. */
+  onProgress?: ((progress: edge.Progress.$Properties) => void) | undefined;
 }
 
 export type PresentationEnd =
@@ -96,23 +109,35 @@ export async function startLaneAgent(options: LaneAgentOptions): Promise<Agent> 
 class LaneAgent implements Agent {
   readonly #options: LaneAgentOptions;
   readonly #link: Link;
+  readonly #passages: Passages;
   readonly #keeper: GateKeeper;
+  /** Decisions that the gate acts on. */
+  readonly #acting = new Set<Promise<unknown>>();
   #terms: LaneTerms | undefined;
   #presenting: Promise<PresentationEnd> | undefined;
 
   constructor(options: LaneAgentOptions) {
     const { deviceId, host, log } = options;
+    const timings = { ...LINK_TIMINGS, ...options.timings };
     this.#options = options;
-    this.#keeper = new GateKeeper(options.gate ?? noGate, log);
+    this.#passages = new Passages({
+      store: options.passageStore ?? memoryStore,
+      pauses: timings.report,
+      log,
+      counters: options.metrics,
+    });
+    this.#keeper = new GateKeeper({ gate: options.gate ?? noGate, passages: this.#passages, log });
     this.#link = new Link({
-      url: linkUrl(new URL(options.gateway)),
+      gateways: [options.gateway].flat().map((each) => linkUrl(new URL(each))),
       host,
       deviceId,
       log,
-      timings: { ...LINK_TIMINGS, ...options.timings },
+      timings,
       onState: (state) => this.#stateChanged(state),
+      onOpen: (connection) => this.#passages.linked(connection),
       events: {
         onStray: (reply, connection) => this.#receiveStray(reply, connection),
+        onPassageAck: (presentationId) => this.#passages.acknowledged(presentationId),
         onLinkError: (code, message, fatal) => this.#linkError(code, message, fatal),
       },
     });
@@ -142,48 +167,59 @@ class LaneAgent implements Agent {
     }
   }
 
-  /** Ends the link; a gate that is moving ends its move first. */
+  /** Ends the link; a gate that is open is shut first, and its report has a moment to be acknowledged. */
   async close(): Promise<void> {
+    await this.#options.gate?.shut?.();
+    await Promise.all(this.#acting);
+    await this.#passages.drained(DRAIN_DEADLINE_MS);
     await this.#link.close();
     await this.#presenting;
+    await Promise.all(this.#acting);
+    await this.#passages.close();
   }
 
   async #present(palm: Palm, options: PresentOptions): Promise<PresentationEnd> {
+    const { charge } = options;
     const end = await presentPalm(this.#link, {
       palm,
       presentationId: options.presentationId ?? newPresentationId(),
-      charge: options.charge,
-      deadlineMs: options.deadlineMs ?? PRESENTATION_OVERALL_DEADLINE_MS,
+      charge,
+      deadlineMs: options.deadlineMs ?? (charge ? PAY_DEADLINE_MS : ENTRY_DEADLINE_MS),
       onFrame: (result) => this.#options.metrics?.frame(result),
+      onProgress: options.onProgress,
     });
     if (end.kind !== "decision") return end;
     const { connection, ...rest } = end;
     return { ...rest, passage: await this.#act(end.decision, connection, true) };
   }
 
-  /** Lets the gate act on a Decision and reports what it did. */
+  /** Lets the gate act on a Decision. */
   async #act(
     decision: edge.Decision.$Properties,
-    connection: Connection,
+    { clock, terms }: Connection,
     isWaitedFor: boolean,
   ): Promise<edge.Passage | undefined> {
-    const { metrics, onDecision, log } = this.#options;
+    const { metrics, onDecision } = this.#options;
     metrics?.decision(decision.outcome);
     onDecision?.(decision);
-    const latestGatewayMs = connection.clock.latestMs(laneNowMs());
-    const passage = await this.#keeper.pass({ decision, latestGatewayMs, isWaitedFor });
-    if (passage === undefined) return undefined;
-    metrics?.gate(passage);
-    const { presentationId = null, passageToken = null } = decision;
-    const atUnixMs = Math.floor(laneNowMs());
-    if (!connection.sendReport({ presentationId, passageToken, passage, atUnixMs })) {
-      log.warn({ passage: edge.Passage[passage] }, "the link was lost before the passage could be reported");
-    }
+    const acting = this.#keeper.pass({
+      decision,
+      latestGatewayMs: () => clock.latestMs(laneNowMs()),
+      isWaitedFor,
+      isPaid: terms.purpose === edge.Purpose.PAY,
+    });
+    this.#acting.add(acting);
+    const passage = await acting;
+    this.#acting.delete(acting);
+    if (passage !== undefined) metrics?.gate(passage);
     return passage;
   }
 
   #receiveStray(reply: Reply, connection: Connection): void {
     if (reply.kind === "decision") void this.#act(reply.decision, connection, false);
+    else if (reply.kind === "error" && reply.code === "TOKEN_INVALID") {
+      this.#passages.refused(reply.presentationId);
+    }
   }
 
   #linkError(code: ErrorName, message: string, fatal: boolean): void {
@@ -194,7 +230,10 @@ class LaneAgent implements Agent {
 
   #stateChanged(state: LinkState): void {
     if (state.phase === "open") this.#terms = state.terms;
-    if (state.phase === "waiting") this.#options.metrics?.reconnect();
+    if (state.phase === "waiting") {
+      this.#passages.unlinked();
+      this.#options.metrics?.reconnect();
+    }
     this.#options.metrics?.connected(state.phase === "open");
     this.#options.onState?.(state);
   }

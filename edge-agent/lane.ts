@@ -1,7 +1,7 @@
 // The lane's day: palm after palm until the source has no more, the count is reached, or somebody stops it.
 import { setTimeout as sleep } from "node:timers/promises";
 import { mayTryAgain } from "./again.js";
-import type { Agent, PresentationEnd } from "./agent.js";
+import type { Agent, PresentationEnd, PresentOptions } from "./agent.js";
 import type { Charge } from "./presentation.js";
 import type { Palm, PalmSource } from "./source/source.js";
 
@@ -17,6 +17,8 @@ export interface LaneOptions {
   intervalMs: number;
   /** 0: without end. */
   count: number;
+  /** The person is known, the money is awaited. */
+  onProgress?: PresentOptions["onProgress"];
   onEnd: (palm: Palm, end: PresentationEnd) => void;
   signal: AbortSignal;
 }
@@ -27,6 +29,7 @@ export async function runLane({
   chargeFor,
   intervalMs,
   count,
+  onProgress,
   onEnd,
   signal,
 }: LaneOptions): Promise<void> {
@@ -35,7 +38,7 @@ export async function runLane({
     const palm = await source.next();
     if (!palm || signal.aborted) return;
     const charge = chargeFor(presented);
-    const end = await agent.present(palm, { charge });
+    const end = await agent.present(palm, { charge, onProgress });
     source.ended?.(mayTryAgain(end, charge));
     onEnd(palm, end);
     if (end.kind === "error") await rest(Math.min(end.retryAfterMs, MAX_RETRY_AFTER_MS), signal);

@@ -1,24 +1,22 @@
-// The link to the gateway: one connection after another, for ever, until it is closed.
+// The link to the gateways: one connection after another, for ever, until it is closed.
 //
 // Invariants:
 // 1. At most one connection or greeting lives at a time; each owns its socket and its timers.
-// 2. Every end of a connection leads to exactly one of: a retry after a jittered wait, or `closed`.
+// 2. Every end of a connection leads to exactly one of: a retry (at which gateway, and when: turns.ts), or `closed`.
 // 3. Refusals that only a person can mend are retried slowly and logged with what to do.
-// 4. A connection that held for stableAfterMs starts the backoff afresh; a shorter one does not, so that a gateway
-//    that welcomes and drops is not hammered.
-import { type BackoffBounds, backoffMs, RECONNECT_BACKOFF, REFUSED_BACKOFF } from "./backoff.js";
+import { type BackoffBounds, RECONNECT_BACKOFF, REFUSED_BACKOFF, REPORT_BACKOFF } from "./backoff.js";
 import type { Connection, ConnectionEnd } from "./connection.js";
 import { type GreetingOptions, greet } from "./greeting.js";
 import type { AgentLog } from "./host.js";
 import type { LaneTerms } from "./terms.js";
+import { Turns, type TurnTimings, whatToDo } from "./turns.js";
 
-export interface LinkTimings {
+export interface LinkTimings extends TurnTimings {
   greetingDeadlineMs: number;
   /** A heartbeat without echo for so long means that the link is half-open. */
   echoDeadlineMs: number;
-  stableAfterMs: number;
-  reconnect: BackoffBounds;
-  refused: BackoffBounds;
+  /** Before a passage that nobody acknowledged is reported again on the same connection. */
+  report: BackoffBounds;
 }
 
 export const LINK_TIMINGS: Readonly<LinkTimings> = {
@@ -27,19 +25,24 @@ export const LINK_TIMINGS: Readonly<LinkTimings> = {
   stableAfterMs: 2_000,
   reconnect: RECONNECT_BACKOFF,
   refused: REFUSED_BACKOFF,
+  report: REPORT_BACKOFF,
 };
 
 export type LinkState =
   | { phase: "connecting" }
-  | { phase: "open"; terms: LaneTerms }
+  | { phase: "open"; terms: LaneTerms; gateway: URL }
   | { phase: "waiting"; retryInMs: number; after: ConnectionEnd }
   | { phase: "closed" };
 
 export interface LinkOptions
-  extends Omit<GreetingOptions, "greetingDeadlineMs" | "echoDeadlineMs" | "signal"> {
+  extends Omit<GreetingOptions, "url" | "greetingDeadlineMs" | "echoDeadlineMs" | "signal"> {
+  /** In the order in which they are tried; at least one. */
+  gateways: readonly URL[];
   timings: Readonly<LinkTimings>;
   log: AgentLog;
   onState(state: LinkState): void;
+  /** After each Welcome, once the state says so. */
+  onOpen(connection: Connection): void;
 }
 
 export class Link {
@@ -95,54 +98,54 @@ export class Link {
 
   async #run(): Promise<void> {
     const { signal } = this.#closing;
-    let attempt = 0;
+    const { gateways, timings } = this.#options;
+    const turns = new Turns(gateways.length, timings);
     // The caller gets the link before it hears of its first state.
     await Promise.resolve();
     while (!signal.aborted) {
+      const gateway = gateways[turns.at];
+      if (!gateway) throw new RangeError("a link needs a gateway");
       this.#enter({ phase: "connecting" });
-      const { end, heldMs } = await this.#connectAndHold();
+      const { end, heldMs } = await this.#connectAndHold(gateway);
       if (signal.aborted) break;
-      if (heldMs >= this.#options.timings.stableAfterMs) attempt = 0;
-      const retryInMs = backoffMs(attempt++, Math.random(), this.#backoffAfter(end));
-      this.#explain(end, retryInMs);
+      const retryInMs = turns.ended(end, heldMs, Math.random());
+      this.#explain(gateway, end, retryInMs);
       this.#enter({ phase: "waiting", retryInMs, after: end });
-      await elapsed(retryInMs, signal);
+      if (retryInMs > 0) await elapsed(retryInMs, signal);
     }
     this.#enter({ phase: "closed" });
     for (const answer of [...this.#waiting]) answer(undefined);
   }
 
-  async #connectAndHold(): Promise<{ end: ConnectionEnd; heldMs: number }> {
+  async #connectAndHold(gateway: URL): Promise<{ end: ConnectionEnd; heldMs: number }> {
     const { timings, ...rest } = this.#options;
-    const greeted = await greet({ ...rest, ...timings, signal: this.#closing.signal });
+    const greeted = await greet({ ...rest, ...timings, url: gateway, signal: this.#closing.signal });
     if (!greeted.ok) return { end: greeted.end, heldMs: 0 };
     const { connection } = greeted;
     const openedAtMs = performance.now();
     this.#connection = connection;
-    if (this.#closing.signal.aborted) connection.close();
-    else this.#enter({ phase: "open", terms: connection.terms });
+    if (this.#closing.signal.aborted) {
+      connection.close();
+    } else {
+      this.#enter({ phase: "open", terms: connection.terms, gateway });
+      this.#options.onOpen(connection);
+    }
     for (const answer of [...this.#waiting]) answer(connection);
     const end = await connection.ended;
     this.#connection = undefined;
     return { end, heldMs: performance.now() - openedAtMs };
   }
 
-  #backoffAfter(end: ConnectionEnd): BackoffBounds {
-    const { reconnect, refused } = this.#options.timings;
-    return end.kind === "refused" && end.code in WHAT_TO_DO ? refused : reconnect;
-  }
-
-  #explain(end: ConnectionEnd, retryInMs: number): void {
+  #explain(gateway: URL, end: ConnectionEnd, retryInMs: number): void {
     const { log, deviceId } = this.#options;
-    const retry = { device: deviceId, retryInMs: Math.round(retryInMs) };
-    if (end.kind === "lost") log.warn({ ...retry, why: end.why }, "link to the gateway lost");
-    if (end.kind === "refused") {
-      const { code, message, protocolVersions } = end;
-      log.error(
-        { ...retry, code, next: WHAT_TO_DO[code] ?? message, protocolVersions },
-        `gateway: ${message}`,
-      );
-    }
+    const about = { device: deviceId, gateway: gateway.host, retryInMs: Math.round(retryInMs) };
+    if (end.kind === "lost") log.warn({ ...about, why: end.why }, "link to the gateway lost");
+    if (end.kind !== "refused") return;
+    const { code, message, protocolVersions } = end;
+    const next = whatToDo(end);
+    // A gateway that stops says so: that is no error, and somebody else takes over.
+    const say = next === undefined ? log.warn.bind(log) : log.error.bind(log);
+    say({ ...about, code, next: next ?? message, protocolVersions }, `gateway: ${message}`);
   }
 
   #enter(state: LinkState): void {
@@ -150,15 +153,6 @@ export class Link {
     this.#options.onState(state);
   }
 }
-
-/** Refusals that no retry mends by itself, and what a person does about them. */
-const WHAT_TO_DO: Readonly<Record<string, string>> = {
-  VERSION_UNSUPPORTED: "Update this agent, or the gateway, until they share a protocol version.",
-  UNAUTHENTICATED:
-    "Register this device id with this key's public half in the gateway's site file, or correct --device-id and --device-key.",
-  DUPLICATE_DEVICE:
-    "Another agent runs under this device id: stop one of them; if it is not yours, revoke the key.",
-};
 
 /** Resolves after `ms`, or at once when `signal` aborts. */
 function elapsed(ms: number, signal: AbortSignal): Promise<void> {

@@ -11,23 +11,27 @@
 //   attempt.ts         each frame goes out with a credit, until the Decision comes
 //   connection.ts      frames and Decisions on one welcomed WebSocket (link.ts keeps one open for ever)
 //   (the gateway decides: start at its presentation.ts)
-//   gate.ts            may the gate open? only granted, in time, once per token
-//   gates/command.ts   the relay moves; agent.ts reports the passage
+//   gate.ts            may the gate open? only granted, in time, once per token and presentation
+//   gates/command.ts   the relay moves
+//   passages.ts        what it did is kept (journal.ts) and reported until a gateway has it on record
 import { randomBytes } from "node:crypto";
 import type { Guidance } from "../palm/hand/judge.js";
 import { edge } from "../wire/codec.js";
 import { helpText } from "../wire/config.js";
 import { type Log, openLog } from "../wire/log.js";
 import { type OpsServer, openOpsServer } from "../wire/ops-server.js";
+import { report, STDOUT } from "../wire/report.js";
 import { type Agent, startAgent } from "./agent.js";
 import { captureSize } from "./camera/ffmpeg.js";
 import { loadDeviceKey, writeNewDeviceKey } from "./device-key.js";
 import { type Gate, noGate } from "./gate.js";
 import { commandGate } from "./gates/command.js";
 import { consoleGate } from "./gates/console.js";
+import { openJournal } from "./journal.js";
 import { runLane } from "./lane.js";
 import type { LinkState } from "./link.js";
 import { type AgentMetrics, openAgentMetrics } from "./metrics.js";
+import type { PassageStore } from "./passage-store.js";
 import type { Charge } from "./presentation.js";
 import { describeEnd, lineOf } from "./report.js";
 import {
@@ -40,7 +44,8 @@ import {
 import { isCamera, openSource } from "./source/open.js";
 import type { PalmSource } from "./source/source.js";
 
-const WHAT = "Presents palms to a gateway and opens a gate on its decisions. Nothing is written to disk.";
+const WHAT =
+  "Presents palms to a gateway and opens a gate on its decisions. Nothing of a palm is ever written to disk.";
 
 /** @returns the exit code */
 export async function main(argv: string[]): Promise<number> {
@@ -50,7 +55,7 @@ export async function main(argv: string[]): Promise<number> {
   }
   const newKeyFile = keyFileToMake(argv);
   if (newKeyFile !== undefined) {
-    print(writeNewDeviceKey(newKeyFile));
+    process.stdout.write(`${writeNewDeviceKey(newKeyFile)}\n`);
     return 0;
   }
   await runEdge(readEdgeSettings(argv), stopSignal());
@@ -61,16 +66,18 @@ export async function main(argv: string[]): Promise<number> {
 async function runEdge(settings: EdgeSettings, signal: AbortSignal): Promise<void> {
   const log = openLog("edge", { device: settings.deviceId });
   const metrics = openAgentMetrics();
-  warnOfCleartext(new URL(settings.gateway), log);
+  for (const gateway of settings.gateways) warnOfCleartext(new URL(gateway), log);
   let state: LinkState = { phase: "connecting" };
   const ops = await openOps(settings, metrics, () => state);
+  const gate = await openGate(settings, metrics, log);
+  signal.addEventListener("abort", () => void gate.shut?.());
   try {
     const source = await openLaneSource(settings, metrics, log);
     const onState = (next: LinkState) => {
       state = next;
     };
     try {
-      const agent = await welcomedAgent(settings, { log, metrics, signal, onState });
+      const agent = await welcomedAgent(settings, { log, metrics, signal, onState, gate });
       if (!agent) return;
       announceReady(settings, agent, ops, log);
       await presentAll(settings, agent, source, signal);
@@ -99,6 +106,7 @@ async function presentAll(
     intervalMs: settings.intervalMs ?? (isCamera(settings.source) ? 0 : REST_MS),
     count,
     signal,
+    onProgress: ({ displayKey }) => print(json ? JSON.stringify({ progress: displayKey }) : "one moment"),
     onEnd: (palm, end) => print(json ? JSON.stringify(describeEnd(palm, end)) : lineOf(palm, end)),
   });
 }
@@ -125,18 +133,19 @@ interface AgentParts {
   metrics: AgentMetrics;
   signal: AbortSignal;
   onState: (state: LinkState) => void;
+  gate: Gate;
 }
 
 /** @returns undefined when it was stopped before the gateway welcomed it */
 async function welcomedAgent(settings: EdgeSettings, parts: AgentParts): Promise<Agent | undefined> {
-  const { gateway, deviceId, deviceKey, ca } = settings;
+  const { gateways, deviceId, deviceKey, ca } = settings;
   try {
     return await startAgent({
-      gateway,
+      gateway: gateways,
       deviceId,
       key: loadDeviceKey(deviceKey),
       ca: readAuthorities(ca),
-      gate: gateOf(settings),
+      passageStore: passageStoreOf(settings, parts.log),
       ...parts,
     });
   } catch (error) {
@@ -145,10 +154,26 @@ async function welcomedAgent(settings: EdgeSettings, parts: AgentParts): Promise
   }
 }
 
-function gateOf({ onOpen, deviceId, json }: EdgeSettings): Gate {
-  if (onOpen !== undefined) return commandGate({ command: onOpen, deviceId });
+function passageStoreOf({ journalDir, deviceId }: EdgeSettings, log: Log): PassageStore | undefined {
+  if (journalDir !== undefined) return openJournal({ dir: journalDir, deviceId, log });
+  log.warn(
+    "no --journal-dir: passages that are not acknowledged when this agent ends are not reported, and what they paid is not captured",
+  );
+  return undefined;
+}
+
+async function openGate(settings: EdgeSettings, metrics: AgentMetrics, log: Log): Promise<Gate> {
+  const { onOpen, onClose, holdMs, deviceId, json } = settings;
   // With --json the line of the presentation says that the gate has opened.
-  return json ? noGate : consoleGate(print);
+  if (onOpen === undefined) return json ? noGate : consoleGate(print);
+  const gate = commandGate({ onOpen, onClose, holdMs, deviceId });
+  const recovered = await gate.recover();
+  if (!recovered.ok) {
+    metrics.gate(edge.Passage.FAILED);
+    log.error({ why: recovered.why }, "the gate failed");
+    print(json ? JSON.stringify({ gate: "FAILED" }) : "THE GATE FAILED: the log says why");
+  }
+  return gate;
 }
 
 /** Each presentation is an order of its own. */
@@ -188,9 +213,9 @@ function warnOfCleartext({ protocol, hostname }: URL, log: Log): void {
 
 function stopSignal(): AbortSignal {
   const stop = new AbortController();
-  process.once("SIGINT", () => stop.abort());
-  process.once("SIGTERM", () => stop.abort());
+  // For good: a second one must not end us before the gate is shut.
+  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, () => stop.abort());
   return stop.signal;
 }
 
-const print = (line: string): void => void process.stdout.write(`${line}\n`);
+const print = (line: string): void => report(STDOUT, `${line}\n`);

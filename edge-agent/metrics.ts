@@ -4,6 +4,7 @@
 // Invariant: no label carries a site, device, palm or presentation; every series exists from the start.
 import { Counter, Gauge, Registry } from "prom-client";
 import { edge } from "../wire/codec.js";
+import { countDroppedLines } from "../wire/report.js";
 import { type CameraCounters, openCameraCounters } from "./camera/metrics.js";
 import type { AgentCounters } from "./lane-agent.js";
 
@@ -18,6 +19,7 @@ const namesOf = (type: Record<string, string | number>): string[] =>
 export function openAgentMetrics(): AgentMetrics {
   const registry = new Registry();
   const registers = [registry];
+  countDroppedLines(registry);
   const connected = new Gauge({
     name: "palmgate_agent_connected",
     help: "1 while the link to the gateway is open",
@@ -51,6 +53,23 @@ export function openAgentMetrics(): AgentMetrics {
     help: "Waits for another connection to the gateway",
     registers,
   });
+  const report = counter(
+    "palmgate_agent_reports_total",
+    "Reports of passages by what became of them",
+    "result",
+    ["sent", "acknowledged", "refused", "given_up"],
+  );
+  const passagesWaiting = new Gauge({
+    name: "palmgate_agent_passages_waiting",
+    help: "Passages that no gateway has acknowledged yet",
+    registers,
+  });
+  const journal = new Gauge({
+    name: "palmgate_agent_journal_up",
+    help: "1 while the journal takes passages",
+    registers,
+  });
+  journal.set(1);
   const linkError = counter("palmgate_agent_link_errors_total", "Errors received from the gateway", "code", [
     ...namesOf(edge.ErrorCode),
     "UNKNOWN",
@@ -63,6 +82,9 @@ export function openAgentMetrics(): AgentMetrics {
     gate: (passage) => gate((edge.Passage[passage] ?? "").toLowerCase()),
     reconnect: () => reconnects.inc(),
     linkError,
+    report,
+    passagesWaiting: (count) => passagesWaiting.set(count),
+    journal: (works) => journal.set(works ? 1 : 0),
     camera: openCameraCounters(registry),
   };
 }

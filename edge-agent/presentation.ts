@@ -1,17 +1,18 @@
 // One palm's presentation, from its first frame to its end, over as many connections as it takes (attempt.ts is one).
 //
-// When the link drops on the way, the presentation starts again from its first frame on the next connection:
-// - without a charge under a FRESH id. The gateway may have closed the old id already, and a Decision that was lost
-//   opened nothing: its token went with it.
-// - with a charge under the SAME id. The id is the payment's idempotency key: whatever became of the first try, the log
-//   lets this id pay once, and the gateway answers a repetition with what it recorded. Therefore a restarted payment
-//   also outwaits BUSY, and never goes on under another id; ends that leave it open whether money moved (`lost`,
-//   NO_DECISION) carry the id, with which the same payment can be asked for again.
+// When the link drops on the way, the presentation starts again from its first frame on the next connection, at whichever
+// gateway that is, under the SAME id and with the same charge and order. Whatever became of the first try, the log lets
+// one id be granted and paid once, and the gateway answers a repetition with what is recorded. Therefore a presentation
+// that was started again also outwaits BUSY, and never goes on under another id; ends that leave it open whether money
+// moved (`lost`, NO_DECISION) carry the id, with which the same payment can be asked for again.
 //
-// Invariant: the whole ends within `deadlineMs`, whatever the gateway and the link do.
+// Invariants:
+// - one presentation has one id and one charge, over all connections;
+// - the whole ends within `deadlineMs`, and once the gateway has told that only the money is awaited (Progress) within
+//   the money's deadline after that, whatever gateways and links do.
 import type { edge } from "../wire/edge-codec.js";
 import { PRESENTATION_ID_BYTES } from "../wire/limits.js";
-import { Attempt, type AttemptEnd, type AttemptOptions, type Stopwatch } from "./attempt.js";
+import { Attempt, type AttemptEnd, type AttemptOptions, Stopwatch } from "./attempt.js";
 import type { Connection, SendResult } from "./connection.js";
 import type { ErrorName } from "./conversation.js";
 import type { Link } from "./link.js";
@@ -33,9 +34,11 @@ export interface PresentationRequest {
   /** 16 bytes. */
   presentationId: Uint8Array;
   charge?: Charge | undefined;
-  /** From the request to its end, reconnects included. */
+  /** From the request to its end, reconnects included; a Progress extends it. */
   deadlineMs: number;
   onFrame(result: SendResult): void;
+  /** The person is known, the money is awaited. */
+  onProgress?: ((progress: edge.Progress.$Properties) => void) | undefined;
 }
 
 /** NO_FRAME: the palm yielded no image. NO_DECISION: the gateway answers on the link, but not about this presentation. */
@@ -66,20 +69,17 @@ export const newPresentationId = (): Uint8Array =>
 
 /** Presents one palm and waits for its end. One at a time per link. */
 export async function presentPalm(link: Link, request: PresentationRequest): Promise<PresentationEnd> {
-  const deadlineAtMs = performance.now() + request.deadlineMs;
-  const watch: Stopwatch = { firstFrameAtMs: undefined };
-  let { presentationId } = request;
+  const { presentationId } = request;
+  const watch = new Stopwatch(request.deadlineMs);
   for (let attempts = 0; ; attempts++) {
-    const connection = await link.connection(deadlineAtMs);
-    if (!connection || performance.now() >= deadlineAtMs) return { kind: "lost", presentationId };
-    const end = await attempt({ ...request, presentationId, connection, deadlineAtMs, watch });
-    const isRestartedPayment = attempts > 0 && request.charge !== undefined;
-    if (end.kind === "error" && end.code === "BUSY" && isRestartedPayment) {
-      await link.rest(Math.min(end.retryAfterMs || BUSY_RETRY_MS, deadlineAtMs - performance.now()));
+    const connection = await link.connection(watch.deadlineAtMs);
+    if (!connection || watch.leftMs <= 0) return { kind: "lost", presentationId };
+    const end = await attempt({ ...request, connection, watch });
+    if (end.kind === "error" && end.code === "BUSY" && attempts > 0) {
+      await link.rest(Math.min(end.retryAfterMs || BUSY_RETRY_MS, watch.leftMs));
     } else if (end.kind !== "dropped") {
       return end;
     }
-    if (!request.charge) presentationId = newPresentationId();
   }
 }
 

@@ -1,6 +1,6 @@
 // What a lane prints: a line for a person, or a JSON object for a program.
 import { edge } from "../wire/codec.js";
-import { toHex } from "../wire/partition.js";
+import { toHex } from "../wire/hex.js";
 import type { PresentationEnd } from "./agent.js";
 import type { Palm } from "./source/source.js";
 
@@ -55,6 +55,8 @@ export function lineOf(palm: Palm, end: PresentationEnd): string {
     edge.Reason[reason ?? 0],
     pairwiseId ?? "",
     `${tenths(end.roundTripMs)} ms`,
+    end.passage === edge.Passage.FAILED ? "THE GATE FAILED: the log says why" : "",
+    end.passage === edge.Passage.EXPIRED ? "the gate stayed shut: too late" : "",
   ];
   return `${palm.label}: ${words.filter(Boolean).join(" ")}`;
 }

@@ -4,16 +4,29 @@ import { z } from "zod";
 import { readSettings, UsageError, type Values } from "../wire/config.js";
 import { DEVICE_ID_PATTERN, MAX_AMOUNT_MINOR } from "../wire/limits.js";
 import { CAPTURE_SIZE_PATTERN } from "./camera/ffmpeg.js";
+import { DEFAULT_HOLD_MS, MAX_HOLD_MS } from "./gates/command.js";
 import { SOURCE_PATTERN } from "./source/open.js";
 
-const gatewayUrl = z
-  .url({ protocol: /^(ws|wss|http|https)$/, error: "must be a ws://, wss://, http:// or https:// address" })
-  .default("http://127.0.0.1:8080");
+const MAX_GATEWAYS = 16;
+const gatewayUrl = z.url({
+  protocol: /^(ws|wss|http|https)$/,
+  error: "must be a ws://, wss://, http:// or https:// address",
+});
 
 const milliseconds = z.coerce.number().int().min(0).max(3_600_000);
 
 export const EDGE_SETTINGS = {
-  gateway: { option: "gateway", value: "URL", help: "the gateway's address", schema: gatewayUrl },
+  gateways: {
+    option: "gateway",
+    value: "URL,URL,...",
+    list: true,
+    help: "the gateways' addresses, in the order in which they are tried; may be given again",
+    schema: z
+      .array(gatewayUrl)
+      .min(1, "must be at least one address")
+      .max(MAX_GATEWAYS, `must be at most ${MAX_GATEWAYS} addresses`)
+      .default(["http://127.0.0.1:8080"]),
+  },
   deviceId: {
     option: "device-id",
     value: "ID",
@@ -104,7 +117,25 @@ export const EDGE_SETTINGS = {
   onOpen: {
     option: "on-open",
     value: "COMMAND",
-    help: "command that opens the gate; it reads PALMGATE_* variables and ends with 0",
+    help: "command that opens the gate; it reads PALMGATE_* variables and ends with 0, or runs while the gate is open",
+    schema: z.string().min(1).optional(),
+  },
+  holdMs: {
+    option: "hold-ms",
+    value: "MS",
+    help: "how long the gate stays open: then on-open is ended where it still runs, and on-close is run",
+    schema: z.coerce.number().int().min(100).max(MAX_HOLD_MS).default(DEFAULT_HOLD_MS),
+  },
+  onClose: {
+    option: "on-close",
+    value: "COMMAND",
+    help: "command that shuts the gate: after the hold, when the lane ends, and once at start",
+    schema: z.string().min(1).optional(),
+  },
+  journalDir: {
+    option: "journal-dir",
+    value: "DIR",
+    help: "folder (0700) of one agent that keeps passages until they are on record: ids and tokens, nothing of a palm",
     schema: z.string().min(1).optional(),
   },
   ca: {
@@ -149,7 +180,13 @@ export function keyFileToMake(argv: string[]): string | undefined {
 }
 
 /** @throws UsageError */
-export const readEdgeSettings = (argv: string[]): EdgeSettings => readSettings(EDGE_SETTINGS, argv);
+export function readEdgeSettings(argv: string[]): EdgeSettings {
+  const settings = readSettings(EDGE_SETTINGS, argv);
+  if (settings.onClose !== undefined && settings.onOpen === undefined) {
+    throw new UsageError("--on-close shuts what --on-open has opened: give both.");
+  }
+  return settings;
+}
 
 /** PEM text of the authorities to trust; undefined: the system's. @throws UsageError */
 export function readAuthorities(file: string | undefined): string | undefined {

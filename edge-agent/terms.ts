@@ -6,6 +6,7 @@ import {
   MAX_EDGE_MESSAGE_BYTES,
   MAX_FRAMES_PER_PRESENTATION,
   MAX_IMAGE_SIDE_PX,
+  MONEY_DEADLINE_MS,
   PRESENTATION_DEADLINE_MS,
 } from "../wire/limits.js";
 
@@ -21,6 +22,8 @@ export interface LaneTerms {
   readonly maxImageSidePx: number;
   readonly heartbeatIntervalMs: number;
   readonly presentationDeadlineMs: number;
+  /** From a Progress to its Decision. */
+  readonly moneyDeadlineMs: number;
 }
 
 const within = (value: number | null | undefined, least: number, most: number, fallback: number): number =>
@@ -38,5 +41,6 @@ export function readTerms(welcome: edge.Welcome.$Properties): LaneTerms {
     maxImageSidePx: within(welcome.maxImageSidePx, 1, 16 * MAX_IMAGE_SIDE_PX, MAX_IMAGE_SIDE_PX),
     heartbeatIntervalMs: within(welcome.heartbeatIntervalMs, 20, 60_000, HEARTBEAT_INTERVAL_MS),
     presentationDeadlineMs: within(welcome.presentationDeadlineMs, 50, 60_000, PRESENTATION_DEADLINE_MS),
+    moneyDeadlineMs: within(welcome.moneyDeadlineMs, 50, 60_000, MONEY_DEADLINE_MS),
   });
 }

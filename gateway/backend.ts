@@ -1,6 +1,5 @@
 // What stands behind the lanes: NATS and the event log, galleries and their workers, signers, search, members, payments.
 // Opened in the order in which one needs the other; `closers` gets, for each part, what takes it back.
-import { mkdirSync } from "node:fs";
 import { loadCalibration, modelInfo, SignerPool, thresholdFor } from "../palm/index.js";
 import { openEventLog } from "../records/index.js";
 import type { bus } from "../wire/codec.js";
@@ -29,7 +28,6 @@ export async function openBackend(
   config: GatewayConfig,
   { book, metrics, log, closers }: { book: SiteBook; metrics: GatewayMetrics; log: Log; closers: Closers },
 ) {
-  mkdirSync(config.dataDir, { recursive: true });
   const model = await modelInfo(config.model);
   const calibration = await loadCalibration(config.calibration, model.modelId);
   const similarityFor = remembered((rate) => thresholdFor(calibration, rate));

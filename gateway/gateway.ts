@@ -5,6 +5,7 @@
 // - close() lets presentations under way finish, brings every decision into the log, and only then lets go of NATS.
 import { join } from "node:path";
 import { edge } from "../wire/codec.js";
+import { claimDataFolder } from "../wire/data-folder.js";
 import { type Log, openLog } from "../wire/log.js";
 import { openOpsServer } from "../wire/ops-server.js";
 import { registerApi } from "./api/api.js";
@@ -48,6 +49,8 @@ export async function startGateway(config: GatewayConfig): Promise<Gateway> {
 
 async function open(config: GatewayConfig, log: Log, closers: Closers): Promise<Omit<Gateway, "close">> {
   const tls = tlsOf(config);
+  const folder = await claimDataFolder(config.dataDir);
+  closers.push(() => folder.release());
   const book = new SiteBook(config.siteFile, log);
   const metrics = openMetrics();
   const app = openApp(tls);

@@ -1,5 +1,6 @@
 // `palmgate gateway`: reads the settings, starts the gateway, and stops it gently on SIGTERM or SIGINT.
 import { helpText, readSettings } from "../wire/config.js";
+import { report, STDOUT } from "../wire/report.js";
 import { GATEWAY_SETTINGS } from "./config.js";
 import { startGateway } from "./gateway.js";
 
@@ -21,7 +22,7 @@ export async function main(argv: string[]): Promise<number> {
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve());
   });
   const { port, opsPort, transport } = gateway;
-  process.stdout.write(`${JSON.stringify({ ready: true, port, opsPort, transport })}\n`);
+  report(STDOUT, `${JSON.stringify({ ready: true, port, opsPort, transport })}\n`);
   await stopped;
   await gateway.close();
   return 0;

@@ -4,8 +4,10 @@
 // - no label carries a site, device, member or presentation: the number of series is fixed at start;
 // - labels of the hot path are bound once, here; only decisions_total, of three labels, is looked up per decision.
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { DATA_KEY_REFUSALS, type DataKeyRefusal } from "../records/index.js";
 import type { edge } from "../wire/codec.js";
 import { LINK_ERRORS, type LinkCode } from "../wire/errors.js";
+import { countDroppedLines } from "../wire/report.js";
 import type { LanePurpose } from "./sites.js";
 
 /** Seconds; 0.3, 0.5 and 1.0 are the budgets that the alerts ask about. */
@@ -25,6 +27,9 @@ export type PassResult = (typeof PASS_RESULTS)[number];
 
 export type OutcomeName = Exclude<keyof typeof edge.Outcome, "OUTCOME_UNSPECIFIED">;
 export type ReasonName = keyof typeof edge.Reason;
+
+/** By their number in the contract, from 1. */
+const PASSAGES = ["OPENED", "EXPIRED", "FAILED"] as const satisfies (keyof typeof edge.Passage)[];
 
 const OUTCOMES: readonly OutcomeName[] = ["MATCH", "NO_MATCH", "AMBIGUOUS", "LOW_QUALITY", "UNDECIDED"];
 
@@ -50,6 +55,9 @@ export interface GatewayMetrics {
   apiRequest(route: string, status: number): void;
   payment(step: string): void;
   pass(result: PassResult): void;
+  dataKeyRefused(code: DataKeyRefusal): void;
+  /** What a lane's gate did with a granted decision. */
+  passage(passage: edge.Passage): void;
   transport(engine: string): void;
   /** Binds the gauges to what they show. Once, when everything is open. */
   observe(sources: GaugeSources): void;
@@ -59,6 +67,7 @@ export interface GatewayMetrics {
 export function openMetrics(): GatewayMetrics {
   const registry = new Registry();
   const registers = [registry];
+  countDroppedLines(registry);
   const stageSeconds = new Histogram({
     name: "palmgate_stage_seconds",
     help: "Time of one stage of one presentation",
@@ -81,6 +90,9 @@ export function openMetrics(): GatewayMetrics {
   const apiRequests = counter("api_requests_total", "Operator API requests", ["route", "status"]);
   const payments = counter("payments_total", "Steps of payments", ["step"]);
   const passes = counter("passes_total", "Passes by what became of them", ["result"]);
+  const dataKeysRefused = counter("data_keys_refused_total", "Data keys in the log that are not taken", [
+    "reason",
+  ]);
   const transportInfo = new Gauge({
     name: "palmgate_transport_info",
     help: "Engine behind the sockets",
@@ -93,8 +105,12 @@ export function openMetrics(): GatewayMetrics {
   const frameOf = bind(FRAME_RESULTS, (result) => frames.labels(result));
   const passOf = bind(PASS_RESULTS, (result) => passes.labels(result));
   const errorOf = bind(Object.keys(LINK_ERRORS) as LinkCode[], (code) => linkErrors.labels(code));
-  const fromZero = [...Object.values(frameOf), ...Object.values(errorOf), ...Object.values(passOf)];
-  for (const child of fromZero) child.inc(0);
+  const passages = counter("passages_total", "Granted decisions by what the lane's gate did", ["passage"]);
+  const passageOf = bind(PASSAGES, (passage) => passages.labels(passage.toLowerCase()));
+  const refusedKeyOf = bind(DATA_KEY_REFUSALS, (code) => dataKeysRefused.labels(code.toLowerCase()));
+  for (const children of [frameOf, errorOf, passOf, passageOf, refusedKeyOf]) {
+    for (const child of Object.values(children)) child.inc(0);
+  }
 
   return {
     registry,
@@ -108,6 +124,11 @@ export function openMetrics(): GatewayMetrics {
     apiRequest: (route, status) => apiRequests.labels(route, String(status)).inc(),
     payment: (step) => payments.labels(step).inc(),
     pass: (result) => passOf[result].inc(),
+    passage: (passage) => {
+      const name = PASSAGES[passage - 1];
+      if (name !== undefined) passageOf[name].inc();
+    },
+    dataKeyRefused: (code) => refusedKeyOf[code].inc(),
     transport: (engine) => transportInfo.labels(engine).set(1),
     observe: (sources) => registerGauges(registers, sources),
   };

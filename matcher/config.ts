@@ -1,7 +1,5 @@
 // Settings of a matcher.
-import { createHash } from "node:crypto";
-import { availableParallelism, hostname } from "node:os";
-import { resolve } from "node:path";
+import { availableParallelism } from "node:os";
 import { z } from "zod";
 import { MASTER_KEY_SETTING } from "../records/index.js";
 import { readSettings, type Settings, type Values } from "../wire/config.js";
@@ -9,8 +7,6 @@ import { DEVICE_ID_PATTERN } from "../wire/limits.js";
 import { ENGINES } from "./index/engines.js";
 
 const MAX_THREADS = 64;
-const ID_HOST_CHARS = 40;
-const ID_HASH_CHARS = 8;
 const BYTES_PER_MIB = 1024 * 1024;
 
 export const SETTINGS = {
@@ -30,7 +26,7 @@ export const SETTINGS = {
   workerId: {
     option: "worker-id",
     value: "ID",
-    help: "this worker's name, the same after a restart; left out: made from host name and data-dir",
+    help: "this worker's name, no other's and the same after a restart; left out: made once and kept in data-dir",
     schema: z.string().regex(DEVICE_ID_PATTERN, "must be 1 to 64 of a-z, 0-9 and -").optional(),
   },
   threads: {
@@ -74,7 +70,8 @@ export interface MatcherConfig {
   natsUrl: string;
   dataDir: string;
   masterKey: Uint8Array;
-  workerId: string;
+  /** Left out: the one that is kept in the data folder. */
+  workerId: string | undefined;
   threads: number;
   index: (typeof ENGINES)[number];
   mapSizeBytes: number | undefined;
@@ -84,19 +81,9 @@ export interface MatcherConfig {
 
 /** @throws UsageError */
 export function readMatcherConfig(argv: string[], env = process.env): MatcherConfig {
-  const { mapSizeMib, workerId, ...values }: Values<typeof SETTINGS> = readSettings(SETTINGS, argv, env);
+  const { mapSizeMib, ...values }: Values<typeof SETTINGS> = readSettings(SETTINGS, argv, env);
   return Object.freeze({
     ...values,
-    workerId: workerId ?? ownWorkerId(values.dataDir),
     mapSizeBytes: mapSizeMib === undefined ? undefined : mapSizeMib * BYTES_PER_MIB,
   });
-}
-
-/** The same for the same directory of the same machine: partitions stay where their views are. */
-function ownWorkerId(dataDir: string): string {
-  const host = hostname()
-    .toLowerCase()
-    .replaceAll(/[^a-z0-9-]/g, "-");
-  const hash = createHash("sha256").update(resolve(dataDir)).digest("hex");
-  return `${host.slice(0, ID_HOST_CHARS)}-${hash.slice(0, ID_HASH_CHARS)}`;
 }

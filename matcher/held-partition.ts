@@ -22,7 +22,7 @@ export interface HeldOptions {
   waiting: WaitingCount;
   tally: Tally;
   log: Log;
-  partition: Omit<PartitionOptions, "log" | "onSkipped" | "onChanged">;
+  partition: Omit<PartitionOptions, "log" | "onSkipped" | "onKeyRefused" | "onChanged">;
   /** Ready now, or the store filled up or has room again. */
   onChanged(): void;
   /** The tally wants to be taken. */
@@ -84,6 +84,7 @@ export class HeldPartition {
           ...this.#options.partition,
           log,
           onSkipped: (reason) => tally.skipped(reason),
+          onKeyRefused: (code) => tally.keyRefused(code),
           onChanged: () => this.#changed(),
         });
         this.#partition = partition;

@@ -14,13 +14,14 @@ import { type Announcer, openAnnouncer, watchWorkers } from "../wire/workers.js"
 import { type OneAtATime, oneAtATime } from "./one-at-a-time.js";
 import { planFor, refKey } from "./plan.js";
 import type { PartitionThreads } from "./threads.js";
+import type { WorkerStart } from "./twin.js";
 
 /** How long a leaving worker waits for those that take over. */
 const LEAVE_DEADLINE_MS = 5000;
 
 export interface MembershipOptions {
   nc: NatsConnection;
-  workerId: string;
+  self: WorkerStart;
   threads: PartitionThreads;
   log: Log;
 }
@@ -28,7 +29,6 @@ export interface MembershipOptions {
 export class Membership {
   readonly #options: MembershipOptions;
   readonly #announcer: Announcer;
-  readonly #startedUnixMs = Date.now();
   readonly #heartbeat: OneAtATime;
   readonly #stops: (() => void)[] = [];
   #galleries: Gallery[] = [];
@@ -58,10 +58,11 @@ export class Membership {
 
   /** Says farewell and waits until nothing is held here that nobody else serves, at most 5 s. */
   async leave(): Promise<void> {
-    const { workerId, threads, log } = this.#options;
+    if (this.#leaving) return;
+    const { self, threads, log } = this.#options;
     this.#leaving = true;
     await this.#heartbeat.idle();
-    await this.#announcer.leave(workerId);
+    await this.#announcer.leave(self.workerId);
     await new Promise<void>((resolve) => {
       const deadline = setTimeout(() => {
         log.warn({ held: threads.held().length }, "leaving although nobody took over");
@@ -73,7 +74,13 @@ export class Membership {
       };
       this.#replan();
     });
-    for (const stop of this.#stops) stop();
+    this.stop();
+  }
+
+  /** Says and hears nothing any more. Without a farewell: a twin that goes on has the same name. */
+  stop(): void {
+    this.#leaving = true;
+    for (const stop of this.#stops.splice(0)) stop();
   }
 
   async #join(): Promise<void> {
@@ -110,14 +117,14 @@ export class Membership {
         members,
         appliedSequence,
       }));
-    return { workerId: this.#options.workerId, startedUnixMs: this.#startedUnixMs, partitions };
+    return { ...this.#options.self, partitions };
   }
 
   #replan(): void {
-    const { workerId, threads, log } = this.#options;
+    const { self, threads, log } = this.#options;
     const held = threads.held();
     const plan = planFor({
-      self: workerId,
+      self: self.workerId,
       leaving: this.#leaving,
       galleries: this.#galleries,
       workers: this.#workers,

@@ -3,6 +3,8 @@
 // Invariants: no label names a gallery, a partition or a member: the number of series is fixed; threads count, this
 // thread shows.
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { DATA_KEY_REFUSALS } from "../records/index.js";
+import { countDroppedLines } from "../wire/report.js";
 import { SKIP_REASONS } from "./member-changes.js";
 import type { ThreadReport } from "./thread-messages.js";
 import type { HeldHere } from "./threads.js";
@@ -22,6 +24,7 @@ export function openMatcherMetrics(held: () => HeldHere[]): MatcherMetrics {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
+  countDroppedLines(registry);
   const gauge = (name: string, help: string, value: (held: HeldHere[]) => number) =>
     new Gauge({
       name,
@@ -86,6 +89,16 @@ export function openMatcherMetrics(held: () => HeldHere[]): MatcherMetrics {
     labelNames: ["reason"],
     registers,
   });
+  const refusedTotal = new Counter({
+    name: "palmgate_data_keys_refused_total",
+    help: "Data keys in the log that are not taken",
+    labelNames: ["reason"],
+    registers,
+  });
+  const refusedKeys = DATA_KEY_REFUSALS.map((code) => ({
+    code,
+    counter: refusedTotal.labels(code.toLowerCase()),
+  }));
   const skipped = SKIP_REASONS.map((reason) => ({ reason, counter: skippedTotal.labels(reason) }));
   return {
     registry,
@@ -93,6 +106,7 @@ export function openMatcherMetrics(held: () => HeldHere[]): MatcherMetrics {
       for (const { status, counter } of searches) counter.inc(report.searches[status]);
       for (const ms of report.searchMs) searchSeconds.observe(ms / 1000);
       eventsApplied.inc(report.eventsApplied);
+      for (const { code, counter } of refusedKeys) counter.inc(report.refusedKeys[code]);
       for (const { reason, counter } of skipped) counter.inc(report.skipped[reason]);
     },
   };

@@ -10,6 +10,7 @@
 import { mkdirSync } from "node:fs";
 import { type Signature, wipe } from "../palm/signature.js";
 import {
+  type DataKeyRefusal,
   type EventLog,
   type Follower,
   type LogEvent,
@@ -43,6 +44,7 @@ import { Slices } from "./slices.js";
 
 /** A batch is one flush of the disk; its signatures are in memory in the clear until the roster has them. */
 const MAX_BATCH_EVENTS = 128;
+const OWNER_ONLY = 0o700;
 const PROGRESS_EVERY_MEMBERS = 10_000;
 
 export interface PartitionOptions {
@@ -56,6 +58,7 @@ export interface PartitionOptions {
   eventLog: EventLog;
   log: Log;
   onSkipped(reason: SkipReason): void;
+  onKeyRefused(code: DataKeyRefusal): void;
   /** The applied sequence, the readiness or the state of the store changed. */
   onChanged(): void;
 }
@@ -99,7 +102,7 @@ export class Partition implements Searchable, AppliedSource {
   /** Opens view and keys, builds the roster and starts to follow the log; `onChanged` tells when it has caught up. */
   static async open(options: PartitionOptions): Promise<Partition> {
     const { gallery, partition, dir, mapSizeBytes, masterKey, eventLog, log } = options;
-    mkdirSync(dir, { recursive: true });
+    mkdirSync(dir, { recursive: true, mode: OWNER_ONLY });
     const view = openView({ path: dir, ...(mapSizeBytes === undefined ? {} : { mapSizeBytes }) });
     let keys: MemberKeys | undefined;
     try {
@@ -107,6 +110,7 @@ export class Partition implements Searchable, AppliedSource {
         filter: partitionKeysFilter(gallery.name, partition),
         log,
         masterKey,
+        onRefused: options.onKeyRefused,
       });
       const opened = new Partition(options, view, keys);
       await opened.#checkAgainstLog();

@@ -1,6 +1,7 @@
 // Counts kept inside a partition thread between two reports.
 //
 // Invariant: every search is counted once: taking the counts starts new ones.
+import type { DataKeyRefusal } from "../records/index.js";
 import { SKIP_REASONS, type SkipReason } from "./member-changes.js";
 import type { SearchStatusName } from "./search-request.js";
 import type { ThreadReport } from "./thread-messages.js";
@@ -15,6 +16,7 @@ export class Tally {
   #searched = 0;
   #searches = noSearches();
   #skipped = noSkips();
+  #refusedKeys = noRefusals();
   #eventsApplied = 0;
 
   /** @returns true when a report is due */
@@ -28,6 +30,10 @@ export class Tally {
     this.#skipped[reason] += 1;
   }
 
+  keyRefused(code: DataKeyRefusal): void {
+    this.#refusedKeys[code] += 1;
+  }
+
   applied(events: number): void {
     this.#eventsApplied += events;
   }
@@ -38,9 +44,11 @@ export class Tally {
       searchMs: this.#durations.slice(0, this.#searched),
       eventsApplied: this.#eventsApplied,
       skipped: this.#skipped,
+      refusedKeys: this.#refusedKeys,
     };
     this.#searches = noSearches();
     this.#skipped = noSkips();
+    this.#refusedKeys = noRefusals();
     this.#searched = 0;
     this.#eventsApplied = 0;
     return counts;
@@ -56,3 +64,4 @@ const noSearches = (): Record<SearchStatusName, number> => ({
 const noSkips = (): Record<SkipReason, number> => ({
   ...(Object.fromEntries(SKIP_REASONS.map((reason) => [reason, 0])) as Record<SkipReason, number>),
 });
+const noRefusals = (): Record<DataKeyRefusal, number> => ({ MALFORMED: 0, UNWRAPPED: 0, UNOPENED: 0 });

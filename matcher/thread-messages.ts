@@ -1,4 +1,5 @@
 // What the main thread and a partition thread say to each other.
+import type { DataKeyRefusal } from "../records/index.js";
 import type { Gallery } from "../wire/galleries.js";
 import type { Engine } from "./index/engines.js";
 import type { SkipReason } from "./member-changes.js";
@@ -39,6 +40,7 @@ export interface ThreadReport {
   searchMs: Float32Array;
   eventsApplied: number;
   skipped: Record<SkipReason, number>;
+  refusedKeys: Record<DataKeyRefusal, number>;
 }
 
 export type FromThread = { type: "report"; report: ThreadReport } | { type: "closed"; ref: PartitionRef };

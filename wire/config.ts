@@ -10,6 +10,8 @@ export interface Setting {
   schema: z.ZodType;
   /** A switch takes no value. */
   flag?: boolean;
+  /** Takes several values, separated by commas, and may be given again: the schema gets an array. */
+  list?: boolean;
   /** Shown as the value's name in --help, e.g. "URL". */
   value?: string;
 }
@@ -32,7 +34,7 @@ export function readSettings<S extends Settings>(settings: S, argv: string[], en
     const options = Object.fromEntries(
       Object.values(settings).map((s) => [
         s.option,
-        { type: s.flag ? ("boolean" as const) : ("string" as const) },
+        { type: s.flag ? ("boolean" as const) : ("string" as const), multiple: s.list === true },
       ]),
     );
     given = parseArgs({ args: argv, options, strict: true, allowPositionals: false }).values;
@@ -42,9 +44,7 @@ export function readSettings<S extends Settings>(settings: S, argv: string[], en
   const values: Record<string, unknown> = {};
   for (const [name, setting] of Object.entries(settings)) {
     const raw = given[setting.option] ?? (env[envName(setting.option)] || undefined);
-    const parsed = setting.schema.safeParse(
-      setting.flag && typeof raw === "string" ? raw !== "false" && raw !== "0" : raw,
-    );
+    const parsed = setting.schema.safeParse(givenValue(setting, raw));
     if (!parsed.success) {
       const why = parsed.error.issues.map((issue) => issue.message).join("; ");
       throw new UsageError(`--${setting.option} (or ${envName(setting.option)}): ${why}. See --help.`);
@@ -52,6 +52,15 @@ export function readSettings<S extends Settings>(settings: S, argv: string[], en
     values[name] = parsed.data;
   }
   return Object.freeze(values) as Values<S>;
+}
+
+/** What was given, as the schema takes it. */
+function givenValue({ flag, list }: Setting, raw: unknown): unknown {
+  if (raw === undefined) return undefined;
+  if (flag && typeof raw === "string") return raw !== "false" && raw !== "0";
+  if (!list) return raw;
+  const values = [raw].flat().flatMap((text) => String(text).split(","));
+  return values.map((text) => text.trim()).filter((text) => text !== "");
 }
 
 /** The text of --help: usage, what it does, every option with its environment variable and default. */

@@ -1,4 +1,22 @@
-// Bytes as hex digits and back.
-export const toHex = (bytes: Uint8Array): string =>
-  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("hex");
-export const fromHex = (hex: string): Uint8Array => new Uint8Array(Buffer.from(hex, "hex"));
+// Bytes as hex digits and back, in a browser too.
+
+const DIGITS: readonly string[] = Array.from({ length: 256 }, (_, byte) =>
+  byte.toString(16).padStart(2, "0"),
+);
+
+export function toHex(bytes: Uint8Array): string {
+  let hex = "";
+  for (const byte of bytes) hex += DIGITS[byte];
+  return hex;
+}
+
+/** As far as the text is pairs of hex digits. */
+export function fromHex(hex: string): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(hex.length >> 1);
+  for (let at = 0; at < bytes.length; at++) {
+    const byte = Number(`0x${hex.slice(2 * at, 2 * at + 2)}`);
+    if (Number.isNaN(byte)) return bytes.slice(0, at);
+    bytes[at] = byte;
+  }
+  return bytes;
+}

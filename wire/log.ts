@@ -1,6 +1,7 @@
-// One logger for a process. Never log a template, a pixel, a phone number, a similarity or a key:
+// One logger for a process. Its lines go through report.ts, so that a full disk costs lines and nothing else. Never log a template, a pixel, a phone number, a similarity or a key:
 // the redaction below is a net, not a licence.
 import { pino } from "pino";
+import { report, STDERR } from "./report.js";
 
 export type Log = Pick<import("pino").Logger, "debug" | "info" | "warn" | "error" | "fatal">;
 
@@ -25,6 +26,6 @@ export function openLog(processName: string, fields: Record<string, string> = {}
       base: { process: processName, pid: process.pid, ...fields },
       redact: { paths: [...NEVER, ...NEVER.map((name) => `*.${name}`)], censor: "[never logged]" },
     },
-    pino.destination({ dest: 2, sync: false }),
+    { write: (line: string) => report(STDERR, line) },
   );
 }

@@ -12,6 +12,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { childEnv } from "./child-env.js";
 
 const START_DEADLINE_MS = 10_000;
 /** A port that takes a connection and says nothing is asked again after this. */
@@ -21,6 +22,8 @@ export interface LocalNats {
   /** nats://user:password@127.0.0.1:port, as every process takes it. */
   url: string;
   port: number;
+  /** http://127.0.0.1:port of its monitoring: /varz, /jsz, .. */
+  monitorUrl: string;
   /** The server's log, for error messages. */
   logFile: string;
   stop(): Promise<void>;
@@ -49,12 +52,13 @@ export async function startLocalNats(
 ): Promise<LocalNats> {
   const binary = findNatsServer();
   const port = await freePort();
+  const monitorPort = await freePort();
   const password = randomBytes(16).toString("hex");
   const logFile = join(storeDir, "nats-server.log");
   const configFile = join(storeDir, "nats-server.conf");
   mkdirSync(storeDir, { recursive: true });
   const version = serverVersion(binary);
-  writeFileSync(configFile, localConfig({ port, password, storeDir, maxStoreBytes, version }), {
+  writeFileSync(configFile, localConfig({ port, monitorPort, password, storeDir, maxStoreBytes, version }), {
     mode: 0o600,
   });
   let child = await launch(binary, configFile, logFile, port);
@@ -67,6 +71,7 @@ export async function startLocalNats(
   return {
     url: `nats://palmgate:${password}@127.0.0.1:${port}`,
     port,
+    monitorUrl: `http://127.0.0.1:${monitorPort}`,
     logFile,
     stop: () => end("SIGTERM"),
     kill: () => end("SIGKILL"),
@@ -84,6 +89,7 @@ function serverVersion(binary: string): [number, number] {
 
 interface LocalConfig {
   port: number;
+  monitorPort: number;
   password: string;
   storeDir: string;
   maxStoreBytes: number | undefined;
@@ -91,12 +97,13 @@ interface LocalConfig {
 }
 
 function localConfig(config: LocalConfig): string {
-  const { port, password, storeDir, maxStoreBytes } = config;
+  const { port, monitorPort, password, storeDir, maxStoreBytes } = config;
   const [major, minor] = config.version;
   // Before 2.10 the server has no such setting; the views' own flush then carries durability alone.
   const sync = major > 2 || minor >= 10 ? "\n  sync_interval: always" : "";
   const quota = maxStoreBytes === undefined ? "" : `\n  max_file_store: ${maxStoreBytes}`;
   return `listen: "127.0.0.1:${port}"
+http: "127.0.0.1:${monitorPort}"
 authorization { user: palmgate, password: "${password}" }
 jetstream {
   store_dir: "${storeDir}"${sync}${quota}
@@ -110,7 +117,10 @@ async function launch(
   logFile: string,
   port: number,
 ): Promise<ChildProcess> {
-  const child = spawn(binary, ["-c", configFile, "-l", logFile], { stdio: "ignore" });
+  const child = spawn(binary, ["-c", configFile, "-l", logFile], {
+    env: childEnv(),
+    stdio: "ignore",
+  });
   const failed = once(child, "exit").then(() => {
     throw new Error(`nats-server ended at start; its log says why: ${logFile}`);
   });

@@ -50,6 +50,35 @@ export class ShardSet {
     for (let at = 0; at < SET_BYTES; at++) this.#bits[at] = (this.#bits[at] ?? 0) | (other.#bits[at] ?? 0);
   }
 
+  /** Takes all of another set out. */
+  deleteAll(other: ShardSet): void {
+    for (let at = 0; at < SET_BYTES; at++) this.#bits[at] = (this.#bits[at] ?? 0) & ~(other.#bits[at] ?? 0);
+  }
+
+  /** Those that are in both, as a set of their own. */
+  and(other: ShardSet): ShardSet {
+    const both = new ShardSet();
+    for (let at = 0; at < SET_BYTES; at++) both.#bits[at] = (this.#bits[at] ?? 0) & (other.#bits[at] ?? 0);
+    return both;
+  }
+
+  hasAll(other: ShardSet): boolean {
+    for (let at = 0; at < SET_BYTES; at++) {
+      if (((other.#bits[at] ?? 0) & ~(this.#bits[at] ?? 0)) !== 0) return false;
+    }
+    return true;
+  }
+
+  get isEmpty(): boolean {
+    return this.#bits.every((byte) => byte === 0);
+  }
+
+  copy(): ShardSet {
+    const copy = new ShardSet();
+    copy.#bits.set(this.#bits);
+    return copy;
+  }
+
   get size(): number {
     let count = 0;
     for (let byte of this.#bits) for (; byte !== 0; byte &= byte - 1) count++;

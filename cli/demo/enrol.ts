@@ -1,8 +1,8 @@
 // Fills the demo's gallery through the operator API, several requests at a time, as an operator's import would.
-
+import { randomUUID } from "node:crypto";
 import type { GreyImage } from "../../palm/index.js";
 import { type bus, edge } from "../../wire/codec.js";
-import type { Enrolment, OperatorApi } from "../operator-api.js";
+import type { ApiAnswer, Enrolment, OperatorApi } from "../operator-api.js";
 import { GALLERY } from "../stack/stack.js";
 import type { Person } from "./people.js";
 import { openProgress, type Progress } from "./progress.js";
@@ -17,6 +17,10 @@ const ENROLMENT_ATTEMPTS = 3;
 /** Of the people, as a share: more of them left out and the demo would show nothing. */
 const MOST_LEFT_OUT = 0.25;
 const TAKE_AGAIN = new Set(["CAPTURES_DISAGREE", "LOW_QUALITY"]);
+/** What passes by itself: asked again under the same key, so that nobody is enrolled twice. */
+const ASK_AGAIN = new Set(["BUSY", "LOG_UNAVAILABLE", "NOT_YET_DURABLE"]);
+const ASK_AGAIN_MS = 500;
+const MOST_ASKS = 60;
 /** Sandbox tokens by member, in turn: most cards pay, some do not. */
 const CARDS = [
   "tok_approve",
@@ -79,7 +83,7 @@ async function enrolOne(
   progress: Progress,
 ): Promise<Enrolment | undefined> {
   for (let attempt = 0; ; attempt++) {
-    const answer = await api.enrol(enrolRequest(await person.enrolment(attempt), token));
+    const answer = await asked(api, enrolRequest(await person.enrolment(attempt), token));
     if (answer.ok) return answer.body;
     if (answer.code === "DUPLICATE_MEMBER") return undefined;
     const refusal = `${person.label} could not be enrolled: ${answer.code} ${answer.message} ${answer.next}`;
@@ -88,6 +92,16 @@ async function enrolOne(
       progress.say(refusal);
       return undefined;
     }
+  }
+}
+
+/** Until there is an answer that asking again does not change. */
+async function asked(api: OperatorApi, request: bus.EnrolRequest.$Properties): Promise<ApiAnswer<Enrolment>> {
+  const idempotencyKey = randomUUID();
+  for (let asks = 1; ; asks++) {
+    const answer = await api.enrol(request, { idempotencyKey });
+    if (answer.ok || !ASK_AGAIN.has(answer.code) || asks === MOST_ASKS) return answer;
+    await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
   }
 }
 

@@ -5,8 +5,10 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { isatty } from "node:tty";
 import { helpText, readSettings } from "../../wire/config.js";
 import { openLog } from "../../wire/log.js";
+import { report, STDERR } from "../../wire/report.js";
 import { operatorApi } from "../operator-api.js";
 import { type Stack, type StackDevice, startStack, waitReady } from "../stack/stack.js";
 import { enrolAll, type Member } from "./enrol.js";
@@ -42,7 +44,7 @@ const HELP = helpText(
   DEMO_SETTINGS,
 );
 
-const say = (text: string) => void process.stderr.write(`${text}\n`);
+const say = (text: string) => report(STDERR, `${text}\n`);
 
 export async function main(argv: string[]): Promise<number> {
   if (argv.includes("--help")) {
@@ -122,7 +124,7 @@ async function run(
     config.forMs === undefined ? "  Ctrl-C ends it.\n" : `  It ends by itself in ${config.forMs / 1000} s.\n`,
   );
   const table = openTable(
-    process.stderr,
+    { isTerminal: isatty(STDERR), write: (text) => report(STDERR, text) },
     LANES.map(({ id }) => id),
   );
   const presented: Presented[] = [];

@@ -45,11 +45,16 @@ export interface Table {
   status(text: string): void;
 }
 
-/** @param stream where to draw: in place when it is a terminal, one line per decision when it is not */
-export function openTable(stream: NodeJS.WriteStream, lanes: readonly string[]): Table {
-  if (!stream.isTTY) {
-    stream.write(`${header}\n`);
-    return { add: (row) => void stream.write(`${formatRow(row, false)}\n`), status: () => {} };
+/** Where to draw: in place when it is a terminal, one line per decision when it is not. */
+export interface Screen {
+  isTerminal: boolean;
+  write(text: string): void;
+}
+
+export function openTable(screen: Screen, lanes: readonly string[]): Table {
+  if (!screen.isTerminal) {
+    screen.write(`${header}\n`);
+    return { add: (row) => screen.write(`${formatRow(row, false)}\n`), status: () => {} };
   }
   const last = new Map<string, Row>();
   const recent: Row[] = [];
@@ -69,7 +74,7 @@ export function openTable(stream: NodeJS.WriteStream, lanes: readonly string[]):
     ];
     const up = drawn > 0 ? `\x1b[${drawn}A` : "";
     // Without wrapping a line is a row, so that the next drawing starts where this one did.
-    stream.write(`${NO_WRAP}${up}${lines.map((line) => `\x1b[2K${line}`).join("\n")}\n${WRAP}`);
+    screen.write(`${NO_WRAP}${up}${lines.map((line) => `\x1b[2K${line}`).join("\n")}\n${WRAP}`);
     drawn = lines.length;
   };
   return {

@@ -6,7 +6,7 @@
 // - every child ends with us: stop() asks it to, and waits; kill() does not ask.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { createWriteStream } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -44,22 +44,25 @@ export const PALMGATE_JS = fileURLToPath(
 
 /** Runs `palmgate <args>` to its end. @throws Error with the end of its log when it fails */
 export async function runChild({ name, args, env, logFile }: ChildSpec): Promise<void> {
+  const logFd = openSync(logFile, "a");
   const child = spawn(process.execPath, [PALMGATE_JS, ...args], {
     env: { ...process.env, ...env },
-    stdio: ["ignore", "ignore", "pipe"],
+    stdio: ["ignore", "ignore", logFd],
   });
-  child.stderr?.pipe(createWriteStream(logFile, { flags: "a" }));
+  closeSync(logFd);
   const [code] = await once(child, "close");
   if (code !== 0) throw new Error(`${name} failed (${code}). The end of its log:\n${await logTail(logFile)}`);
 }
 
 /** Starts `palmgate <args>` and resolves with its ready line. */
 export async function startChild({ name, args, env, logFile }: ChildSpec): Promise<Child> {
+  // Its log is its own affair: a disk that fills up, or our end, must not reach it through a pipe of ours.
+  const logFd = openSync(logFile, "a");
   const child = spawn(process.execPath, [PALMGATE_JS, ...args], {
     env: { ...process.env, ...env },
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: ["ignore", "pipe", logFd],
   });
-  child.stderr?.pipe(createWriteStream(logFile, { flags: "a" }));
+  closeSync(logFd);
   const ready = await Promise.race([
     readyLine(child),
     ended(child, name, logFile),

@@ -7,6 +7,7 @@
 // - what ffmpeg says is kept to its last maxStderrBytes, and logged without credentials.
 import { type ChildProcess, spawn } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
+import { childEnv } from "../../wire/child-env.js";
 import type { Log } from "../../wire/log.js";
 import { type BackoffBounds, backoffMs } from "../backoff.js";
 import { type CameraAddress, withoutCredentials } from "./address.js";
@@ -114,6 +115,7 @@ export class Camera {
     const { imageDeadlineMs } = this.#timings;
     const { args, stdin } = captureOf(address, { size, maxFps, silenceMs: imageDeadlineMs });
     const child = spawn(ffmpeg, args, {
+      env: childEnv(),
       stdio: ["pipe", "pipe", "pipe"],
       // A group of its own: a wrapper's children go with it, and a Ctrl-C meant for the agent is the agent's to handle.
       detached: true,

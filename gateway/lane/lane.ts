@@ -92,6 +92,7 @@ export class Lane implements PresentationLane {
       this.#link.refuse("TOKEN_INVALID", aboutPresentation(presentationId));
       return;
     }
+    this.#deps.metrics.passage(passage);
     void this.#deps.recorder.add({
       subject: passageSubject(this.device.site, this.device.id),
       body: encode(bus.PassageEvent, { atUnixMs: Date.now(), presentationId, passage }),

@@ -50,7 +50,7 @@ export interface MemberDirectory extends Members {
 }
 
 export interface MembersDeps
-  extends Pick<ServiceDeps, "eventLog" | "log" | "dataDir" | "masterKey" | "natsUrl"> {
+  extends Pick<ServiceDeps, "eventLog" | "log" | "dataDir" | "masterKey" | "natsUrl" | "metrics"> {
   startThread?: StartThread;
 }
 
@@ -59,11 +59,13 @@ export async function openMembers({
   eventLog,
   log,
   masterKey,
+  metrics,
   dataDir,
   natsUrl,
   startThread = startViewThread,
 }: MembersDeps): Promise<MemberDirectory> {
-  const keys = await openMemberKeys(eventLog, { filter: "keys.>", log, masterKey });
+  const onRefused = metrics.dataKeyRefused;
+  const keys = await openMemberKeys(eventLog, { filter: "keys.>", log, masterKey, onRefused });
   const settings = { natsUrl, path: `${dataDir}/members-view` };
   try {
     return new FollowedMembers(eventLog, keys, await openFollowedView({ settings, log, startThread }));

@@ -6,6 +6,7 @@ import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { type WebSocket, WebSocketServer } from "ws";
 import { decode, edge, encode } from "../../wire/codec.js";
+import { PASSAGE_TOKEN_BYTES } from "../../wire/limits.js";
 
 /** Fails a test that waits for something that never comes, with what it waited for. */
 const WAIT_DEADLINE_MS = 8_000;
@@ -19,6 +20,8 @@ export interface FakeGatewayOptions {
   greets?: boolean;
   /** false: heartbeats stay without echo. */
   echoes?: boolean;
+  /** false: the test acknowledges passages by itself. */
+  acks?: boolean;
   /** Gateway's clock minus the test's, milliseconds. */
   clockAheadMs?: number;
   protocolVersions?: number[];
@@ -35,6 +38,7 @@ export class FakeGateway {
   #onConnection: () => void = () => {};
   greets: boolean;
   echoes: boolean;
+  acks: boolean;
   clockAheadMs: number;
   welcome: Partial<edge.Welcome.$Properties>;
 
@@ -63,6 +67,7 @@ export class FakeGateway {
       welcome = {},
       greets = true,
       echoes = true,
+      acks = true,
       clockAheadMs = 0,
       protocolVersions = [1],
     }: FakeGatewayOptions,
@@ -72,6 +77,7 @@ export class FakeGateway {
     this.port = port;
     this.greets = greets;
     this.echoes = echoes;
+    this.acks = acks;
     this.clockAheadMs = clockAheadMs;
     this.welcome = welcome;
     server.on("connection", (socket) => {
@@ -166,11 +172,15 @@ export class FakeConnection {
       displayKey: "decision.welcome",
       pairwiseId: "abcdefghij234567",
       validUntilUnixMs: this.#gateway.nowMs() + 2000,
-      passageToken: Uint8Array.from({ length: 16 }, () => Math.floor(Math.random() * 256)),
+      passageToken: Uint8Array.from({ length: PASSAGE_TOKEN_BYTES }, () => Math.floor(Math.random() * 256)),
       ...decision,
     };
     this.send({ decision: whole });
     return whole;
+  }
+
+  acknowledge({ presentationId = null }: Pick<edge.GateReport.$Properties, "presentationId">): void {
+    this.send({ passageAck: { presentationId } });
   }
 
   async hello(): Promise<edge.Hello.$Properties> {
@@ -226,6 +236,7 @@ export class FakeConnection {
     if (message.hello && this.#gateway.greets) this.sendWelcome();
     if (message.heartbeat) this.#echo(message.heartbeat);
     else this.#unread.push(message);
+    if (message.gateReport && this.#gateway.acks) this.acknowledge(message.gateReport);
     this.#wake();
   }
 

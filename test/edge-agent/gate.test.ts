@@ -1,9 +1,9 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import type { Gate } from "../../edge-agent/gate.js";
-import { commandGate, variablesOf } from "../../edge-agent/gates/command.js";
+import { type CommandGateOptions, commandGate, variablesOf } from "../../edge-agent/gates/command.js";
 import { consoleGate } from "../../edge-agent/gates/console.js";
 import { edge } from "../../wire/codec.js";
 import { images, openLane } from "./lane.js";
@@ -122,20 +122,96 @@ describe("the command gate", () => {
     onTestFinished(() => rmSync(dir, { recursive: true }));
     return dir;
   }
+  const textOf = (file: string) => readFileSync(file, "utf8");
+  /** A gate whose commands write "on" and "off" into a file, and the file. */
+  function noted(more: Partial<CommandGateOptions> = {}) {
+    const file = join(scratch(), "notes");
+    const gate = commandGate({
+      onOpen: `echo on >> '${file}'`,
+      onClose: `echo off >> '${file}'`,
+      deviceId: "lane-1",
+      holdMs: 300,
+      ...more,
+    });
+    return { gate, file };
+  }
+  const msOf = async (act: () => Promise<unknown>) => {
+    const startedAtMs = performance.now();
+    await act();
+    return performance.now() - startedAtMs;
+  };
 
-  it("runs the command with the Decision in its environment", async () => {
-    const file = join(scratch(), "out");
-    const gate = commandGate({ command: `env | grep ^PALMGATE_ | sort > '${file}'`, deviceId: "lane-1" });
+  it("switches on, holds, and switches off", async () => {
+    const { gate, file } = noted();
+    const opening = gate.open(GRANTED);
+    await expect.poll(() => existsSync(file) && textOf(file)).toBe("on\n");
+    expect(await opening).toEqual({ ok: true });
+    expect(textOf(file)).toBe("on\noff\n");
+    expect(await msOf(() => gate.open(GRANTED))).toBeGreaterThanOrEqual(300);
+  });
+
+  it("ends a command that runs as long as the gate is open, gently, when its hold is over", async () => {
+    const file = join(scratch(), "notes");
+    const onOpen = `trap "echo off >> '${file}'; exit 0" TERM; echo on >> '${file}'; sleep 60 & wait`;
+    const gate = commandGate({ onOpen, deviceId: "lane-1", holdMs: 300 });
     expect(await gate.open(GRANTED)).toEqual({ ok: true });
-    expect(readFileSync(file, "utf8").split("\n")).toEqual(
-      expect.arrayContaining([
-        "PALMGATE_DEVICE_ID=lane-1",
-        "PALMGATE_OUTCOME=MATCH",
-        "PALMGATE_PAIRWISE_ID=abcdefghij234567",
-        "PALMGATE_REASON=WELCOME_MEMBER",
-        `PALMGATE_PRESENTATION=${"01".repeat(16)}`,
-      ]),
-    );
+    expect(textOf(file)).toBe("on\noff\n");
+  });
+
+  it("is done at once with a command that is the whole pulse", async () => {
+    const gate = commandGate({ onOpen: "true", deviceId: "lane-1", holdMs: 20_000 });
+    expect(await msOf(() => gate.open(GRANTED))).toBeLessThan(5000);
+  });
+
+  it("shuts at once when the lane ends, and opens no more", async () => {
+    const { gate, file } = noted({ holdMs: 20_000 });
+    const opening = gate.open(GRANTED);
+    await expect.poll(() => existsSync(file)).toBe(true);
+    expect(await msOf(() => gate.shut())).toBeLessThan(5000);
+    expect(await opening).toEqual({ ok: true });
+    expect(await gate.open(GRANTED)).toMatchObject({ ok: false });
+    expect(textOf(file)).toBe("on\noff\n");
+  });
+
+  it("shuts what an agent that was killed may have left open", async () => {
+    const { gate, file } = noted();
+    expect(await gate.recover()).toEqual({ ok: true });
+    expect(textOf(file)).toBe("off\n");
+  });
+
+  it("gives the commands the Decision and what is harmless of the environment, and no secret", async () => {
+    const dir = scratch();
+    const gate = commandGate({
+      onOpen: `env > '${dir}/open'`,
+      onClose: `env > '${dir}/close'`,
+      deviceId: "lane-1",
+      holdMs: 100,
+    });
+    process.env.PALMGATE_MASTER_KEY = "secret";
+    process.env.ANYTHING = "else";
+    onTestFinished(() => {
+      delete process.env.PALMGATE_MASTER_KEY;
+      delete process.env.ANYTHING;
+    });
+    expect(await gate.open(GRANTED)).toEqual({ ok: true });
+    for (const when of ["open", "close"]) {
+      const lines = textOf(join(dir, when)).trim().split("\n");
+      expect(lines).toEqual(
+        expect.arrayContaining([
+          `PALMGATE_GATE=${when}`,
+          "PALMGATE_DEVICE_ID=lane-1",
+          "PALMGATE_OUTCOME=MATCH",
+          "PALMGATE_PAIRWISE_ID=abcdefghij234567",
+          "PALMGATE_REASON=WELCOME_MEMBER",
+          `PALMGATE_PRESENTATION=${"01".repeat(16)}`,
+        ]),
+      );
+      const others = lines.map((line) => line.split("=")[0] ?? "").filter((name) => !/^PALMGATE_/.test(name));
+      // PWD and the like are the shell's own.
+      const known = ["PATH", "HOME", "LANG", "PWD", "OLDPWD", "SHLVL", "_"];
+      expect(others.filter((name) => !known.includes(name))).toEqual([]);
+      expect(lines.join()).not.toContain("secret");
+    }
   });
 
   it("never lets a shell read what the gateway said", async () => {
@@ -143,27 +219,49 @@ describe("the command gate", () => {
     const file = join(dir, "out");
     const evil = `$(touch ${join(dir, "evil")}); \`touch ${join(dir, "evil")}\``;
     const decision = { ...GRANTED, pairwiseId: evil, displayKey: `a\0b${evil}` };
-    const gate = commandGate({ command: `echo "[$PALMGATE_PAIRWISE_ID]" > '${file}'`, deviceId: "lane-1" });
+    const gate = commandGate({ onOpen: `echo "[$PALMGATE_PAIRWISE_ID]" > '${file}'`, deviceId: "lane-1" });
     expect(await gate.open(decision)).toEqual({ ok: true });
     expect(readFileSync(file, "utf8")).toBe("[]\n");
     expect(() => readFileSync(join(dir, "evil"))).toThrow("ENOENT");
     expect(variablesOf(decision)).toMatchObject({ PALMGATE_PAIRWISE_ID: "", PALMGATE_DISPLAY_KEY: "" });
   });
 
-  it("fails when the command ends with anything but 0", async () => {
-    const gate = commandGate({ command: "exit 3", deviceId: "lane-1" });
-    expect(await gate.open(GRANTED)).toEqual({ ok: false, why: "the command ended with 3" });
+  it("fails when on-open ends with anything but 0, and switches off what it may have switched on", async () => {
+    const { gate, file } = noted({ onOpen: "exit 3" });
+    expect(await gate.open(GRANTED)).toEqual({ ok: false, why: "on-open ended with 3" });
+    expect(textOf(file)).toBe("off\n");
   });
 
-  it("kills a command that takes too long, with all that it started", async () => {
-    const file = join(scratch(), "pid");
-    const command = `sleep 60 & echo $! > '${file}'; wait`;
-    const gate = commandGate({ command, deviceId: "lane-1", commandDeadlineMs: 300 });
-    expect(await gate.open(GRANTED)).toEqual({ ok: false, why: "the command was killed after 300 ms" });
-    const state = `/proc/${readFileSync(file, "utf8").trim()}/stat`;
-    // Gone, or a zombie that nobody has collected yet.
-    await expect.poll(() => processState(state)).toMatch(/^(gone|Z)$/);
+  it.each([
+    ["fails", "exit 4", "the gate may still be open: on-close ended with 4"],
+    ["takes too long", "sleep 60", "the gate may still be open: on-close was ended after 200 ms"],
+  ])("fails when on-close %s", async (_, onClose, why) => {
+    const { gate } = noted({ onClose, closeDeadlineMs: 200 });
+    expect(await gate.open(GRANTED)).toEqual({ ok: false, why });
   });
+
+  it("fails when on-open must be killed, and leaves nothing behind of what it started", async () => {
+    const dir = scratch();
+    const onOpen = `trap "" TERM; sleep 60 & echo $! > '${dir}/pid'; while :; do sleep 1; done`;
+    const gate = commandGate({ onOpen, deviceId: "lane-1", holdMs: 300 });
+    expect(await gate.open(GRANTED)).toMatchObject({ ok: false, why: expect.stringContaining("was killed") });
+    await expectGone(join(dir, "pid"));
+  });
+
+  it("leaves nothing behind of a command that has ended well", async () => {
+    const dir = scratch();
+    const onOpen = `sleep 60 & echo $! > '${dir}/pid'`;
+    expect(await commandGate({ onOpen, deviceId: "lane-1", holdMs: 300 }).open(GRANTED)).toEqual({
+      ok: true,
+    });
+    await expectGone(join(dir, "pid"));
+  });
+
+  /** Gone, or a zombie that nobody has collected yet. */
+  async function expectGone(pidFile: string): Promise<void> {
+    const state = `/proc/${readFileSync(pidFile, "utf8").trim()}/stat`;
+    await expect.poll(() => processState(state)).toMatch(/^(gone|Z)$/);
+  }
 
   function processState(file: string): string {
     try {

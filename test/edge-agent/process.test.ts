@@ -58,6 +58,7 @@ interface EdgeProcess {
   /** The same as an object. */
   line(): Promise<Record<string, unknown>>;
   stop(): void;
+  signal(name: NodeJS.Signals): void;
   exit: Promise<number | null>;
   stderr: () => string;
   /** Resolves once the log holds this text. */
@@ -92,6 +93,7 @@ function startEdge({ dir }: Sandbox, args: string[], nodeArgs: string[] = []): E
     text,
     line: async () => JSON.parse(await text()) as Record<string, unknown>,
     stop: () => child.kill("SIGTERM"),
+    signal: (name) => child.kill(name),
     exit,
     stderr: () => stderr,
     logged: async (text) => {
@@ -175,6 +177,58 @@ describe("palmgate edge", () => {
     connection.decide(last, { granted: false, outcome: edge.Outcome.NO_MATCH });
     expect(await agent.exit).toBe(0);
     expect(await connection.closed).toBe(1000);
+  });
+
+  it.each([
+    ["SIGTERM", "ends well", 0],
+    ["SIGINT", "ends well", 0],
+    ["SIGHUP", "ends well", 0],
+    // What Node does with an exception that nobody catches; NODE_OPTIONS brings it in.
+    ["SIGUSR2", "crashes", 1],
+  ] as const)("shuts the gate when it is ended by %s: it %s", async (signal, _what, code) => {
+    const box = await sandbox();
+    const notes = join(box.dir, "notes");
+    const crash = join(box.dir, "crash.mjs");
+    writeFileSync(crash, 'process.on("SIGUSR2", () => { throw new Error("a crash"); });');
+    const gateway = await openGateway();
+    const agent = startEdge(
+      box,
+      [
+        ...laneArgs(box, gateway.url),
+        ...[
+          "--hold-ms",
+          "20000",
+          "--on-open",
+          `echo on >> '${notes}'`,
+          "--on-close",
+          `echo off >> '${notes}'`,
+        ],
+      ],
+      ["--import", crash],
+    );
+    await agent.line();
+    // What a killed agent may have left open is shut at start.
+    expect(readFileSync(notes, "utf8")).toBe("off\n");
+    const connection = await gateway.connection();
+    connection.decide(await connection.frame());
+    await expect.poll(() => readFileSync(notes, "utf8")).toBe("off\non\n");
+    agent.signal(signal);
+    expect(await agent.exit).toBe(code);
+    expect(readFileSync(notes, "utf8")).toBe("off\non\noff\n");
+    if (code === 0) expect((await connection.report()).passage).toBe(edge.Passage.OPENED);
+  });
+
+  it("says on its line, to the gateway and in its log that the gate has failed", async () => {
+    const box = await sandbox();
+    const gateway = await openGateway();
+    const args = laneArgs(box, gateway.url).filter((each) => each !== "--json");
+    const agent = startEdge(box, [...args, "--on-open", "exit 1", "--count", "1"]);
+    const connection = await gateway.connection();
+    connection.decide(await connection.frame());
+    expect(await agent.text()).toMatch(/^anna: MATCH granted .*THE GATE FAILED: the log says why$/);
+    expect((await connection.report()).passage).toBe(edge.Passage.FAILED);
+    await agent.exit;
+    expect(agent.stderr()).toContain("on-open ended with 1");
   });
 
   it("ends at once when it is stopped before any gateway answers", async () => {

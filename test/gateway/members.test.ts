@@ -5,10 +5,12 @@ import type { Worker } from "node:worker_threads";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startViewThread } from "../../gateway/members/followed-view.js";
 import { type MemberDirectory, openMembers } from "../../gateway/members/members.js";
-import { consentChanged, eraseMember } from "../../records/index.js";
+import { consentChanged, eraseMember, newDataKey, sealInstrument } from "../../records/index.js";
+import { enrolled } from "../../records/member-events.js";
 import { edge } from "../../wire/codec.js";
-import { fromHex, partitionOf } from "../../wire/partition.js";
-import { memberSubject, STREAMS } from "../../wire/subjects.js";
+import { fromHex, partitionOf, toHex } from "../../wire/partition.js";
+import { keySubject, memberSubject, STREAMS } from "../../wire/subjects.js";
+import { unwrappedKeyEvent } from "../records/support/forged.js";
 import {
   CARD,
   enrolSomebody,
@@ -229,5 +231,28 @@ describe("the members view's thread", () => {
     expect(directory.ready()).toBe(false);
     await directory.close();
     expect(ended).toBe(true);
+  });
+});
+
+describe("a member that was forged by somebody without the master key", () => {
+  it("is known to no gateway, and its data key in the clear is counted", async () => {
+    const memberId = new Uint8Array(randomBytes(16));
+    const id = toHex(memberId);
+    const key = newDataKey();
+    const place = { memberId, gallery: GALLERY, partition: partition(id) };
+    const instrument = sealInstrument(key, memberId, GALLERY, CARD);
+    await services.deps.eventLog.append(
+      keySubject(GALLERY, place.partition, id),
+      unwrappedKeyEvent(memberId, key),
+    );
+    const appended = await services.deps.eventLog.append(
+      memberSubject(GALLERY, place.partition, id),
+      enrolled(place, { templates: [], consents: [edge.Purpose.PAY], instrument }),
+    );
+    if (!appended.ok) throw new Error(appended.code);
+    expect(await members.seen(id, 5000)).toBeUndefined();
+    expect([members.get(id), await members.key(id)]).toEqual([undefined, undefined]);
+    const text = await services.metrics.registry.getSingleMetricAsString("palmgate_data_keys_refused_total");
+    expect(text).toMatch(/reason="unwrapped"} [1-9]/);
   });
 });

@@ -8,13 +8,15 @@ import { expect, it, onTestFinished } from "vitest";
 import { Partition } from "../../matcher/partition.js";
 import { MAP_WORDS } from "../../palm/lines/line-map.js";
 import { type Signature, similarity, templateOf } from "../../palm/signature.js";
-import { enrolMember, erased, newDataKey, openEventLog } from "../../records/index.js";
+import { enrolMember, erased, newDataKey, openEventLog, sealTemplate } from "../../records/index.js";
+import { enrolled } from "../../records/member-events.js";
 import type { Gallery } from "../../wire/galleries.js";
 import { openLog } from "../../wire/log.js";
 import { connectNats } from "../../wire/nats.js";
 import { startLocalNats } from "../../wire/nats-server.js";
 import { toHex } from "../../wire/partition.js";
-import { memberSubject } from "../../wire/subjects.js";
+import { keySubject, memberSubject } from "../../wire/subjects.js";
+import { unwrappedKeyEvent } from "../records/support/forged.js";
 import { randomProbe, seeded } from "./support/vectors.js";
 
 const DIMENSION = 4;
@@ -41,6 +43,7 @@ async function setUp(lineMaps: boolean) {
     lineMaps,
   };
   const skipped: string[] = [];
+  const refused: string[] = [];
   const openPartition = async () => {
     let tell = () => {};
     const caughtUp = new Promise<void>((resolve) => {
@@ -56,12 +59,13 @@ async function setUp(lineMaps: boolean) {
       eventLog: await openEventLog(nc),
       log,
       onSkipped: (reason) => skipped.push(reason),
+      onKeyRefused: (code) => refused.push(code),
       onChanged: () => tell(),
     });
     await caughtUp;
     return partition;
   };
-  return { nc, dir, masterKey, skipped, openPartition };
+  return { nc, dir, masterKey, skipped, refused, openPartition };
 }
 
 it("a view that is ahead of its log is refused, and made anew when an operator removes it", async () => {
@@ -123,4 +127,37 @@ it("templates with line maps are found by them, after a restart too, until they 
   await expect.poll(() => again.members).toBe(1);
   expect(again.search(probe, 5)).toEqual(answer.slice(1));
   await again.close();
+});
+
+it("a member forged with a key in the clear is found by no search, after a restart either", async () => {
+  const { nc, masterKey, refused, openPartition } = await setUp(false);
+  const eventLog = await openEventLog(nc);
+  const probe = { vector: randomProbe(seeded(7), DIMENSION).vector, lines: new Uint32Array() };
+  const place = { gallery: "g", partition: 0, memberId: Uint8Array.from(randomBytes(16)) };
+  const forge = async (memberId: Uint8Array) => {
+    const key = newDataKey();
+    const hex = toHex(memberId);
+    const about = { memberId, gallery: "g", modelId: "m", index: 0, position: 1 };
+    const templates = [sealTemplate(key, about, probe)];
+    await eventLog.append(keySubject("g", 0, hex), unwrappedKeyEvent(memberId, key));
+    await eventLog.append(
+      memberSubject("g", 0, hex),
+      enrolled({ ...place, memberId }, { templates, consents: [1] }),
+    );
+  };
+  await forge(Uint8Array.from(randomBytes(16)));
+  const partition = await openPartition();
+  await forge(Uint8Array.from(randomBytes(16)));
+  // A member of ours comes last: when it is found, everything before it is applied.
+  await enrolMember(
+    { nc, eventLog, log, masterKey, appliedWaitMs: 1 },
+    { ...place, templates: [{ signature: probe, modelId: "m", position: 1 }], consents: [1] },
+  );
+  const found = (each: Partition) => each.search(probe, 5).map(({ member }) => member);
+  await expect.poll(() => found(partition)).toEqual([toHex(place.memberId)]);
+  await partition.close();
+  const again = await openPartition();
+  expect(found(again)).toEqual([toHex(place.memberId)]);
+  await again.close();
+  expect(new Set(refused)).toEqual(new Set(["UNWRAPPED"]));
 });

@@ -25,7 +25,14 @@ describe("enrolment", () => {
   afterEach(() => worker?.leave());
   afterAll(() => rig.close());
 
-  const deps = (eventLog: EventLog = rig.eventLog) => ({ nc: rig.nc, eventLog, log, appliedWaitMs: 400 });
+  const masterKey = newDataKey();
+  const deps = (eventLog: EventLog = rig.eventLog) => ({
+    nc: rig.nc,
+    eventLog,
+    log,
+    masterKey,
+    appliedWaitMs: 400,
+  });
   const fresh = () => {
     const enrolment = enrolmentOf(`e${count++}`);
     const { gallery, partition, memberId } = enrolment;
@@ -65,7 +72,11 @@ describe("enrolment", () => {
     expect(outcome).toEqual({ ok: true, sequence: stored?.sequence, confirmedBy: "w1" });
     expect(worker.requests[0]?.streamSequence).toBe(stored?.sequence);
 
-    const keys = await openMemberKeys(rig.eventLog, { filter: partitionKeysFilter(place.gallery, 0), log });
+    const keys = await openMemberKeys(rig.eventLog, {
+      filter: partitionKeysFilter(place.gallery, 0),
+      log,
+      masterKey,
+    });
     const key = keys.get(hex) ?? new Uint8Array();
     const event = decodeMemberEvent(stored?.body ?? new Uint8Array());
     expect(event).toMatchObject({ gallery: place.gallery, partition: 0, enrolled: { consents: [1, 2] } });
@@ -83,11 +94,10 @@ describe("enrolment", () => {
     await keys.close();
   });
 
-  it("puts the data key into the log wrapped, where there is a master key", async () => {
+  it("puts the data key into the log wrapped: another master key opens nothing", async () => {
     const { enrolment, place, member, hex } = fresh();
-    const masterKey = newDataKey();
     worker = await fakeWorker(rig.nc, { ...place, workerId: "w1" }, "APPLIED");
-    expect(await enrolMember({ ...deps(), masterKey }, enrolment)).toMatchObject({ ok: true });
+    expect(await enrolMember(deps(), enrolment)).toMatchObject({ ok: true });
     const filter = partitionKeysFilter(place.gallery, 0);
     const keys = await openMemberKeys(rig.eventLog, { filter, log, masterKey });
     const event = decodeMemberEvent((await rig.eventLog.last("MEMBERS", member))?.body ?? new Uint8Array());
@@ -96,7 +106,8 @@ describe("enrolment", () => {
     const opened = openTemplate(key, enrolment.memberId, place.gallery, template, DIMENSION);
     expect(opened).toEqual(enrolment.templates[0]?.signature);
     await keys.close();
-    await expect(openMemberKeys(rig.eventLog, { filter, log })).rejects.toThrow(/opens none/);
+    const wrong = { filter, log, masterKey: newDataKey() };
+    await expect(openMemberKeys(rig.eventLog, wrong)).rejects.toThrow(/opens none/);
   });
 
   it("lets nothing of signature or instrument into the log in the clear", async () => {

@@ -4,7 +4,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { decodeMemberEvent, enrolMember, eraseMember } from "../../records/index.js";
+import { decodeMemberEvent, enrolMember, eraseMember, newDataKey } from "../../records/index.js";
 import { bus, decode } from "../../wire/codec.js";
 import { toHex } from "../../wire/partition.js";
 import { keySubject, memberSubject } from "../../wire/subjects.js";
@@ -31,11 +31,12 @@ async function enrolSome(rig: Rig, members: number) {
   const enrolled = [];
   for (let i = 0; i < members; i++) {
     const enrolment = enrolmentOf("g");
-    const outcome = await enrolMember({ nc, eventLog, log }, enrolment);
+    const outcome = await enrolMember({ nc, eventLog, log, masterKey: newDataKey() }, enrolment);
     if (!outcome.ok) throw new Error(outcome.detail);
     const hex = toHex(enrolment.memberId);
     const keyEvent = await eventLog.last("KEYS", keySubject("g", 0, hex));
-    const key = decode(bus.DataKey, keyEvent?.body ?? new Uint8Array())?.key ?? new Uint8Array();
+    const { wrapped } = decode(bus.DataKey, keyEvent?.body ?? new Uint8Array()) ?? {};
+    const key = Uint8Array.from(wrapped?.ciphertext ?? []);
     const event = await eventLog.last("MEMBERS", memberSubject("g", 0, hex));
     const body = decodeMemberEvent(event?.body ?? new Uint8Array())?.enrolled;
     const ciphertexts = [
@@ -43,9 +44,9 @@ async function enrolSome(rig: Rig, members: number) {
       body?.instrument?.ciphertext,
       body?.contact?.ciphertext,
     ].map((bytes) => Uint8Array.from(bytes ?? []));
-    expect(key).toHaveLength(32);
+    expect(key).toHaveLength(32 + 16);
     expect(ciphertexts.map(({ length }) => length > 16)).toEqual([true, true, true, true]);
-    enrolled.push({ enrolment, secrets: [Uint8Array.from(key), ...ciphertexts] });
+    enrolled.push({ enrolment, secrets: [key, ...ciphertexts] });
   }
   return { enrolled, leave: () => worker.leave() };
 }

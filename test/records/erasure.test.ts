@@ -6,6 +6,7 @@ import {
   type EventLog,
   enrolMember,
   eraseMember,
+  newDataKey,
   resumeErasures,
 } from "../../records/index.js";
 import { toHex } from "../../wire/partition.js";
@@ -27,7 +28,14 @@ describe("erasure", () => {
   });
   afterAll(() => rig.close());
 
-  const deps = (eventLog: EventLog = rig.eventLog) => ({ nc: rig.nc, eventLog, log, appliedWaitMs: 400 });
+  const masterKey = newDataKey();
+  const deps = (eventLog: EventLog = rig.eventLog) => ({
+    nc: rig.nc,
+    eventLog,
+    log,
+    masterKey,
+    appliedWaitMs: 400,
+  });
   const worker = async (enrolment: Enrolment, workerId: string, answer: Parameters<typeof fakeWorker>[2]) => {
     const { gallery, partition } = enrolment;
     const each = await fakeWorker(rig.nc, { gallery, partition, workerId }, answer);

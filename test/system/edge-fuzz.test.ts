@@ -262,7 +262,7 @@ async function oneMessage(
 async function afterTheLastDeadline(site: Site): Promise<{ metrics: string }> {
   let metrics = "";
   await until("no presentation open", 10 * PRESENTATION_DEADLINE_MS, async () => {
-    metrics = await (await fetch(`${site.stack.gatewayOpsUrl()}/metrics`)).text();
+    metrics = await (await fetch(`${site.stack.opsUrl("gateway-1")}/metrics`)).text();
     return /^palmgate_presentations_active 0$/m.test(metrics);
   });
   return { metrics };

@@ -15,12 +15,12 @@ import { HandOverlay, type Tone } from "../hand-overlay.js";
 import { Steady } from "../steady.js";
 import type { Texts } from "../texts.js";
 import type { Seen } from "../watch.js";
-import { CONNECTING, endScene, guideScene, HOLD, readyScene, WORKING } from "./scenes.js";
+import { CONNECTING, endScene, guideScene, HOLD, progressScene, readyScene, WORKING } from "./scenes.js";
 import type { Scene, Screen } from "./screen.js";
 
 const STEADY_MS = 250;
 const END_SHOWN_MS = 2_000;
-/** A person does not hold a hand out for longer. */
+/** A person does not hold a hand out for longer. Once it is known and only the money is awaited, the gateway says how long. */
 const PRESENTATION_DEADLINE_MS = 4_000;
 
 /** The gate is the screen: what it shows opens nothing that nobody sees. */
@@ -96,7 +96,11 @@ export class BrowserLane {
     screen.show(WORKING);
     const charge = till?.nextCharge();
     const palm = this.#crops.palm("camera");
-    const end = await agent.present(palm, { charge, deadlineMs: PRESENTATION_DEADLINE_MS });
+    const end = await agent.present(palm, {
+      charge,
+      deadlineMs: PRESENTATION_DEADLINE_MS,
+      onProgress: (progress) => screen.show(progressScene(texts, progress)),
+    });
     const nowMs = performance.now();
     this.#isPresenting = false;
     this.#visit.ended(mayTryAgain(end, charge), nowMs);

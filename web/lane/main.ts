@@ -21,6 +21,7 @@ import { watchHands } from "../watch.js";
 import { type Device, forgetDevice, signerOf, storedDevice } from "./device.js";
 import { BrowserLane, screenGate } from "./lane.js";
 import { pair } from "./pairing.js";
+import { openPassageJournal } from "./passage-journal.js";
 import { ASK_AMOUNT, CONNECTING, LOADING } from "./scenes.js";
 import { Screen } from "./screen.js";
 import { askForPass } from "./setup.js";
@@ -65,6 +66,7 @@ class LanePage {
       deviceId: device.deviceId,
       host: browserHost(signerOf(device)),
       gate: screenGate,
+      passageStore: openPassageJournal(localStorage, device.deviceId),
       log,
       onState: (state) => this.#linkChanged(state),
     });

@@ -37,6 +37,11 @@ export function guideScene(texts: Texts, reason: Guidance): Scene {
   return { tone: "guide", headline: texts.display(`guide.${reason.toLowerCase()}`) };
 }
 
+/** The person is known, the money is awaited: the hand may go. */
+export function progressScene(texts: Texts, { displayKey }: edge.Progress.$Properties): Scene {
+  return { ...WORKING, headline: texts.display(displayKey ?? "", WORKING.headline) };
+}
+
 export function endScene(texts: Texts, end: PresentationEnd): Scene {
   if (end.kind !== "decision") return openEnd(texts, end);
   const { granted, outcome, displayKey } = end.decision;

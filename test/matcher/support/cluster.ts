@@ -139,7 +139,7 @@ export async function startCluster(partitions: number, replicas: number): Promis
     },
     async erase({ id, partition }, holders) {
       const outcome = await eraseMember(
-        { nc, eventLog, log, masterKey, appliedWaitMs: APPLIED_WAIT_MS },
+        { nc, eventLog, log, appliedWaitMs: APPLIED_WAIT_MS },
         { gallery: gallery.name, partition, memberId: id, requestedBy: "operator", holders },
       );
       if (!outcome.ok) throw new Error(`not erased: ${outcome.code} ${outcome.detail}`);

@@ -8,16 +8,16 @@
 //
 // Invariants (each a property test):
 // - a stricter target never turns another outcome into MATCH;
-// - a frame with a partition missing, or lost, is no evidence: it never makes MATCH or NO_MATCH; while one is there
+// - a frame with a shard missing, or lost, is no evidence: it never makes MATCH or NO_MATCH; while one is there
 //   the outcome is MATCH by the complete frames alone, or UNDECIDED;
+// - MATCH only when as many frames as the rules want find that member above the threshold, each by itself;
 // - neither the order of candidates nor the order of frames changes the outcome.
 
-import type { Candidate } from "../seams.js";
-import { mergeCandidates } from "../search/merge.js";
+import { mergeCandidates, type Ranked } from "./merge.js";
 
 /** What one frame has told. Poor frames are never searched with. */
 export type Evidence =
-  | { kind: "searched"; complete: boolean; candidates: readonly Candidate[]; templates: number }
+  | { kind: "searched"; complete: boolean; candidates: readonly Ranked[]; templates: number }
   | { kind: "poor"; reason: PoorReason }
   /** No signer had it in time, or its thread died: nobody has seen it. */
   | { kind: "lost" };
@@ -33,8 +33,8 @@ export interface PolicyRules {
   ambiguityMargin: number;
   /** Similarity that a non-mated comparison passes with the given probability. Never increases with it. */
   similarityFor(falseMatchRate: number): number;
-  /** Whether the gateway knows this member now. One it does not know (just erased, say) is no candidate. */
-  isKnown(member: string): boolean;
+  /** Frames that must each find the member above the threshold: 2 for money. Time runs out where they do not come. */
+  framesToAgree: number;
 }
 
 export type Verdict =
@@ -42,7 +42,7 @@ export type Verdict =
   | { outcome: "NO_MATCH"; reason: "NOT_RECOGNISED" }
   | { outcome: "AMBIGUOUS"; reason: "TWO_CANDIDATES" }
   | { outcome: "LOW_QUALITY"; reason: PoorReason }
-  | { outcome: "UNDECIDED"; reason: "PARTITION_MISSING" | "DEADLINE_PASSED" };
+  | { outcome: "UNDECIDED"; reason: "SHARD_MISSING" | "DEADLINE_PASSED" };
 
 /**
  * Decides on the frames seen so far.
@@ -53,7 +53,7 @@ export function decide(evidence: readonly Evidence[], rules: PolicyRules): Verdi
   const complete = searched.filter((each) => each.complete);
   const verdict = complete.length > 0 ? judge(complete, rules) : undefined;
   if (verdict?.outcome === "MATCH") return verdict;
-  if (complete.length < searched.length) return { outcome: "UNDECIDED", reason: "PARTITION_MISSING" };
+  if (complete.length < searched.length) return { outcome: "UNDECIDED", reason: "SHARD_MISSING" };
   if (evidence.some((each) => each.kind === "lost"))
     return { outcome: "UNDECIDED", reason: "DEADLINE_PASSED" };
   return verdict ?? { outcome: "LOW_QUALITY", reason: lastPoorReason(evidence) };
@@ -62,27 +62,17 @@ export function decide(evidence: readonly Evidence[], rules: PolicyRules): Verdi
 /** Fuses complete frames (best similarity of each member) and compares with the threshold. */
 function judge(frames: readonly (Evidence & { kind: "searched" })[], rules: PolicyRules): Verdict {
   const threshold = thresholdOf(Math.max(...frames.map((frame) => frame.templates)), rules);
-  const fused = mergeCandidates(frames.map((frame) => frame.candidates));
-  const best = nextKnown(fused, threshold, rules);
-  if (best === undefined) return { outcome: "NO_MATCH", reason: "NOT_RECOGNISED" };
-  const rivals = fused.filter(({ member }) => member !== best.member);
-  const tooClose = best.similarity - rules.ambiguityMargin;
-  if (nextKnown(rivals, tooClose, rules) !== undefined)
+  const [best, rival] = mergeCandidates(frames.map((frame) => frame.candidates));
+  // Not `<`: what is no number is nobody either.
+  if (best === undefined || !(best.similarity >= threshold))
+    return { outcome: "NO_MATCH", reason: "NOT_RECOGNISED" };
+  if (rival !== undefined && rival.similarity >= best.similarity - rules.ambiguityMargin)
     return { outcome: "AMBIGUOUS", reason: "TWO_CANDIDATES" };
+  const agreeing = frames.filter(({ candidates }) =>
+    candidates.some(({ member, similarity }) => member === best.member && similarity >= threshold),
+  );
+  if (agreeing.length < rules.framesToAgree) return { outcome: "UNDECIDED", reason: "DEADLINE_PASSED" };
   return { outcome: "MATCH", member: best.member };
-}
-
-/** First known member, best first, with at least this similarity. Asks for no member below it. */
-function nextKnown(
-  ranked: readonly Candidate[],
-  similarity: number,
-  rules: PolicyRules,
-): Candidate | undefined {
-  for (const candidate of ranked) {
-    if (!(candidate.similarity >= similarity)) return undefined;
-    if (rules.isKnown(candidate.member)) return candidate;
-  }
-  return undefined;
 }
 
 /** Similarity from which on a candidate is taken, for a gallery of so many templates. */

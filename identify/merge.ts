@@ -1,12 +1,17 @@
-// Merges what several partitions, or several frames, found: by member, best similarity wins. Pure.
+// Merges what several workers, or several frames, found: by member, best similarity wins. Pure.
 //
 // Invariants: order-free and associative; ties are broken by the member id, so the same finds give the same order
 // everywhere; each member appears once.
-import type { Candidate } from "../seams.js";
+export interface Ranked {
+  /** 32 hex digits. */
+  member: string;
+  /** -1..1, the larger the more alike (palm/signature.ts). Never leaves the house. */
+  similarity: number;
+}
 
 /** @returns candidates by member, best first */
-export function mergeCandidates(lists: Iterable<readonly Candidate[]>): Candidate[] {
-  const best = new Map<string, Candidate>();
+export function mergeCandidates<C extends Ranked>(lists: Iterable<readonly C[]>): C[] {
+  const best = new Map<string, C>();
   for (const list of lists) {
     for (const candidate of list) {
       const known = best.get(candidate.member);
@@ -17,5 +22,6 @@ export function mergeCandidates(lists: Iterable<readonly Candidate[]>): Candidat
   return [...best.values()].sort(byRank);
 }
 
-const byRank = (a: Candidate, b: Candidate): number =>
+/** Best first. */
+export const byRank = (a: Ranked, b: Ranked): number =>
   b.similarity - a.similarity || (a.member < b.member ? -1 : a.member > b.member ? 1 : 0);

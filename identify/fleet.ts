@@ -1,0 +1,163 @@
+// Who serves what: the fleet by rows and slots, as the workers' heartbeats tell it. A hint: it says whom to ask, never
+// who somebody is. What an answer says of itself is what counts.
+//
+// Invariants:
+// - a worker serves what it says it is ready for and its slot allows, each thread its own shards, and nothing else;
+// - spares, workers of another shape of the fleet and workers that have fallen silent serve nothing.
+import type { NatsConnection } from "@nats-io/transport-node";
+import type { bus } from "../wire/codec.js";
+import type { Directory } from "../wire/directory.js";
+import type { Log } from "../wire/log.js";
+import { SHARDS, ShardSet, slotOf } from "../wire/shard.js";
+import { watchWorkers } from "../wire/workers.js";
+
+/** More threads than any worker has. */
+const MAX_THREADS = 256;
+
+/** A worker that has a slot. */
+export interface Server {
+  id: string;
+  /** Of its process: handles are of this life alone. */
+  instance: string;
+  row: number;
+  slot: number;
+  /** Shards that it answers for now. */
+  ready: ShardSet;
+  /** Shards of each thread, ready or not. */
+  threads: readonly ShardSet[];
+}
+
+export interface Row {
+  row: number;
+  servers: readonly Server[];
+  /** What all of them together answer for. */
+  ready: ShardSet;
+}
+
+export interface Readiness {
+  /** All shards there are; 0 while the directory knows no fleet. */
+  expected: number;
+  /** Shards that somebody answers for. */
+  served: number;
+  /** Copies of shards that the rows should have and nobody answers for. */
+  missingReplicas: number;
+}
+
+export interface Fleet {
+  /** Every row of the fleet, also those without a worker. */
+  rows(): readonly Row[];
+  /** Ready for this shard, one of each row at most. */
+  servers(shard: number): readonly Server[];
+  server(workerId: string): Server | undefined;
+  ready(): Readiness;
+  /** What each worker said last. */
+  workers(): readonly bus.WorkerState[];
+  /** After every change. @returns ends it */
+  onChange(listener: () => void): () => void;
+  close(): Promise<void>;
+}
+
+/** Follows the workers' heartbeats. Resolves when those that are known now have been read. */
+export async function openFleet(
+  nc: NatsConnection,
+  directory: Pick<Directory, "fleet" | "onChange">,
+  log: Log,
+): Promise<Fleet> {
+  const listeners = new Set<() => void>();
+  let states: readonly bus.WorkerState[] = [];
+  let view = viewOf(directory.fleet(), states);
+  const renew = () => {
+    view = viewOf(directory.fleet(), states);
+    for (const listener of listeners) listener();
+  };
+  const unfollow = directory.onChange(renew);
+  const watch = await new Promise<ReturnType<typeof watchWorkers>>((resolve) => {
+    const opened = watchWorkers(
+      nc,
+      (said) => {
+        states = said;
+        renew();
+        resolve(opened);
+      },
+      log,
+    );
+  });
+  return {
+    rows: () => view.rows,
+    servers: (shard) => view.byShard[shard] ?? [],
+    server: (workerId) => view.byId.get(workerId),
+    ready: () => view.readiness,
+    workers: () => states,
+    onChange: (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    close: async () => {
+      unfollow();
+      await watch.stop();
+    },
+  };
+}
+
+export interface FleetView {
+  rows: readonly Row[];
+  byShard: readonly (readonly Server[])[];
+  byId: ReadonlyMap<string, Server>;
+  readiness: Readiness;
+}
+
+/** Pure. @param shape `undefined`: the directory knows no fleet yet, and nobody serves anything */
+export function viewOf(
+  shape: { rows: number; slots: number } | undefined,
+  states: readonly bus.WorkerState[],
+): FleetView {
+  if (shape === undefined) {
+    return {
+      rows: [],
+      byShard: [],
+      byId: new Map(),
+      readiness: { expected: 0, served: 0, missingReplicas: 0 },
+    };
+  }
+  const servers = states.flatMap((state) => serverOf(state, shape) ?? []);
+  const rows = Array.from({ length: shape.rows }, (_, row): Row => {
+    const own = servers.filter((server) => server.row === row);
+    const ready = new ShardSet();
+    for (const server of own) ready.addAll(server.ready);
+    return { row, servers: own, ready };
+  });
+  const byShard = Array.from({ length: SHARDS }, (_, shard) =>
+    servers.filter(({ ready }) => ready.has(shard)),
+  );
+  return {
+    rows,
+    byShard,
+    byId: new Map(servers.map((server) => [server.id, server])),
+    readiness: {
+      expected: SHARDS,
+      served: byShard.filter((those) => those.length > 0).length,
+      missingReplicas: rows.reduce((sum, { ready }) => sum + SHARDS - ready.size, 0),
+    },
+  };
+}
+
+function serverOf(
+  { workerId: id, instance, hasSlot, row, slot, threads, shardsReady }: bus.WorkerState,
+  shape: { rows: number; slots: number },
+): Server | undefined {
+  const fits = hasSlot && row < shape.rows && slot < shape.slots && threads >= 1 && threads <= MAX_THREADS;
+  if (!fits) return undefined;
+  const ofThreads = Array.from({ length: threads }, () => new ShardSet());
+  const ofSlot = new ShardSet();
+  for (let shard = 0; shard < SHARDS; shard++) {
+    if (slotOf(shard, shape.slots) !== slot) continue;
+    ofSlot.add(shard);
+    ofThreads[threadOf(shard, shape.slots, threads)]?.add(shard);
+  }
+  const ready = ofSlot.and(ShardSet.from(shardsReady) ?? new ShardSet());
+  return { id, instance, row, slot, ready, threads: ofThreads };
+}
+
+/** The thread of a worker that has a shard: the worker's shards are dealt over its threads in turn. */
+const threadOf = (shard: number, slots: number, threads: number): number =>
+  Math.floor(shard / slots) % threads;
