@@ -18,7 +18,7 @@ import { type GatewayState, watchGateways } from "../wire/gateways.js";
 import { openKeyring } from "../wire/keyring.js";
 import { openLaneBook } from "../wire/lane-book.js";
 import { type LedgerState, watchLedgers } from "../wire/ledgers.js";
-import { watchLink } from "../wire/link.js";
+import { followLink } from "../wire/link.js";
 import { type Log, openLog } from "../wire/log.js";
 import { LogClock } from "../wire/log-clock.js";
 import { connectNats } from "../wire/nats.js";
@@ -95,7 +95,7 @@ async function openParts(config: DeskConfig, disposer: Disposer, log: Log) {
   const similarityFor = similarityBy(await loadCalibration(config.calibration, modelId));
   const nats = await connectNats({ url: config.natsUrl, name: "palmgate-desk", log });
   disposer.defer(() => nats.close());
-  const linkUp = watchLink(nats);
+  const linkUp = followLink(nats);
   const directory = await openDirectory(nats, log);
   disposer.defer(() => directory.close());
   const keyring = openKeyring(config.masterKey, (name) => directory.organisation(name)?.keys ?? []);
@@ -113,7 +113,7 @@ async function openParts(config: DeskConfig, disposer: Disposer, log: Log) {
     maxQueued: MAX_QUEUED_CAPTURES,
   });
   disposer.defer(() => signers.close());
-  const sagas = openSagas(nats, eventLog, clock);
+  const sagas = openSagas(nats, eventLog, { nowUnixMs: () => clock.nowUnixMs(), log });
   const sources: StatusSources = { modelId, directory, fleet, lanes, clock, ...heard, linkUp };
   return { nats, directory, keyring, eventLog, clock, fleet, lanes, signers, sagas, modelId, similarityFor, sources };
 }

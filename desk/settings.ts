@@ -1,8 +1,8 @@
 // The desk's settings. Secrets (operator token, master key, nats-url with a password) belong into the environment.
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
-import { MASTER_KEY_SETTING } from "../records/index.js";
 import { type Settings, UsageError, type Values } from "../wire/config.js";
+import { MASTER_KEY_SETTING } from "../wire/keyring.js";
 
 const MIN_OPERATOR_TOKEN_CHARS = 16;
 const MAX_SIGNER_THREADS = 16;

@@ -45,6 +45,7 @@ export {
   type Receipt,
   type ReceiptCheck,
   type ReceiptFacts,
+  receiptSchema,
   signingKeyId,
   signReceipt,
   verifyReceipt,

@@ -8,7 +8,8 @@
 // - signatures and intents are wiped when the request ends, however it ends.
 import type { SignerPool } from "../../palm/index.js";
 import type { Saga, Sagas } from "../../records/index.js";
-import { LogUnavailableError, sealEnrolIntent } from "../../records/index.js";
+import { LogUnavailableError } from "../../records/index.js";
+import { sealEnrolIntent } from "../../records/enrol-intent.js";
 import { bus, decode } from "../../wire/codec.js";
 import type { DirectoryView } from "../../wire/directory.js";
 import { API_ERRORS, type ApiCode } from "../../wire/errors.js";

@@ -13,7 +13,7 @@ import {
   askApplied,
   type EventLog,
   fetchDataKey,
-  pairwiseRootOf,
+  pairwiseRoot,
   profileChanged,
   sealProfile,
 } from "../../records/index.js";
@@ -84,7 +84,7 @@ export class Members {
   async pairwiseIds(organisation: string, gallery: string, memberHex: string): Promise<Record<string, string>> {
     const key = await this.#dataKey({ organisation, gallery, memberId: fromHex(memberHex) });
     try {
-      return this.#pairwiseIds(organisation, pairwiseRootOf(key));
+      return this.#pairwiseIds(organisation, pairwiseRoot(key));
     } finally {
       key.fill(0);
     }
@@ -121,9 +121,11 @@ export class Members {
   /** The caller wipes it. */
   async #dataKey(place: MemberPlace): Promise<Uint8Array> {
     const { eventLog, keyring } = this.#options;
-    const key = await logged(() => fetchDataKey(eventLog, keyring, place));
-    if (!key) throw refuse("ERASED", "The member's data key is destroyed.");
-    return key;
+    const fetched = await logged(() => fetchDataKey(eventLog, keyring, place));
+    if (fetched.ok) return fetched.key;
+    throw fetched.code === "DESTROYED"
+      ? refuse("ERASED", "The member's data key is destroyed.")
+      : refuse("MEMBER_UNAVAILABLE", "The member's data key does not open here: the directory may be behind.");
   }
 
   async #applied(shard: number, sequence: number): Promise<void> {
