@@ -69,7 +69,10 @@ export async function run(argv: string[]): Promise<number> {
   }
   const [path, ...others] = argv.filter((word, at) => !word.startsWith("--") && !takesValue(argv[at - 1]));
   if (path === undefined || others.length > 0) throw new UsageError("one FILE is needed. See --help.");
-  const settings = readSettings(SETTINGS, argv.filter((word) => word !== path));
+  const settings = readSettings(
+    SETTINGS,
+    argv.filter((word) => word !== path),
+  );
   return apply(await readDirectoryFile(path), settings);
 }
 
@@ -83,7 +86,9 @@ async function readDirectoryFile(path: string): Promise<DirectoryFile> {
   });
   const read = parseDirectoryFile(text);
   if (read.ok) return read.file;
-  throw new UsageError(`${path} cannot be used:\n${read.problems.map((problem) => `  ${problem}`).join("\n")}`);
+  throw new UsageError(
+    `${path} cannot be used:\n${read.problems.map((problem) => `  ${problem}`).join("\n")}`,
+  );
 }
 
 function apply(file: DirectoryFile, settings: Values<typeof SETTINGS>): Promise<number> {
@@ -118,7 +123,8 @@ async function applyFile(
     prune,
     hasMembers: (organisation, gallery) => inhabited.has(`${organisation}/${gallery}`),
   });
-  if (!plan.ok) throw new UsageError(`nothing was changed:\n${plan.problems.map((each) => `  ${each}`).join("\n")}`);
+  if (!plan.ok)
+    throw new UsageError(`nothing was changed:\n${plan.problems.map((each) => `  ${each}`).join("\n")}`);
   if (plan.changes.length === 0) {
     process.stdout.write("nothing to change\n");
     return 0;
@@ -134,7 +140,9 @@ async function applyFile(
     return 0;
   }
   const why =
-    applied.code === "CONFLICT" ? "somebody else changed it meanwhile" : "the directory did not answer in time";
+    applied.code === "CONFLICT"
+      ? "somebody else changed it meanwhile"
+      : "the directory did not answer in time";
   process.stderr.write(
     `palmgate apply: stopped after ${applied.done} of ${plan.changes.length} changes, at ${applied.at.what}: ${why}. ` +
       "Run the command again: it goes on from there.\n",
@@ -172,7 +180,9 @@ async function isAgreed(changes: number): Promise<boolean> {
     throw new UsageError("nobody is here to ask: say --yes to carry these changes out.");
   }
   const prompt = createInterface({ input: process.stdin, output: process.stderr });
-  const answer = await prompt.question(`${changes} ${changes === 1 ? "change" : "changes"}. Carry on? (yes/no) `);
+  const answer = await prompt.question(
+    `${changes} ${changes === 1 ? "change" : "changes"}. Carry on? (yes/no) `,
+  );
   prompt.close();
   return ["y", "yes"].includes(answer.trim().toLowerCase());
 }

@@ -152,7 +152,13 @@ function answerIn<T>(response: Response, text: string): ApiAnswer<T> {
   try {
     answer = JSON.parse(text);
   } catch {
-    return { ok: false, status, code: "NOT_JSON", message: text.slice(0, 200), next: "Is this a Palmgate desk?" };
+    return {
+      ok: false,
+      status,
+      code: "NOT_JSON",
+      message: text.slice(0, 200),
+      next: "Is this a Palmgate desk?",
+    };
   }
   // What is refused, and what goes on by itself (202), carries a code.
   if (response.ok && status !== 202) return { ok: true, status, body: answer as T };

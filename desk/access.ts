@@ -41,7 +41,8 @@ export function openAccess(operatorToken: string, throttle: Throttle): Access {
     isOperator: (request) => check(request.headers.authorization ?? ""),
     demandOperator: (request) => {
       const holds = tried(request.ip, request.headers.authorization ?? "");
-      if (holds === undefined) throw refuse("TOO_MANY_TRIES", "Too many wrong operator tokens came from this address.");
+      if (holds === undefined)
+        throw refuse("TOO_MANY_TRIES", "Too many wrong operator tokens came from this address.");
       if (!holds) throw refuse("UNAUTHORISED", "The operator token is missing or wrong.");
     },
     tokenHolds: (ip, token) => tried(ip, token === "" ? "" : `Bearer ${token}`),

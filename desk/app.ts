@@ -12,11 +12,11 @@ import fastifyHelmet from "@fastify/helmet";
 import fastifyRateLimit from "@fastify/rate-limit";
 import fastifySwagger from "@fastify/swagger";
 import {
-  fastify,
   type FastifyError,
   type FastifyInstance,
   type FastifyReply,
   type FastifyRequest,
+  fastify,
   type RawServerBase,
   type RouteOptions,
 } from "fastify";
@@ -90,7 +90,12 @@ export async function openApp(options: AppOptions): Promise<App> {
   await app.register(fastifyHelmet, {
     contentSecurityPolicy: {
       useDefaults: false,
-      directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"], baseUri: ["'none'"], formAction: ["'none'"] },
+      directives: {
+        defaultSrc: ["'none'"],
+        frameAncestors: ["'none'"],
+        baseUri: ["'none'"],
+        formAction: ["'none'"],
+      },
     },
     crossOriginResourcePolicy: { policy: "same-origin" },
     referrerPolicy: { policy: "no-referrer" },
@@ -108,7 +113,9 @@ export async function openApp(options: AppOptions): Promise<App> {
   app.setErrorHandler((error: FastifyError | Error, request, reply) =>
     sendProblem(reply, refusalOf(error, request, options.log)),
   );
-  app.setNotFoundHandler({ preHandler: app.rateLimit() }, (request, reply) => notFound(request, reply, routes));
+  app.setNotFoundHandler({ preHandler: app.rateLimit() }, (request, reply) =>
+    notFound(request, reply, routes),
+  );
   return app;
 }
 
@@ -123,7 +130,10 @@ function newFastify({ tls, trustedProxies, requestTimeoutMs = REQUEST_TIMEOUT_MS
     forceCloseConnections: true,
     return503OnClosing: false,
   } as const;
-  const timing = { headersTimeout: Math.min(HEADERS_TIMEOUT_MS, requestTimeoutMs), connectionsCheckingInterval: CHECK_INTERVAL_MS };
+  const timing = {
+    headersTimeout: Math.min(HEADERS_TIMEOUT_MS, requestTimeoutMs),
+    connectionsCheckingInterval: CHECK_INTERVAL_MS,
+  };
   const made = tls
     ? fastify({ ...common, https: { ...timing, cert: readable(tls.certFile), key: readable(tls.keyFile) } })
     : fastify({ ...common, http: timing });
@@ -181,12 +191,15 @@ function refusalOf(error: FastifyError | Error, request: FastifyRequest, log: Lo
   }
   const code = "code" in error ? error.code : "";
   const status = "statusCode" in error ? error.statusCode : undefined;
-  if (code === "FST_ERR_CTP_BODY_TOO_LARGE") return refuse("TOO_LARGE", "The body is larger than is taken here.");
-  if (code === "FST_ERR_CTP_INVALID_MEDIA_TYPE") return refuse("UNSUPPORTED_MEDIA", "This content type is not taken here.");
+  if (code === "FST_ERR_CTP_BODY_TOO_LARGE")
+    return refuse("TOO_LARGE", "The body is larger than is taken here.");
+  if (code === "FST_ERR_CTP_INVALID_MEDIA_TYPE")
+    return refuse("UNSUPPORTED_MEDIA", "This content type is not taken here.");
   if (code === "FST_ERR_CTP_INVALID_JSON_BODY" || code === "FST_ERR_CTP_EMPTY_JSON_BODY") {
     return refuse("BAD_REQUEST", "The body is not JSON.");
   }
-  if (status !== undefined && status >= 400 && status < 500) return refuse("BAD_REQUEST", "The request cannot be read.");
+  if (status !== undefined && status >= 400 && status < 500)
+    return refuse("BAD_REQUEST", "The request cannot be read.");
   // The stack names our code; the message of a parser could quote what was sent, so it stays out.
   const where = (error.stack ?? "").split("\n").slice(1, 5).join(" ");
   log.error({ route: request.routeOptions.url, kind: error.name, code, where }, "a request failed");

@@ -31,11 +31,15 @@ export class Bodies {
       request.bodyBytes = body;
       return body;
     };
-    app.addContentTypeParser(PROTOBUF_TYPE, { parseAs: "buffer" }, async (request: FastifyRequest, body: Buffer) =>
-      keep(request, body),
+    app.addContentTypeParser(
+      PROTOBUF_TYPE,
+      { parseAs: "buffer" },
+      async (request: FastifyRequest, body: Buffer) => keep(request, body),
     );
-    app.addContentTypeParser("application/json", { parseAs: "buffer" }, async (request: FastifyRequest, body: Buffer) =>
-      jsonIn(keep(request, body)),
+    app.addContentTypeParser(
+      "application/json",
+      { parseAs: "buffer" },
+      async (request: FastifyRequest, body: Buffer) => jsonIn(keep(request, body)),
     );
     this.#bound(app as unknown as FastifyInstance);
     app.addHook("preValidation", async (request) => refuseCardNumbers(request));

@@ -79,7 +79,12 @@ export function startDesk(config: DeskConfig): Promise<Desk> {
     metrics.observe({ signers: () => parts.signers.stats(), ...links });
     const { host: opsHost, port: opsPort } = { host: config.opsHost, port: config.opsPort };
     const registry = metrics.registry;
-    const ops = await openOpsServer({ host: opsHost, port: opsPort, registry, notReady: () => notReady(parts.sources) });
+    const ops = await openOpsServer({
+      host: opsHost,
+      port: opsPort,
+      registry,
+      notReady: () => notReady(parts.sources),
+    });
     disposer.defer(() => ops.close());
     const port = await listen(app, config);
     log.info({ port, opsPort: ops.port, tls: tls !== undefined }, "desk listens");
@@ -115,7 +120,20 @@ async function openParts(config: DeskConfig, disposer: Disposer, log: Log) {
   disposer.defer(() => signers.close());
   const sagas = openSagas(nats, eventLog, { nowUnixMs: () => clock.nowUnixMs(), log });
   const sources: StatusSources = { modelId, directory, fleet, lanes, clock, ...heard, linkUp };
-  return { nats, directory, keyring, eventLog, clock, fleet, lanes, signers, sagas, modelId, similarityFor, sources };
+  return {
+    nats,
+    directory,
+    keyring,
+    eventLog,
+    clock,
+    fleet,
+    lanes,
+    signers,
+    sagas,
+    modelId,
+    similarityFor,
+    sources,
+  };
 }
 
 /** Gateways and ledgers, as their heartbeats tell of them. */
@@ -152,7 +170,12 @@ function registerRoutes(
 function takeUpgrades(
   app: App,
   { livePage, gatewayCa }: DeskConfig,
-  { parts, access, metrics, disposer }: { parts: Parts; access: Access; metrics: DeskMetrics; disposer: Disposer },
+  {
+    parts,
+    access,
+    metrics,
+    disposer,
+  }: { parts: Parts; access: Access; metrics: DeskMetrics; disposer: Disposer },
 ) {
   const { feed, stop } = DecisionFeed.follow(parts.nats);
   disposer.defer(stop);
@@ -183,7 +206,9 @@ async function listen(app: App, { host, port }: DeskConfig): Promise<number> {
   try {
     await app.listen({ host, port });
   } catch (error) {
-    throw new UsageError(`port ${port} on ${host} cannot be opened: ${(error as Error).message}. Use another --port.`);
+    throw new UsageError(
+      `port ${port} on ${host} cannot be opened: ${(error as Error).message}. Use another --port.`,
+    );
   }
   return (app.server.address() as AddressInfo).port;
 }

@@ -6,8 +6,8 @@
 import { createHash, createHmac, randomUUID } from "node:crypto";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
-import type { Keyring } from "../wire/keyring.js";
 import { fromHex } from "../wire/hex.js";
+import type { Keyring } from "../wire/keyring.js";
 
 const ID_HEX_CHARS = 32;
 
@@ -47,5 +47,8 @@ export function macOfBody(
   request: Pick<FastifyRequest, "bodyBytes">,
 ): Uint8Array {
   const mac = createHmac("sha256", keyring.busKey("requests", organisation));
-  return mac.update(`${what}\0`).update(request.bodyBytes ?? new Uint8Array()).digest();
+  return mac
+    .update(`${what}\0`)
+    .update(request.bodyBytes ?? new Uint8Array())
+    .digest();
 }

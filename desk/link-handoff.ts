@@ -85,7 +85,10 @@ function inTurn(all: readonly GatewayState[], turn: number): GatewayState[] {
   return [...turned.filter(isReady), ...turned.filter((each) => !isReady(each))];
 }
 
-async function firstThatTakes(gateways: readonly GatewayState[], ca: Buffer | undefined): Promise<Socket | undefined> {
+async function firstThatTakes(
+  gateways: readonly GatewayState[],
+  ca: Buffer | undefined,
+): Promise<Socket | undefined> {
   for (const gateway of gateways) {
     const socket = await dialled(gateway, ca);
     if (socket !== undefined) return socket;
@@ -93,7 +96,10 @@ async function firstThatTakes(gateways: readonly GatewayState[], ca: Buffer | un
   return undefined;
 }
 
-function dialled({ host: told, port, tls }: GatewayState, ca: Buffer | undefined): Promise<Socket | undefined> {
+function dialled(
+  { host: told, port, tls }: GatewayState,
+  ca: Buffer | undefined,
+): Promise<Socket | undefined> {
   const host = ANY_ADDRESS[told] ?? told;
   return new Promise((resolve) => {
     const socket: Socket = tls

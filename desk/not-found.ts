@@ -22,13 +22,13 @@ function fits(url: string, path: string): boolean {
   const given = path.split("/");
   return (
     (wanted.length === given.length || wanted.at(-1) === "*") &&
-    wanted.every((part, at) => part === "*" || (part.startsWith(":") ? given[at] !== "" && given[at] !== undefined : part === given[at]))
+    wanted.every(
+      (part, at) =>
+        part === "*" ||
+        (part.startsWith(":") ? given[at] !== "" && given[at] !== undefined : part === given[at]),
+    )
   );
 }
 
 export const notFoundPage = (reply: FastifyReply): FastifyReply =>
-  reply
-    .code(404)
-    .type("text/html; charset=utf-8")
-    .header("content-security-policy", PAGE_POLICY)
-    .send(page);
+  reply.code(404).type("text/html; charset=utf-8").header("content-security-policy", PAGE_POLICY).send(page);

@@ -25,7 +25,10 @@ const transform: Transform = (given) => {
     return { url: given.url, schema: { hide: true } };
   }
   const { schema, url } = jsonSchemaTransform(given);
-  const problem = (description: string) => ({ description, content: { [PROBLEM_TYPE]: { schema: PROBLEM } } });
+  const problem = (description: string) => ({
+    description,
+    content: { [PROBLEM_TYPE]: { schema: PROBLEM } },
+  });
   const response = {
     ...(schema.response as object | undefined),
     "4xx": problem("Refused; code and next say why and what to do."),
@@ -34,7 +37,10 @@ const transform: Transform = (given) => {
   return { url, schema: { ...schema, response, security: access === "operator" ? [{ operator: [] }] : [] } };
 };
 
-type Paths = Record<string, Record<string, { requestBody?: { content?: Record<string, { schema: object }> } }>>;
+type Paths = Record<
+  string,
+  Record<string, { requestBody?: { content?: Record<string, { schema: object }> } }>
+>;
 
 export const documentOptions: FastifyDynamicSwaggerOptions = {
   openapi: {

@@ -20,7 +20,8 @@ export function organisationOf(
   named: string | undefined,
 ): string {
   if (named !== undefined) {
-    if (!directory.organisation(named)) throw refuse("ORGANISATION_UNKNOWN", "There is no such organisation.");
+    if (!directory.organisation(named))
+      throw refuse("ORGANISATION_UNKNOWN", "There is no such organisation.");
     return named;
   }
   const [only, ...others] = directory.organisations();

@@ -55,6 +55,7 @@ export function pageOf<T>(
 
 function readCursor(cursor: string): string {
   const key = Buffer.from(cursor, "base64url").toString("utf8");
-  if (key === "" || toCursor(key) !== cursor) throw refuse("BAD_REQUEST", "cursor must be the nextCursor of a page.");
+  if (key === "" || toCursor(key) !== cursor)
+    throw refuse("BAD_REQUEST", "cursor must be the nextCursor of a page.");
   return key;
 }

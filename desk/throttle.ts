@@ -92,7 +92,8 @@ export function addressKey(ip: string): string {
   const [head = "", tail] = ip.toLowerCase().split("%", 1).join("").split("::", 2);
   const left = head === "" ? [] : head.split(":");
   const right = tail === undefined || tail === "" ? [] : tail.split(":");
-  const zeros = tail === undefined ? [] : Array.from({ length: Math.max(0, 8 - left.length - right.length) }, () => "0");
+  const zeros =
+    tail === undefined ? [] : Array.from({ length: Math.max(0, 8 - left.length - right.length) }, () => "0");
   return [...left, ...zeros, ...right].slice(0, IPV6_NETWORK_GROUPS).join(":");
 }
 

@@ -74,15 +74,17 @@ export function deviceRoutes(app: App, options: DeviceRoutesOptions): void {
     async ({ query }) => {
       const all = directory.devices(organisationOf(directory, query.organisation));
       const { entries, nextCursor } = pageOf(all, ({ id }) => id, query);
-      const devices = entries.map(({ id, site, purpose: decidesAbout, gallery, publicKey, pairedAtUnixMs }) => ({
-        deviceId: id,
-        site,
-        purpose: decidesAbout,
-        gallery,
-        publicKey,
-        pairedAtUnixMs: pairedAtUnixMs ?? null,
-        connected: lanes.get(id) !== undefined,
-      }));
+      const devices = entries.map(
+        ({ id, site, purpose: decidesAbout, gallery, publicKey, pairedAtUnixMs }) => ({
+          deviceId: id,
+          site,
+          purpose: decidesAbout,
+          gallery,
+          publicKey,
+          pairedAtUnixMs: pairedAtUnixMs ?? null,
+          connected: lanes.get(id) !== undefined,
+        }),
+      );
       return { devices, nextCursor };
     },
   );
@@ -151,7 +153,11 @@ async function pair(
   const before = directory.device(id);
   if (before !== undefined) {
     const known = await passes.known(pass, address);
-    if (known.ok && known.pass.kind === "LANE" && isSame(before, deviceOf(known.pass, id, before.publicKey))) {
+    if (
+      known.ok &&
+      known.pass.kind === "LANE" &&
+      isSame(before, deviceOf(known.pass, id, before.publicKey))
+    ) {
       return before;
     }
   }
@@ -170,7 +176,11 @@ async function pair(
   }
 }
 
-const deviceOf = ({ organisation, site, purpose: decidesAbout, gallery }: LanePass, id: string, publicKey: string) => ({
+const deviceOf = (
+  { organisation, site, purpose: decidesAbout, gallery }: LanePass,
+  id: string,
+  publicKey: string,
+) => ({
   organisation,
   id,
   publicKey,

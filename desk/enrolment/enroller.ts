@@ -8,8 +8,7 @@
 // - signatures and intents are wiped when the request ends, however it ends.
 import type { SignerPool } from "../../palm/index.js";
 import type { Saga, Sagas } from "../../records/index.js";
-import { LogUnavailableError } from "../../records/index.js";
-import { sealEnrolIntent } from "../../records/enrol-intent.js";
+import { LogUnavailableError, sealEnrolIntent } from "../../records/index.js";
 import { bus, decode } from "../../wire/codec.js";
 import type { DirectoryView } from "../../wire/directory.js";
 import { API_ERRORS, type ApiCode } from "../../wire/errors.js";
@@ -17,7 +16,7 @@ import { toHex } from "../../wire/hex.js";
 import type { Keyring } from "../../wire/keyring.js";
 import { requestId } from "../idempotency.js";
 import { demandGallery } from "../organisation.js";
-import { refuse, type Refusal } from "../problem.js";
+import { type Refusal, refuse } from "../problem.js";
 import { openTurnstile } from "../turnstile.js";
 import type { Capture } from "./order.js";
 import { type Signed, withSigned } from "./sign.js";
@@ -106,7 +105,8 @@ export class Enroller {
     if (saga.step === "REFUSED") throw refusalOf(saga);
     const result = decode(bus.EnrolResult, saga.result);
     const memberId = result && result.memberId.length > 0 ? toHex(result.memberId) : undefined;
-    if (saga.step !== "DONE" || memberId === undefined) return { state: "UNDER_WAY", requestId: saga.id, memberId };
+    if (saga.step !== "DONE" || memberId === undefined)
+      return { state: "UNDER_WAY", requestId: saga.id, memberId };
     const { gallery = "", templates = 0 } = result ?? {};
     return { state: "DONE", requestId: saga.id, memberId, gallery, templates };
   }
@@ -162,7 +162,8 @@ export async function logged<T>(ask: () => Promise<T>): Promise<T> {
   try {
     return await ask();
   } catch (error) {
-    if (error instanceof LogUnavailableError) throw refuse("LOG_UNAVAILABLE", "The event log did not answer.");
+    if (error instanceof LogUnavailableError)
+      throw refuse("LOG_UNAVAILABLE", "The event log did not answer.");
     throw error;
   }
 }

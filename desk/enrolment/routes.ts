@@ -26,7 +26,7 @@ import type { Passes } from "../passes/passes.js";
 import { checkPhone } from "../passes/phone.js";
 import { passRefused } from "../passes/routes.js";
 import { testInstrument } from "../passes/test-cards.js";
-import { refuse, Refusal } from "../problem.js";
+import { Refusal, refuse } from "../problem.js";
 import { addressKey } from "../throttle.js";
 import type { Enroller, Enrolment, EnrolOrder, Request } from "./enroller.js";
 import {
@@ -64,7 +64,10 @@ const underWaySchema = z
   .object({
     requestId: requestIdSchema,
     code: z.literal("NOT_YET_DURABLE"),
-    memberId: z.string().nullable().meta({ description: "Not null: it will be this member, whatever happens" }),
+    memberId: z
+      .string()
+      .nullable()
+      .meta({ description: "Not null: it will be this member, whatever happens" }),
     detail: z.string(),
     next: z.string(),
   })
@@ -81,7 +84,9 @@ const selfEnrolledSchema = z
     site: z.string(),
     pairwiseId: z.string(),
     templates: z.int(),
-    authority: z.string().meta({ description: "With it the member is forgotten when they ask for it; keep it" }),
+    authority: z
+      .string()
+      .meta({ description: "With it the member is forgotten when they ask for it; keep it" }),
   })
   .meta({ id: "SelfEnrolled" });
 
@@ -89,7 +94,9 @@ const selfEnrolSchema = z.object({
   pass: z.string().meta({ description: "The code of an ENROL pass" }),
   captures: z.array(captureSchema).max(2 * CAPTURES_PER_HAND),
   consents: purposesSchema.min(1),
-  consentTextSha256: z.string().meta({ description: "Hex; of the text that was shown, as the pass's terms told it" }),
+  consentTextSha256: z
+    .string()
+    .meta({ description: "Hex; of the text that was shown, as the pass's terms told it" }),
   phone: z.string().meta({ description: "E.164" }),
   testCard: z.string().optional().meta({ description: "A name of the terms' list; needed for PAY" }),
 });
@@ -134,14 +141,25 @@ function operatorRoutes(app: App, { enroller, members, directory, keyring }: Enr
       const key = keyOf(headers, reply);
       const mac = macOfBody(keyring, organisation, "enrol", request);
       try {
-        const profile = { consents: numbersOf(body.consents), ...(body.instrument ? { instrument: body.instrument } : {}) };
-        const order: EnrolOrder = { organisation, gallery: body.gallery, captures: body.captures, profile, by: "operator" };
+        const profile = {
+          consents: numbersOf(body.consents),
+          ...(body.instrument ? { instrument: body.instrument } : {}),
+        };
+        const order: EnrolOrder = {
+          organisation,
+          gallery: body.gallery,
+          captures: body.captures,
+          profile,
+          by: "operator",
+        };
         const enrolment = await enroller.enrol({ organisation, key, mac }, order);
         if (enrolment.state === "UNDER_WAY") {
           reply.code(202).header("location", enrolmentPath(organisation, enrolment.requestId));
           return underWay(enrolment);
         }
-        reply.code(201).header("location", `${API}/members/${enrolment.memberId}?organisation=${organisation}`);
+        reply
+          .code(201)
+          .header("location", `${API}/members/${enrolment.memberId}?organisation=${organisation}`);
         return await enrolled(members, organisation, enrolment);
       } finally {
         for (const { image } of body.captures) image.fill(0);
@@ -213,8 +231,15 @@ function selfRoute(app: App, options: EnrolmentRoutesOptions): void {
       const key = keyOf(headers, reply);
       try {
         const person = personOf(body);
-        const macOf = (organisation: string) => macOfBody(options.keyring, organisation, "self-enrol", request);
-        const { enrolment, pass } = await enrolWithPass(options, { body, person, key, macOf, address: addressKey(ip) });
+        const macOf = (organisation: string) =>
+          macOfBody(options.keyring, organisation, "self-enrol", request);
+        const { enrolment, pass } = await enrolWithPass(options, {
+          body,
+          person,
+          key,
+          macOf,
+          address: addressKey(ip),
+        });
         reply.code(enrolment.state === "DONE" ? 201 : 202);
         return await selfAnswer(options, enrolment, pass);
       } finally {
@@ -244,7 +269,10 @@ async function enrolWithPass(
   const { organisation } = known.pass;
   const request: Request = { organisation, key, mac: macOf(organisation) };
   if (known.pass.kind === "ENROL" && (await enroller.isStanding(request))) {
-    return { enrolment: await ended(passes, enroller, { body, person, request, pass: known.pass }), pass: known.pass };
+    return {
+      enrolment: await ended(passes, enroller, { body, person, request, pass: known.pass }),
+      pass: known.pass,
+    };
   }
   const by = { address, request: requestId(organisation, key) };
   const looked = await passes.lookFor(body.pass, "ENROL", by);
@@ -255,20 +283,29 @@ async function enrolWithPass(
   }
   const redeemed = await passes.redeem(body.pass, "ENROL", by);
   if (!redeemed.ok) throw passRefused(redeemed.code);
-  return { enrolment: await ended(passes, enroller, { body, person, request, pass: redeemed.pass }), pass: redeemed.pass };
+  return {
+    enrolment: await ended(passes, enroller, { body, person, request, pass: redeemed.pass }),
+    pass: redeemed.pass,
+  };
 }
 
 /** Gives the use back when the person was refused. */
 async function ended(
   passes: Passes,
   enroller: Enroller,
-  { body, person, request, pass }: { body: SelfEnrolOrder; person: Person; request: Request; pass: EnrolPass },
+  {
+    body,
+    person,
+    request,
+    pass,
+  }: { body: SelfEnrolOrder; person: Person; request: Request; pass: EnrolPass },
 ): Promise<Enrolment> {
   const { organisation, gallery } = pass;
   try {
     return await enroller.enrol(request, { ...person, organisation, gallery, by: "member" });
   } catch (error) {
-    const isRefused = error instanceof Refusal && error.code !== "LOG_UNAVAILABLE" && error.code !== "KEY_REUSED";
+    const isRefused =
+      error instanceof Refusal && error.code !== "LOG_UNAVAILABLE" && error.code !== "KEY_REUSED";
     if (isRefused) await passes.giveBack(body.pass, requestId(organisation, request.key));
     throw error;
   }
@@ -298,12 +335,16 @@ function personOf({ captures, consents, consentTextSha256, phone, testCard }: Se
   }
   const checked = checkPhone(phone);
   if (!checked.ok) {
-    const words = { PHONE_INVALID: "phone is no E.164 number.", CARD_NUMBER_REFUSED: "phone looks like a card number." };
+    const words = {
+      PHONE_INVALID: "phone is no E.164 number.",
+      CARD_NUMBER_REFUSED: "phone looks like a card number.",
+    };
     throw refuse(checked.code, words[checked.code]);
   }
   const instrument = testCard === undefined ? undefined : testInstrument(testCard);
   if (testCard !== undefined && !instrument) throw refuse("BAD_REQUEST", "testCard is none of the list.");
-  if (consents.includes("PAY") && !instrument) throw refuse("BAD_REQUEST", "Consent to PAY needs a test card.");
+  if (consents.includes("PAY") && !instrument)
+    throw refuse("BAD_REQUEST", "Consent to PAY needs a test card.");
   checkHands(captures);
   const profile = {
     consents: numbersOf(consents),

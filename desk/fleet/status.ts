@@ -34,7 +34,15 @@ const ledger = z.object({
   leads: z.boolean(),
   sagas: z.object({ enrol: sagas, erase: sagas, refund: sagas }),
   payments: z.object({ open: z.int(), oldestMs: z.number() }),
-  pending: z.array(z.object({ kind: z.string(), organisation: z.string(), id: z.string(), tries: z.int(), detail: z.string() })),
+  pending: z.array(
+    z.object({
+      kind: z.string(),
+      organisation: z.string(),
+      id: z.string(),
+      tries: z.int(),
+      detail: z.string(),
+    }),
+  ),
   notReady: z.array(z.string()),
 });
 const lane = z.object({
@@ -55,19 +63,28 @@ export const statusSchema = z
       slots: z.int(),
       shards: z.int(),
       shardsServed: z.int(),
-      missingReplicas: z.int().meta({ description: "Copies of shards that rows should have and nobody answers for" }),
+      missingReplicas: z
+        .int()
+        .meta({ description: "Copies of shards that rows should have and nobody answers for" }),
       members: z.int().meta({ description: "As the row that has most of them counts" }),
     }),
     log: z.object({
-      beatAgeMs: z.number().nullable().meta({ description: "Since the ledgers' last beat; null: none was heard" }),
+      beatAgeMs: z
+        .number()
+        .nullable()
+        .meta({ description: "Since the ledgers' last beat; null: none was heard" }),
       leader: z.string().nullable(),
     }),
-    organisations: z.array(z.object({ name: z.string(), galleries: z.array(z.string()), sites: z.array(z.string()) })),
+    organisations: z.array(
+      z.object({ name: z.string(), galleries: z.array(z.string()), sites: z.array(z.string()) }),
+    ),
     gateways: z.array(gateway),
     matchers: z.array(matcher),
     ledgers: z.array(ledger),
     lanes: z.array(lane),
-    notReady: z.array(z.string()).meta({ description: "Empty when everything is well; else what is missing" }),
+    notReady: z
+      .array(z.string())
+      .meta({ description: "Empty when everything is well; else what is missing" }),
   })
   .meta({ id: "Status" });
 
@@ -92,8 +109,18 @@ export function statusOf(sources: StatusSources, organisation?: string): Status 
   const beatAgeMs = clock.beatAgeMs();
   return {
     modelId,
-    fleet: { rows, slots, shards: expected, shardsServed: served, missingReplicas, members: membersOf(fleet) },
-    log: { beatAgeMs: Number.isFinite(beatAgeMs) ? Math.round(beatAgeMs) : null, leader: clock.leader() ?? null },
+    fleet: {
+      rows,
+      slots,
+      shards: expected,
+      shardsServed: served,
+      missingReplicas,
+      members: membersOf(fleet),
+    },
+    log: {
+      beatAgeMs: Number.isFinite(beatAgeMs) ? Math.round(beatAgeMs) : null,
+      leader: clock.leader() ?? null,
+    },
     organisations: directory
       .organisations()
       .filter(({ name }) => organisation === undefined || name === organisation)

@@ -97,15 +97,20 @@ class LiveServer implements Live {
 
   #welcome(viewer: WebSocket, isWelcome: boolean): void {
     viewer.on("error", () => viewer.terminate());
-    if (!isWelcome) return viewer.close(CLOSED_UNAUTHORISED, "operator token needed");
-    if (this.#viewers.size >= MAX_VIEWERS) return viewer.close(CLOSED_FULL, "too many viewers");
+    if (!isWelcome || this.#viewers.size >= MAX_VIEWERS) {
+      if (isWelcome) viewer.close(CLOSED_FULL, "too many viewers");
+      else viewer.close(CLOSED_UNAUTHORISED, "operator token needed");
+      return;
+    }
     const state = { isAlive: true };
     this.#viewers.set(viewer, state);
     viewer.on("pong", () => {
       state.isAlive = true;
     });
     viewer.on("close", () => this.#viewers.delete(viewer));
-    viewer.send(JSON.stringify({ kind: "snapshot", decisions: this.#options.feed.recent(), ...this.#overview() }));
+    viewer.send(
+      JSON.stringify({ kind: "snapshot", decisions: this.#options.feed.recent(), ...this.#overview() }),
+    );
   }
 
   #overview() {

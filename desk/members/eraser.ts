@@ -60,9 +60,17 @@ export class Eraser {
     if (gallery === undefined) throw refuse("NOT_FOUND", "There is no such member.");
     const intent = encode(bus.EraseIntent, { memberId, gallery });
     // One member, one erasure: whoever asks, it is the same body.
-    const begun = await sagas.begin({ kind: "erase", organisation, id: memberHex, by, bodySha256: memberId, intent });
+    const begun = await sagas.begin({
+      kind: "erase",
+      organisation,
+      id: memberHex,
+      by,
+      bodySha256: memberId,
+      intent,
+    });
     if (begun.ok) return begun.saga;
-    if (begun.code === "OTHER_BODY") throw refuse("CONFLICT", "Something else stands in the log under this member.");
+    if (begun.code === "OTHER_BODY")
+      throw refuse("CONFLICT", "Something else stands in the log under this member.");
     throw refuse(begun.code, "The event log did not take the erasure.");
   }
 

@@ -30,7 +30,8 @@ export const useSchema = z.discriminatedUnion("kind", [
 
 export type Use = z.output<typeof useSchema>;
 
-export const usesOf = (entries: readonly bus.HistoryEntry[]): Use[] => entries.flatMap((entry) => useOf(entry) ?? []);
+export const usesOf = (entries: readonly bus.HistoryEntry[]): Use[] =>
+  entries.flatMap((entry) => useOf(entry) ?? []);
 
 function useOf({ atUnixMs, decision, passage, payment }: bus.HistoryEntry): Use | undefined {
   if (decision) {
@@ -49,7 +50,12 @@ function useOf({ atUnixMs, decision, passage, payment }: bus.HistoryEntry): Use 
   }
   if (passage) {
     const { presentationId, passage: what } = passage;
-    return { kind: "passage", atUnixMs, presentationId: hexOf(presentationId), passage: edge.Passage[what ?? 0] ?? "" };
+    return {
+      kind: "passage",
+      atUnixMs,
+      presentationId: hexOf(presentationId),
+      passage: edge.Passage[what ?? 0] ?? "",
+    };
   }
   if (!payment) return undefined;
   const { presentationId, site, amountMinor, currency, orderRef, step } = payment;

@@ -72,7 +72,10 @@ export class Members {
       gallery,
       enrolledAtUnixMs: facts.enrolledUnixMs,
       revision: facts.revision,
-      templates: templates.map(({ modelId, position }) => ({ modelId, position: POSITIONS[position] ?? "UNKNOWN" })),
+      templates: templates.map(({ modelId, position }) => ({
+        modelId,
+        position: POSITIONS[position] ?? "UNKNOWN",
+      })),
       consents: purposesOf(consents ?? []),
       instrument: instrument ? { brand: instrument.brand ?? "", last4: instrument.last4 ?? "" } : null,
       phoneEnding: contact?.phone ? contact.phone.slice(-PHONE_ENDING_DIGITS) : null,
@@ -81,7 +84,11 @@ export class Members {
   }
 
   /** The member's pseudonym at every site, of the data key: also where no matcher answers. @throws Refusal */
-  async pairwiseIds(organisation: string, gallery: string, memberHex: string): Promise<Record<string, string>> {
+  async pairwiseIds(
+    organisation: string,
+    gallery: string,
+    memberHex: string,
+  ): Promise<Record<string, string>> {
     const key = await this.#dataKey({ organisation, gallery, memberId: fromHex(memberHex) });
     try {
       return this.#pairwiseIds(organisation, pairwiseRoot(key));
@@ -91,7 +98,11 @@ export class Members {
   }
 
   /** Changes the profile. @throws Refusal */
-  async change(organisation: string, memberHex: string, make: (profile: bus.IProfile) => bus.IProfile): Promise<KnownMember> {
+  async change(
+    organisation: string,
+    memberHex: string,
+    make: (profile: bus.IProfile) => bus.IProfile,
+  ): Promise<KnownMember> {
     const { eventLog } = this.#options;
     const member = await this.get(organisation, memberHex);
     const { gallery, facts } = member;
@@ -102,7 +113,8 @@ export class Members {
       expectedSubjectSequence: facts.revision,
     });
     if (!appended.ok) {
-      if (appended.code === "CONFLICT") throw refuse("CONFLICT", "The member was changed by somebody else meanwhile.");
+      if (appended.code === "CONFLICT")
+        throw refuse("CONFLICT", "The member was changed by somebody else meanwhile.");
       throw refuse(appended.code, "The event log did not take the change.");
     }
     await this.#applied(shard, appended.sequence);
@@ -125,7 +137,10 @@ export class Members {
     if (fetched.ok) return fetched.key;
     throw fetched.code === "DESTROYED"
       ? refuse("ERASED", "The member's data key is destroyed.")
-      : refuse("MEMBER_UNAVAILABLE", "The member's data key does not open here: the directory may be behind.");
+      : refuse(
+          "MEMBER_UNAVAILABLE",
+          "The member's data key does not open here: the directory may be behind.",
+        );
   }
 
   async #applied(shard: number, sequence: number): Promise<void> {

@@ -54,7 +54,10 @@ const pendingSchema = z
 const historySchema = z
   .object({
     uses: z.array(useSchema).meta({ description: "Latest first" }),
-    before: z.string().optional().meta({ description: "Where the next page begins; not there on the last one" }),
+    before: z
+      .string()
+      .optional()
+      .meta({ description: "Where the next page begins; not there on the last one" }),
   })
   .meta({ id: "History" });
 
@@ -103,7 +106,11 @@ function readRoutes(app: App, { nats, members, directory }: MemberRoutesOptions)
         tags: ["members"],
         querystring: organisationQuery.extend({
           limit: limitField,
-          before: z.string().max(MAX_CURSOR_CHARS).optional().meta({ description: "`before` of the page before" }),
+          before: z
+            .string()
+            .max(MAX_CURSOR_CHARS)
+            .optional()
+            .meta({ description: "`before` of the page before" }),
         }),
         params: looseParams,
         response: { 200: historySchema },
@@ -115,9 +122,13 @@ function readRoutes(app: App, { nats, members, directory }: MemberRoutesOptions)
       const { facts } = await members.get(organisation, memberId);
       const answer = await askHistory(nats, { organisation, booksRef: facts.booksRef, limit, before });
       if (answer.ok) {
-        return { uses: usesOf(answer.entries), ...(answer.before === undefined ? {} : { before: answer.before }) };
+        return {
+          uses: usesOf(answer.entries),
+          ...(answer.before === undefined ? {} : { before: answer.before }),
+        };
       }
-      if (answer.code === "INVALID") throw refuse("BAD_REQUEST", "before must be the cursor of an earlier page.");
+      if (answer.code === "INVALID")
+        throw refuse("BAD_REQUEST", "before must be the cursor of an earlier page.");
       throw refuse("HISTORY_UNAVAILABLE", "No ledger could tell the whole history in time.");
     },
   );
@@ -194,7 +205,11 @@ function erasureRoutes(app: App, { eraser, authorities, directory }: MemberRoute
     async ({ params, query }, reply) => {
       const memberId = idIn(params.memberId);
       const organisation = organisationOf(directory, query.organisation);
-      const answer = erasureAnswer(organisation, memberId, await eraser.erase(organisation, memberId, "operator"));
+      const answer = erasureAnswer(
+        organisation,
+        memberId,
+        await eraser.erase(organisation, memberId, "operator"),
+      );
       if (answer.status === 202) reply.code(202).header("location", answer.body.receipt);
       return answer.body;
     },
@@ -242,7 +257,11 @@ function erasureRoutes(app: App, { eraser, authorities, directory }: MemberRoute
       if (organisation === undefined) {
         throw refuse("AUTHORITY_WRONG", "This is not the authority that the enrolment gave for this member.");
       }
-      const answer = erasureAnswer(organisation, memberId, await eraser.erase(organisation, memberId, "member"));
+      const answer = erasureAnswer(
+        organisation,
+        memberId,
+        await eraser.erase(organisation, memberId, "member"),
+      );
       reply.code(answer.status);
       return answer.body;
     },

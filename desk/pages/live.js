@@ -1,7 +1,7 @@
-// The live page: follows the gateway's decisions over one WebSocket and shows them. No library, no build step.
+// The live page: follows the fleet's decisions over one WebSocket and shows them. No library, no build step.
 //
 // Invariants:
-// - everything from the gateway is put in as text, never as markup;
+// - everything from the desk is put in as text, never as markup;
 // - rows and lanes are bounded; a hidden or paused page keeps counting and drops rows;
 // - a lost link is said in words and taken up again by itself, with growing pauses.
 
@@ -166,8 +166,7 @@ function stageBar(decision, scaleMs) {
 // ------------------------------------------------------------------ header and counters
 
 function showStatus({ status, stats }) {
-  const partitions = status.galleries.reduce((sum, gallery) => sum + gallery.partitions, 0);
-  const ready = status.galleries.reduce((sum, gallery) => sum + gallery.partitionsReady, 0);
+  const { shards, shardsServed } = status.fleet;
   const share = stats.decisions > 0 ? `${Math.round((100 * stats.granted) / stats.decisions)} %` : "";
   const time = (ms) => (ms === null ? "–" : milliseconds(ms));
   const counters = [
@@ -175,7 +174,7 @@ function showStatus({ status, stats }) {
     ["Granted", count(stats.granted), share],
     ["Median of the last minute", time(stats.p50Ms), ""],
     ["95th percentile of it", time(stats.p95Ms), ""],
-    ["Partitions ready", `${ready} / ${partitions}`, ""],
+    ["Shards served", `${shardsServed} / ${shards}`, ""],
     ["Members", count(stats.members), ""],
   ];
   byId("counters").replaceChildren(
@@ -188,10 +187,23 @@ function showStatus({ status, stats }) {
       ),
     ),
   );
-  byId("facts").textContent = `Model ${status.modelId} · ${status.transport}`;
+  byId("facts").textContent = `Model ${status.modelId} · ${factsOf(status)}`;
   if (status.notReady.length === 0) showHealth("ready", "Ready");
   else showHealth("waiting", `Not ready: ${status.notReady.slice(0, 3).join("; ")}`);
   state.lanes = new Map(status.lanes.map((lane) => [lane.deviceId, lane]));
+}
+
+const plural = (number, what) => `${number} ${what}${number === 1 ? "" : "s"}`;
+
+/** What runs, in a few words. */
+function factsOf({ gateways, matchers, ledgers }) {
+  const engines = [...new Set(gateways.map(({ transport }) => transport))].join(", ");
+  const counts = [
+    plural(gateways.length, "gateway"),
+    plural(matchers.length, "matcher"),
+    plural(ledgers.length, "ledger"),
+  ];
+  return engines ? `${counts.join(", ")} · ${engines}` : counts.join(", ");
 }
 
 function showHealth(health, words) {

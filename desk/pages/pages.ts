@@ -47,7 +47,12 @@ const FOR_EVER = "public, max-age=31536000, immutable";
 
 /** @throws UsageError when the pages are not built */
 export async function servePages(app: App): Promise<void> {
-  await app.register(fastifyStatic, { root: OWN_FOLDER, serve: false, cacheControl: false, preCompressed: true });
+  await app.register(fastifyStatic, {
+    root: OWN_FOLDER,
+    serve: false,
+    cacheControl: false,
+    preCompressed: true,
+  });
   for (const [path, file] of Object.entries(LIVE_FILES)) {
     demandFile(join(OWN_FOLDER, file));
     app.get(path, openToAll, async (_request, reply) => {

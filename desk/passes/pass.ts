@@ -102,7 +102,16 @@ export function decodePass(bytes: Uint8Array): Pass | undefined {
   const { organisation, gallery, site, expiresUnixMs: expiresAtUnixMs, usesLeft, returnsLeft } = message;
   const takenFor = message.takenFor.map(toHex);
   const orderSha256 = toHex(message.orderSha256);
-  const common = { organisation, gallery, site, expiresAtUnixMs, usesLeft, returnsLeft, takenFor, orderSha256 };
+  const common = {
+    organisation,
+    gallery,
+    site,
+    expiresAtUnixMs,
+    usesLeft,
+    returnsLeft,
+    takenFor,
+    orderSha256,
+  };
   if (message.kind === bus.PassKind.ENROL) {
     const consents = message.consents.flatMap((number) => purposeOf(number) ?? []);
     return consents.length === message.consents.length ? { ...common, kind: "ENROL", consents } : undefined;

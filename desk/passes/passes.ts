@@ -147,7 +147,9 @@ export class Passes {
 
   /** What the use was taken for is done: asked again, the same would take another use. Never rejects. */
   async settle(typed: string, request: string): Promise<void> {
-    await this.#change(typed, (pass) => (isTakenFor(pass, request) ? withoutRequest(pass, request) : undefined));
+    await this.#change(typed, (pass) =>
+      isTakenFor(pass, request) ? withoutRequest(pass, request) : undefined,
+    );
   }
 
   /** @param make the pass as it becomes; `undefined`: it stays */

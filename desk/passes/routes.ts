@@ -12,7 +12,7 @@ import { idempotencyHeaders, keyOf } from "../idempotency.js";
 import { API } from "../openapi.js";
 import { demandPlace, nameSchema, organisationOf, organisationQuery } from "../organisation.js";
 import { nextCursorField, pageOf, pageQuery } from "../paging.js";
-import { refuse, type Refusal } from "../problem.js";
+import { type Refusal, refuse } from "../problem.js";
 import { addressKey } from "../throttle.js";
 import { shownPassCode } from "./code.js";
 import { consentText, consentTextSchema } from "./consent-text.js";
@@ -44,7 +44,9 @@ type Order = z.output<typeof orderSchema>;
 
 const issuedSchema = z.object({
   passId: z.string(),
-  code: z.string().meta({ description: "As people read it; told here and never again, unless ordered with the same key" }),
+  code: z
+    .string()
+    .meta({ description: "As people read it; told here and never again, unless ordered with the same key" }),
   url: z.string().meta({ description: "Without a host where the desk does not know its own" }),
   kind,
   expiresAtUnixMs: z.int(),
@@ -244,5 +246,10 @@ const enrolTerms = ({ organisation, site, consents, expiresAtUnixMs }: EnrolPass
   expiresAtUnixMs,
   consentText: consentText.content,
   consentTextSha256: consentText.sha256Hex,
-  testCards: Object.entries(TEST_CARDS).map(([name, { brand, last4, what }]) => ({ name, brand, last4, what })),
+  testCards: Object.entries(TEST_CARDS).map(([name, { brand, last4, what }]) => ({
+    name,
+    brand,
+    last4,
+    what,
+  })),
 });

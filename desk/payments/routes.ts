@@ -90,7 +90,8 @@ export function paymentRoutes(app: App, { eventLog, sagas, directory }: PaymentR
       const found = await logged(() => sagas.read("refund", organisation, presentationId));
       if (!found && step !== "CAPTURED") throw refuse("NOT_REFUNDABLE", `The payment is ${step}.`);
       const saga = found ?? (await beginRefund(sagas, { organisation, presentationId, amountMinor }));
-      const ended = (await logged(() => sagas.ended("refund", organisation, presentationId, WAIT_MS))) ?? saga;
+      const ended =
+        (await logged(() => sagas.ended("refund", organisation, presentationId, WAIT_MS))) ?? saga;
       if (ended.step === "REFUSED") throw refundRefused(ended);
       if (ended.step === "DONE") return read(organisation, presentationId);
       reply.code(202);
@@ -101,26 +102,53 @@ export function paymentRoutes(app: App, { eventLog, sagas, directory }: PaymentR
 }
 
 async function readPayment(eventLog: Pick<EventLog, "last">, organisation: string, presentationId: string) {
-  const last = await logged(() => eventLog.last(STREAMS.payments, paymentSubject(organisation, presentationId)));
+  const last = await logged(() =>
+    eventLog.last(STREAMS.payments, paymentSubject(organisation, presentationId)),
+  );
   const event = last && decode(bus.PaymentEvent, last.body);
   const step = STEPS.find((name) => event && bus.PaymentStep[name] === event.step);
   if (!event || !step) throw refuse("NOT_FOUND", "The organisation has no such payment.");
   const { site, deviceId, amountMinor, currency, orderRef, atUnixMs, why } = event;
-  return { presentationId, organisation, site, deviceId, amountMinor, currency, orderRef, step, atUnixMs, why };
+  return {
+    presentationId,
+    organisation,
+    site,
+    deviceId,
+    amountMinor,
+    currency,
+    orderRef,
+    step,
+    atUnixMs,
+    why,
+  };
 }
 
 async function beginRefund(
   sagas: Pick<Sagas, "begin">,
-  { organisation, presentationId: id, amountMinor }: { organisation: string; presentationId: string; amountMinor: number },
+  {
+    organisation,
+    presentationId: id,
+    amountMinor,
+  }: { organisation: string; presentationId: string; amountMinor: number },
 ): Promise<Saga> {
   const presentationId = fromHex(id);
   const intent = encode(bus.RefundIntent, { presentationId, amountMinor });
   // One payment, one refund: whoever asks, it is the same body.
-  const begun = await sagas.begin({ kind: "refund", organisation, id, by: "operator", bodySha256: presentationId, intent });
+  const begun = await sagas.begin({
+    kind: "refund",
+    organisation,
+    id,
+    by: "operator",
+    bodySha256: presentationId,
+    intent,
+  });
   if (begun.ok) return begun.saga;
-  if (begun.code === "OTHER_BODY") throw refuse("CONFLICT", "Something else stands in the log under this payment.");
+  if (begun.code === "OTHER_BODY")
+    throw refuse("CONFLICT", "Something else stands in the log under this payment.");
   throw refuse(begun.code, "The event log did not take the refund.");
 }
 
 const refundRefused = (saga: Saga) =>
-  saga.code === "CONFLICT" ? refuse("NOT_REFUNDABLE", saga.detail || "The payment was not captured.") : refusalOf(saga);
+  saga.code === "CONFLICT"
+    ? refuse("NOT_REFUNDABLE", saga.detail || "The payment was not captured.")
+    : refusalOf(saga);

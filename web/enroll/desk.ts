@@ -1,14 +1,19 @@
-// What the page asks of the gateway: the pass's terms, the enrolment, the erasure. Every answer is checked here.
+// What the page asks of the desk: the pass's terms, the enrolment, the erasure. Every answer is checked here.
 //
-// Invariants: nothing is stored in the browser; a refusal carries the gateway's own words, which say what to do next.
+// Invariants: nothing is stored in the browser; a refusal carries the desk's own words, which say what to do next.
 import type { GreyImage } from "../../palm/image.js";
 import { bus, edge, encode } from "../../wire/codec.js";
 
-const TERMS_PATH = "/api/passes/terms";
-const ENROLMENTS_PATH = "/api/enrolments";
-const ERASURES_PATH = "/api/erasures";
-/** Longer than the gateway takes for anything it is asked. */
+const TERMS_PATH = "/api/v1/passes/terms";
+const ENROLMENTS_PATH = "/api/v1/enrolments";
+const ERASURES_PATH = "/api/v1/erasures";
+/** Longer than a desk takes for anything it is asked. */
 const DEADLINE_MS = 30_000;
+const UNDER_WAY = "NOT_YET_DURABLE";
+/** Of an enrolment: what passes by itself, an answer that never came among it. */
+const GOES_ON: ReadonlySet<string> = new Set(["", UNDER_WAY, "BUSY", "LOG_UNAVAILABLE"]);
+const MAX_ENROL_TRIES = 5;
+const ENROL_PAUSE_MS = 1000;
 /** Hand positions on the wire. */
 const POSITIONS = { RIGHT: 1, LEFT: 2 } as const;
 
@@ -57,8 +62,17 @@ export async function enrol(order: Order): Promise<Answer<Membership>> {
     phone: order.phone,
     testCard: order.testCard,
   });
+  // One key for one enrolment: asked again, it is the same member, and takes no further use of the pass.
+  const idempotencyKey = crypto.randomUUID();
   try {
-    return await ask(ENROLMENTS_PATH, new Uint8Array(body), membershipIn);
+    for (let tries = 1; ; tries++) {
+      const isLast = tries === MAX_ENROL_TRIES;
+      const read = (fields: Fields) =>
+        isLast || textOf(fields.code) === "" ? membershipIn(fields) : undefined;
+      const answer = await ask(ENROLMENTS_PATH, new Uint8Array(body), read, idempotencyKey);
+      if (answer.ok || isLast || !GOES_ON.has(answer.code)) return answer;
+      await new Promise((resolve) => setTimeout(resolve, ENROL_PAUSE_MS));
+    }
   } finally {
     body.fill(0);
   }
@@ -82,24 +96,26 @@ async function ask<T>(
   path: string,
   body: string | Uint8Array<ArrayBuffer>,
   read: (body: Fields) => T | undefined,
+  idempotencyKey?: string,
 ): Promise<Answer<T>> {
   const type = typeof body === "string" ? "application/json" : "application/x-protobuf";
   try {
     const response = await fetch(path, {
       method: "POST",
-      headers: { "content-type": type },
+      headers: { "content-type": type, ...(idempotencyKey ? { "idempotency-key": idempotencyKey } : {}) },
       body,
       signal: AbortSignal.timeout(DEADLINE_MS),
     });
     const fields = fieldsOf(await response.json());
     const code = textOf(fields.code);
-    // 202 with a code is an erasure under way; without one, an enrolment that is not confirmed yet.
-    const value = response.ok && code === "" ? read(fields) : undefined;
+    // 202 with a code is something that is under way and goes on by itself.
+    const isDone = response.ok && (code === "" || code === UNDER_WAY);
+    const value = isDone ? read(fields) : undefined;
     if (value !== undefined) return { ok: true, value };
-    const why = [textOf(fields.message), textOf(fields.next)].filter(Boolean).join(" ");
-    return { ok: false, code, why: why || "The gateway answered something unknown." };
+    const why = [textOf(fields.detail), textOf(fields.next)].filter(Boolean).join(" ");
+    return { ok: false, code, why: why || "The desk answered something unknown." };
   } catch {
-    return { ok: false, code: "", why: "The gateway did not answer. Please try again." };
+    return { ok: false, code: "", why: "The desk did not answer. Please try again." };
   }
 }
 
