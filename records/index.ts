@@ -1,7 +1,7 @@
 // The durable record: event log (JetStream), local views (LMDB), sealed bytes, member keys, enrolment, erasure, sagas,
 // payments, receipts.
 export { type AppliedAnswer, type AppliedQuestion, askApplied, type Confirmation } from "./applied.js";
-export { DATA_KEY_REFUSALS, type DataKeyRefusal, dataKeyEvent, dataKeyEvent } from "./data-key.js";
+export { DATA_KEY_REFUSALS, type DataKeyRefusal, dataKeyEvent } from "./data-key.js";
 export { type EnrolPlace, openEnrolIntent, sealEnrolIntent } from "./enrol-intent.js";
 export { type Enrolment, type Stored, storeMember } from "./enrolment.js";
 export { type Destroyed, type Destruction, destroyMember } from "./erasure.js";
