@@ -4,7 +4,7 @@ import sharp from "sharp";
 import { z } from "zod";
 import { openSight } from "../edge-agent/node-sight.js";
 import { readPalmOfHand } from "../edge-agent/source/hand-file.js";
-import { valueHoldsCardNumber } from "../gateway/payments/card-number.js";
+import { valueHoldsCardNumber } from "../wire/card-number.js";
 import { type bus, edge } from "../wire/codec.js";
 import { helpText, readSettings, type Settings, UsageError } from "../wire/config.js";
 import { MAX_EDGE_MESSAGE_BYTES, MAX_TEMPLATES_PER_MEMBER } from "../wire/limits.js";

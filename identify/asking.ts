@@ -17,7 +17,7 @@ import type { MaybeSealed } from "../wire/seal.js";
 import { ShardSet } from "../wire/shard.js";
 import { compareSubject, rowSearchSubject, workerSearchSubject } from "../wire/subjects.js";
 import type { Fleet, Row, Server } from "./fleet.js";
-import { mergeCandidates, type Ranked } from "./merge.js";
+import { type Candidate, mergeCandidates, type Ranked } from "./merge.js";
 import {
   encodeCompare,
   encodeSearch,
@@ -32,11 +32,6 @@ import type { Silence } from "./silence.js";
 /** Well above a healthy worker's answer, well below the budget of a frame. */
 const SECOND_ASK_MS = 60;
 const ALL_SHARDS = ShardSet.all();
-
-export interface Candidate extends Ranked {
-  /** Always there for the first one. */
-  facts?: bus.MemberFacts;
-}
 
 export interface SearchResult {
   /** Every shard was searched, by workers that are current. */

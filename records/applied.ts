@@ -1,84 +1,126 @@
-// Asks the workers that hold a partition whether their views have durably applied the log up to a sequence.
+// Asks workers by name whether each has durably applied the log up to a sequence in a shard.
 //
 // Invariants:
-// - it ends within waitMs;
-// - a worker counts once; only APPLIED counts as applied;
-// - one worker that says STORE_FULL or STILL_PRESENT decides the answer: the caller must act on it;
-// - a partition without a holder is asked again until the time is up: a worker may be starting.
+// - it ends within waitMs, and says of every worker that was asked whether it has confirmed;
+// - only APPLIED counts as a confirmation, and only of a worker that speaks with one voice: two processes under one
+//   worker id confirm nothing;
+// - a worker that nobody hears is asked again until the time is up: it may be starting.
 import { createInbox, type Msg, type NatsConnection } from "@nats-io/transport-node";
 import { bus, decode, encode } from "../wire/codec.js";
 import { appliedSubject } from "../wire/subjects.js";
 
 /** How long the ask is repeated after nobody was there. */
-const NO_HOLDER_RETRY_MS = 100;
+const NOBODY_RETRY_MS = 100;
 /** Workers answer this much before our own time is up, so that their NOT_YET still arrives. */
 const ANSWER_MARGIN_MS = 50;
+/** An erasure is confirmed only when no second voice has spoken up within this after the first one. */
+const SECOND_VOICE_MS = 100;
 const NO_RESPONDERS = 503;
 
 export interface AppliedQuestion {
-  gallery: string;
-  partition: number;
+  /** Ids of those that must confirm, each once. */
+  workers: readonly string[];
+  shard: number;
   /** Of stream MEMBERS. */
   sequence: number;
   waitMs: number;
-  /** How many different workers must have applied it; "first": one. */
-  holders: "first" | number;
-  /** The workers also confirm that no template of this member is left in their index. */
+  /** The workers also confirm that nothing of this member is left in them. */
   erasedMemberId?: Uint8Array | undefined;
 }
 
-export type AppliedAnswer =
-  /** Ids of the workers that have applied it, in the order of their answers. */
-  | { ok: true; workers: string[] }
-  | { ok: false; code: "NOT_YET_DURABLE" | "STORE_FULL" | "STILL_PRESENT" | "NO_HOLDER"; workers: string[] };
+export interface Confirmation {
+  workerId: string;
+  instance: string;
+}
 
-export function askApplied(nc: NatsConnection, question: AppliedQuestion): Promise<AppliedAnswer> {
+export interface AppliedAnswer {
+  /** In the order of their answers. */
+  confirmed: Confirmation[];
+  /** Asked, and not confirmed: whoever is in none of the lists below was not heard, or was not as far in time. */
+  missing: string[];
+  /** Of those missing: their disk refuses writes. */
+  storeFull: string[];
+  /** Of those missing: the erased member was still found there, a bug. */
+  stillPresent: string[];
+  /** Of those missing: several processes answer under one id. */
+  doubled: string[];
+}
+
+export async function askApplied(nc: NatsConnection, question: AppliedQuestion): Promise<AppliedAnswer> {
+  const verdicts = await Promise.all(question.workers.map((workerId) => askOne(nc, question, workerId)));
+  const having = (kind: Verdict["kind"]) =>
+    verdicts.filter((verdict) => verdict.kind === kind).map(({ workerId }) => workerId);
+  const confirmed = verdicts
+    .flatMap((verdict) => (verdict.kind === "confirmed" ? [verdict] : []))
+    .sort((a, b) => a.atMs - b.atMs)
+    .map(({ workerId, instance }) => ({ workerId, instance }));
+  return {
+    confirmed,
+    missing: verdicts.filter(({ kind }) => kind !== "confirmed").map(({ workerId }) => workerId),
+    storeFull: having("storeFull"),
+    stillPresent: having("stillPresent"),
+    doubled: having("doubled"),
+  };
+}
+
+type Verdict =
+  | { kind: "confirmed"; workerId: string; instance: string; atMs: number }
+  | { kind: "notYet" | "storeFull" | "stillPresent" | "doubled"; workerId: string };
+
+function askOne(nc: NatsConnection, question: AppliedQuestion, workerId: string): Promise<Verdict> {
   return new Promise((resolve) => {
-    const { gallery, partition, sequence, waitMs, erasedMemberId } = question;
-    const wanted = question.holders === "first" ? 1 : question.holders;
-    const subject = appliedSubject(gallery, partition);
+    const { shard, sequence, waitMs, erasedMemberId } = question;
     const endsAtMs = performance.now() + waitMs;
-    const applied = new Set<string>();
-    const notYet = new Set<string>();
-    let retry: NodeJS.Timeout | undefined;
+    const voices = new Set<string>();
+    let verdict: Verdict = { kind: "notYet", workerId };
+    const timers = new Set<NodeJS.Timeout>();
+    const after = (ms: number, act: () => void) => timers.add(setTimeout(act, Math.max(0, ms)));
 
-    const settle = (answer: AppliedAnswer) => {
-      clearTimeout(retry);
-      clearTimeout(timer);
-      inbox.unsubscribe();
-      resolve(answer);
+    const settle = (settled: Verdict) => {
+      for (const timer of timers) clearTimeout(timer);
+      if (!inbox.isClosed()) inbox.unsubscribe();
+      resolve(settled);
     };
-    const refuse = (code: Extract<AppliedAnswer, { ok: false }>["code"]) =>
-      settle({ ok: false, code, workers: [...applied] });
     const ask = () => {
-      if (nc.isClosed()) return refuse("NO_HOLDER");
+      if (nc.isClosed()) return settle({ kind: "notYet", workerId });
       const leftMs = Math.max(0, Math.floor(endsAtMs - performance.now() - ANSWER_MARGIN_MS));
       const request = { streamSequence: sequence, waitMs: leftMs, erasedMemberId: erasedMemberId ?? null };
-      nc.publish(subject, encode(bus.AppliedRequest, request), { reply: inbox.getSubject() });
+      nc.publish(appliedSubject(workerId, shard), encode(bus.AppliedRequest, request), {
+        reply: inbox.getSubject(),
+      });
     };
     const onMessage = (message: Msg) => {
-      if (message.headers?.code === NO_RESPONDERS) {
-        retry = setTimeout(ask, NO_HOLDER_RETRY_MS);
-        return;
-      }
+      if (message.headers?.code === NO_RESPONDERS) return after(NOBODY_RETRY_MS, ask);
       const reply = decode(bus.AppliedReply, message.data);
-      if (reply === undefined || reply.workerId === "") return;
-      if (reply.status === bus.AppliedStatus.STORE_FULL) return refuse("STORE_FULL");
-      if (reply.status === bus.AppliedStatus.STILL_PRESENT) return refuse("STILL_PRESENT");
-      (reply.status === bus.AppliedStatus.APPLIED ? applied : notYet).add(reply.workerId);
-      if (applied.size >= wanted) return settle({ ok: true, workers: [...applied] });
-      // All have spoken, and not enough of them have it.
-      if (question.holders !== "first" && applied.size + notYet.size >= wanted) refuse("NOT_YET_DURABLE");
+      if (reply?.workerId !== workerId || reply.instance === "") return;
+      voices.add(reply.instance);
+      if (voices.size > 1) return settle({ kind: "doubled", workerId });
+      verdict = verdictOf(reply);
+      if (verdict.kind === "storeFull" || verdict.kind === "stillPresent") return settle(verdict);
+      if (verdict.kind !== "confirmed") return;
+      if (erasedMemberId === undefined) return settle(verdict);
+      const settled = verdict;
+      after(Math.min(SECOND_VOICE_MS, endsAtMs - performance.now()), () => settle(settled));
     };
     const inbox = nc.subscribe(createInbox(), {
       callback: (error, message) => {
         if (error === null) onMessage(message);
       },
     });
-    const timer = setTimeout(
-      () => refuse(applied.size + notYet.size === 0 && retry !== undefined ? "NO_HOLDER" : "NOT_YET_DURABLE"),
-      waitMs,
-    );
+    after(waitMs, () => settle(verdict));
     ask();
   });
+}
+
+function verdictOf({ workerId, instance, status }: bus.AppliedReply): Verdict {
+  switch (status) {
+    case bus.AppliedStatus.APPLIED:
+      return { kind: "confirmed", workerId, instance, atMs: performance.now() };
+    case bus.AppliedStatus.STORE_FULL:
+      return { kind: "storeFull", workerId };
+    case bus.AppliedStatus.STILL_PRESENT:
+      return { kind: "stillPresent", workerId };
+    default:
+      return { kind: "notYet", workerId };
+  }
 }

@@ -1,6 +1,6 @@
 // The one-way switch of a follower from "catching up" to "caught up".
 export class CatchUp {
-  /** The filter's last sequence at start; undefined until the log has told. */
+  /** The stream's last sequence at start; undefined until the log has told. */
   target: number | undefined;
   isDone = false;
   readonly done: Promise<void>;

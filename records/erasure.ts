@@ -1,33 +1,26 @@
-// Erasure: a member's data key is destroyed, and with it every copy of the templates, wherever it lies.
+// Erasure, the part of it that needs the log alone: a member's data key is destroyed, and with it every copy of the
+// templates, wherever it lies. The ledger's erase saga asks the holders, and signs.
 //
 // Invariants:
 // - the intent comes first: once `Erased` is in the log, the rest is repeated until it is done, whatever crashes;
 // - `Erased` names the events that it destroys, so that a repetition gives the same receipt;
 // - the key goes before the ciphertext: from then on a copy nobody knows of is noise;
-// - ok means: nothing of the member is left in the log but `Erased`, and every holder has wiped its index and flushed.
-import { toHex } from "../wire/partition.js";
-import { keySubject, memberSubject, STREAMS } from "../wire/subjects.js";
-import { askApplied } from "./applied.js";
-import type { ErasureDeps } from "./enrolment.js";
+// - ok means: nothing of the member is left in the log but `Erased`.
+import { toHex } from "../wire/hex.js";
+import { shardOf } from "../wire/shard.js";
+import { type MemberPlace, STREAMS } from "../wire/subjects.js";
 import { LogUnavailableError } from "./event.js";
 import type { EventLog } from "./log.js";
-import { decodeMemberEvent, erased, type MemberPlace } from "./member-events.js";
+import { decodeMemberEvent, erased, keySubjectOf, memberSubjectOf } from "./member-events.js";
 
-/** Message id of an Erased event: by it, resumeErasures finds them without reading bodies. */
-export const ERASED_ID_PREFIX = "erase:";
-const ERASED_WAIT_MS = 10_000;
 /** How often the intent is tried again on top of an event that came in between. */
 const MAX_INTENT_TRIES = 8;
 
-export interface ErasureRequest extends MemberPlace {
-  /** Who asked, e.g. "operator": no personal data. */
-  requestedBy: string;
-}
-
-/** What was destroyed, and who confirmed it. Stands in the receipt; nothing biometric. */
-export interface ErasureFacts {
+/** What was destroyed. Stands in the receipt; nothing biometric. */
+export interface Destruction {
+  organisation: string;
   gallery: string;
-  partition: number;
+  shard: number;
   /** 32 hex digits */
   memberId: string;
   requestedBy: string;
@@ -39,68 +32,30 @@ export interface ErasureFacts {
   keySequences: number[];
   /** Destroyed events of the member, in stream MEMBERS. */
   memberSequences: number[];
-  /** Ids of the workers that confirmed: index wiped, view flushed. */
-  workers: string[];
 }
 
-export type ErasureOutcome =
-  | { ok: true; erasure: ErasureFacts }
-  | {
-      ok: false;
-      code: "LOG_UNAVAILABLE" | "ERASURE_PENDING" | "NOT_FOUND" | "STORE_FULL";
-      detail: string;
-    };
-
-type Intent = Omit<ErasureFacts, "workers">;
-type Destroyed =
-  | { ok: true; intent: Intent }
-  | { ok: false; code: "LOG_UNAVAILABLE" | "NOT_FOUND"; detail: string };
+export type Destroyed =
+  | { ok: true; destruction: Destruction }
+  | { ok: false; code: "LOG_UNAVAILABLE" | "STORE_FULL" | "NOT_FOUND"; detail: string };
 
 /**
- * Erases one member, or goes on with an erasure that was begun.
- * @param request.holders workers that hold the partition now; with none, the erasure stays pending until one is back
+ * Intent, key, earlier events. Idempotent: asked again, by whomever, it answers as the first time.
+ * @param requestedBy who asked, e.g. "operator": no personal data
  */
-export async function eraseMember(
-  deps: ErasureDeps,
-  request: ErasureRequest & { holders: number },
-): Promise<ErasureOutcome> {
-  const destroyed = await destroyMember(deps.eventLog, request);
-  if (!destroyed.ok) return destroyed;
-  const { intent } = destroyed;
-  const answer = await askApplied(deps.nc, {
-    gallery: request.gallery,
-    partition: request.partition,
-    sequence: intent.erasedSequence,
-    waitMs: deps.appliedWaitMs ?? ERASED_WAIT_MS,
-    holders: Math.max(1, request.holders),
-    erasedMemberId: request.memberId,
-  });
-  if (answer.ok) return { ok: true, erasure: { ...intent, workers: answer.workers } };
-  if (answer.code === "STORE_FULL") {
-    return { ok: false, code: "STORE_FULL", detail: "the key is destroyed; a matcher's disk is full" };
-  }
-  const detail = {
-    NOT_YET_DURABLE: `the key is destroyed; ${answer.workers.length} of ${request.holders} matchers confirmed in time`,
-    NO_HOLDER: "the key is destroyed; no matcher holds the partition now",
-    STILL_PRESENT: "the key is destroyed, but a matcher still finds the member in its index: a bug",
-  }[answer.code];
-  return { ok: false, code: "ERASURE_PENDING", detail };
-}
-
-/** Intent, key, earlier events: the part of an erasure that needs the log alone. Idempotent. */
-export async function destroyMember(eventLog: EventLog, request: ErasureRequest): Promise<Destroyed> {
-  const { gallery, partition, memberId } = request;
-  const memberHex = toHex(memberId);
+export async function destroyMember(
+  eventLog: EventLog,
+  place: MemberPlace,
+  requestedBy: string,
+): Promise<Destroyed> {
   try {
-    const intent = await declareIntent(eventLog, request);
-    // Without a member there may still be a key: that of an enrolment that was refused in the middle.
+    const intent = await declareIntent(eventLog, place, requestedBy);
+    // Without a member there may still be a key: that of an enrolment that was given up in the middle.
     if (!intent.ok && intent.code !== "NOT_FOUND") return intent;
-    const key = await eventLog.secureDelete(STREAMS.keys, keySubject(gallery, partition, memberHex));
+    const key = await eventLog.secureDelete(STREAMS.keys, keySubjectOf(place));
     if (!key.ok) return key;
     if (!intent.ok) return intent;
-    const subject = memberSubject(gallery, partition, memberHex);
-    const keepFromSequence = intent.intent.erasedSequence;
-    const events = await eventLog.secureDelete(STREAMS.members, subject, { keepFromSequence });
+    const keepFromSequence = intent.destruction.erasedSequence;
+    const events = await eventLog.secureDelete(STREAMS.members, memberSubjectOf(place), { keepFromSequence });
     return events.ok ? intent : events;
   } catch (error) {
     if (error instanceof LogUnavailableError) {
@@ -110,48 +65,45 @@ export async function destroyMember(eventLog: EventLog, request: ErasureRequest)
   }
 }
 
-async function declareIntent(eventLog: EventLog, request: ErasureRequest): Promise<Destroyed> {
-  const { gallery, partition, memberId, requestedBy } = request;
-  const memberHex = toHex(memberId);
-  const subject = memberSubject(gallery, partition, memberHex);
-  const keys = await eventLog.all(STREAMS.keys, keySubject(gallery, partition, memberHex));
+async function declareIntent(
+  eventLog: EventLog,
+  place: MemberPlace,
+  requestedBy: string,
+): Promise<Destroyed> {
+  const subject = memberSubjectOf(place);
+  const keys = await eventLog.all(STREAMS.keys, keySubjectOf(place));
   const keySequences = keys.map(({ sequence }) => sequence);
   for (let tries = 0; tries < MAX_INTENT_TRIES; tries++) {
-    const intent = await readIntent(eventLog, request);
-    if (intent !== undefined) return { ok: true, intent };
+    const destruction = await readIntent(eventLog, place);
+    if (destruction !== undefined) return { ok: true, destruction };
     const events = await eventLog.all(STREAMS.members, subject);
     const last = events.at(-1);
     if (last === undefined) return { ok: false, code: "NOT_FOUND", detail: "the log knows no such member" };
     const memberSequences = events.map(({ sequence }) => sequence);
-    const body = erased(request, { requestedBy, keySequences, memberSequences });
-    const appended = await eventLog.append(subject, body, {
-      expectedSubjectSequence: last.sequence,
-      messageId: `${ERASED_ID_PREFIX}${gallery}.${memberHex}`,
-    });
+    const body = erased(place, { requestedBy, keySequences, memberSequences });
+    const appended = await eventLog.append(subject, body, { expectedSubjectSequence: last.sequence });
     if (!appended.ok && appended.code !== "CONFLICT") {
-      return { ok: false, code: "LOG_UNAVAILABLE", detail: appended.detail };
+      return { ok: false, code: appended.code, detail: appended.detail };
     }
   }
   return { ok: false, code: "LOG_UNAVAILABLE", detail: "the member's events keep changing: ask again" };
 }
 
-async function readIntent(eventLog: EventLog, place: MemberPlace): Promise<Intent | undefined> {
-  const { gallery, partition, memberId } = place;
-  const memberHex = toHex(memberId);
-  const events = await eventLog.all(STREAMS.members, memberSubject(gallery, partition, memberHex));
-  for (const { sequence, atUnixMs, body } of events) {
-    const declared = decodeMemberEvent(body)?.erased;
-    if (!declared) continue;
-    return {
-      gallery,
-      partition,
-      memberId: memberHex,
-      requestedBy: declared.requestedBy ?? "",
-      erasedAtUnixMs: atUnixMs,
-      erasedSequence: sequence,
-      keySequences: declared.keySequences ?? [],
-      memberSequences: declared.memberSequences ?? [],
-    };
-  }
-  return undefined;
+async function readIntent(eventLog: EventLog, place: MemberPlace): Promise<Destruction | undefined> {
+  const { organisation, gallery, memberId } = place;
+  // Nothing is ever appended on top of `Erased`: it is the last one, or there is none.
+  const last = await eventLog.last(STREAMS.members, memberSubjectOf(place));
+  const declared = last && decodeMemberEvent(last.body)?.erased;
+  if (last === undefined || !declared) return undefined;
+  return {
+    organisation,
+    gallery,
+    shard: shardOf(memberId),
+    memberId: toHex(memberId),
+    requestedBy: declared.requestedBy ?? "",
+    erasedAtUnixMs: last.atUnixMs,
+    erasedSequence: last.sequence,
+    keySequences: declared.keySequences ?? [],
+    memberSequences: declared.memberSequences ?? [],
+  };
 }

@@ -1,48 +1,78 @@
-// The durable record: event log (JetStream), local views (LMDB), sealed bytes, member keys, enrolment, erasure, receipts.
-export { type AppliedAnswer, type AppliedQuestion, askApplied } from "./applied.js";
-export { Backoff } from "./backoff.js";
-export {
-  DATA_KEY_REFUSALS,
-  type DataKeyRefusal,
-  MASTER_KEY_SETTING,
-  parseMasterKey,
-} from "./data-key.js";
-export {
-  type Enrolment,
-  type EnrolmentOutcome,
-  enrolMember,
-  type RecordDeps,
-} from "./enrolment.js";
-export { type ErasureFacts, type ErasureOutcome, type ErasureRequest, eraseMember } from "./erasure.js";
+// The durable record: event log (JetStream), local views (LMDB), sealed bytes, member keys, enrolment, erasure, sagas,
+// payments, receipts.
+export { type AppliedAnswer, type AppliedQuestion, askApplied, type Confirmation } from "./applied.js";
+export { DATA_KEY_REFUSALS, type DataKeyRefusal, dataKeyEvent } from "./data-key.js";
+export { type EnrolPlace, openEnrolIntent, sealEnrolIntent } from "./enrol-intent.js";
+export { type Enrolment, type Stored, storeMember } from "./enrolment.js";
+export { type Destroyed, type Destruction, destroyMember } from "./erasure.js";
 export { type Appended, type Deleted, type LogEvent, LogUnavailableError } from "./event.js";
 export type { Follower, FollowOptions } from "./follower.js";
-export { type MemberKeys, openMemberKeys } from "./keys.js";
+export { type Holders, openHolders } from "./holders.js";
+export { type FetchedKey, fetchDataKey, type MemberKeys, openMemberKeys } from "./keys.js";
 export { type EventLog, openEventLog } from "./log.js";
 export {
-  consentChanged,
   decodeMemberEvent,
+  enrolled,
   erased,
-  instrumentAdded,
-  type MemberPlace,
+  fitsSubject,
+  keySubjectOf,
+  memberSubjectOf,
+  placeOf,
+  profileChanged,
 } from "./member-events.js";
-export { type Receipt, type ReceiptCheck, signingKeyId, signReceipt, verifyReceipt } from "./receipt.js";
-export { type ResumedErasures, resumeErasures } from "./resume.js";
 export {
-  type Contact,
-  type Instrument,
-  instrumentAad,
-  newDataKey,
-  open,
-  openContact,
-  openInstrument,
+  isPaymentEnd,
+  type LastStep,
+  nextStep,
+  openPaymentLog,
+  type PaymentAt,
+  type PaymentLog,
+  type PaymentPlace,
+  readPayment,
+  type StepAppended,
+} from "./payments/payment-log.js";
+export type {
+  AuthoriseAnswer,
+  AuthoriseRequest,
+  DeclineCode,
+  MoveAnswer,
+  PaymentProcessor,
+  ProcessorState,
+  QueryAnswer,
+} from "./payments/processor.js";
+export { readSandbox, type SandboxOptions, type SandboxRow, sandboxProcessor } from "./payments/sandbox.js";
+export { booksRef, pairwiseRoot } from "./pseudonyms.js";
+export {
+  type Receipt,
+  type ReceiptCheck,
+  type ReceiptFacts,
+  signingKeyId,
+  signReceipt,
+  verifyReceipt,
+} from "./receipt.js";
+export {
+  type Advanced,
+  type Begun,
+  hasEnded,
+  openSagas,
+  readSaga,
+  type Saga,
+  type SagaAdvance,
+  type SagaFollower,
+  type SagaOrder,
+  type SagaStepName,
+  type Sagas,
+} from "./sagas.js";
+export {
+  openProfile,
   openTemplate,
-  type SealedBytes,
-  seal,
-  sealInstrument,
+  type Signature,
+  sealProfile,
   sealTemplate,
   type TemplatePlace,
   templateAad,
 } from "./seal.js";
+export type { StreamOptions } from "./streams.js";
 export {
   openView,
   type View,

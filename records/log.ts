@@ -14,9 +14,11 @@ import {
   type StoredMsg,
 } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
+import { requireServer } from "../wire/nats.js";
 import type { Appended, Deleted, LogEvent } from "./event.js";
 import { LogUnavailableError } from "./event.js";
 import { type Follower, type FollowOptions, startFollower } from "./follower.js";
+import { lastEvents } from "./last-events.js";
 import { messageIdOf } from "./message-id.js";
 import { Publisher } from "./publisher.js";
 import { openStreams, type StreamOptions } from "./streams.js";
@@ -35,11 +37,12 @@ export interface EventLog {
   /**
    * @param expectedSubjectSequence stored only if the subject's last event has this sequence (0: has none)
    * @param messageId an append repeated with it within two minutes is stored once
+   * @param ttlMs the event leaves the log by itself after this (stream MEMBERS alone takes it)
    */
   append(
     subject: string,
     body: Uint8Array,
-    options?: { expectedSubjectSequence?: number; messageId?: string },
+    options?: { expectedSubjectSequence?: number; messageId?: string; ttlMs?: number },
   ): Promise<Appended>;
   /** The subject's last event (`subject` may hold wildcards). Throws LogUnavailableError. */
   last(stream: string, subject: string): Promise<LogEvent | undefined>;
@@ -50,13 +53,29 @@ export interface EventLog {
   /** Destroys the bytes of every event of one subject below `keepFromSequence` (all, if left out). Idempotent. */
   secureDelete(stream: string, subject: string, options?: { keepFromSequence?: number }): Promise<Deleted>;
   follow(options: FollowOptions): Follower;
+  /**
+   * The last event of every subject that the filter covers, in stream order, in batches; one that is appended meanwhile
+   * may come too. Throws LogUnavailableError, and what onEvents throws.
+   * @returns a sequence up to which everything was covered: follow after it. Without `onEvents`: all of them, for who
+   * knows that they are few
+   */
+  lastPerSubject(stream: string, filter: string): Promise<LogEvent[]>;
+  lastPerSubject(
+    stream: string,
+    filter: string,
+    onEvents: (events: LogEvent[]) => Promise<void> | void,
+  ): Promise<number>;
+  /** How many events each subject that the filter covers has. Throws LogUnavailableError. */
+  countPerSubject(stream: string, filter: string): Promise<Map<string, number>>;
 }
 
 /**
  * Makes or checks the streams and returns the log.
- * Throws when a stream is there with a configuration that breaks a law of the record, or nats-server has no JetStream.
+ * Throws when a stream is there with a configuration that breaks a law of the record, or nats-server has no JetStream;
+ * UsageError for another layout, or a nats-server that is too old.
  */
 export async function openEventLog(nc: NatsConnection, options: StreamOptions = {}): Promise<EventLog> {
+  requireServer(nc);
   const manager = await jetstreamManager(nc, { timeout: API_TIMEOUT_MS, checkAPI: false });
   await openStreams(manager, options);
   return new JetStreamLog(nc, manager);
@@ -76,7 +95,7 @@ class JetStreamLog implements EventLog {
   async append(
     subject: string,
     body: Uint8Array,
-    options: { expectedSubjectSequence?: number; messageId?: string } = {},
+    options: { expectedSubjectSequence?: number; messageId?: string; ttlMs?: number } = {},
   ): Promise<Appended> {
     const published = await this.#publisher.publish(subject, body, options);
     switch (published.kind) {
@@ -133,6 +152,34 @@ class JetStreamLog implements EventLog {
 
   follow(options: FollowOptions): Follower {
     return startFollower(this.#nc, this.#manager, options);
+  }
+
+  lastPerSubject(stream: string, filter: string): Promise<LogEvent[]>;
+  lastPerSubject(
+    stream: string,
+    filter: string,
+    onEvents: (events: LogEvent[]) => Promise<void> | void,
+  ): Promise<number>;
+  async lastPerSubject(
+    stream: string,
+    filter: string,
+    onEvents?: (events: LogEvent[]) => Promise<void> | void,
+  ): Promise<LogEvent[] | number> {
+    if (onEvents === undefined) {
+      const all: LogEvent[] = [];
+      for await (const events of lastEvents(this.#manager, stream, filter)) all.push(...events);
+      return all;
+    }
+    const before = await this.lastSequence(stream);
+    for await (const events of lastEvents(this.#manager, stream, filter)) await onEvents(events);
+    return before;
+  }
+
+  async countPerSubject(stream: string, filter: string): Promise<Map<string, number>> {
+    return reading(async () => {
+      const { state } = await this.#manager.streams.info(stream, { subjects_filter: filter });
+      return new Map(Object.entries(state.subjects ?? {}));
+    });
   }
 
   /** The subject's first event at or after `fromSequence`, as the stream's leader knows it. */

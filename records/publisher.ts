@@ -33,6 +33,8 @@ interface Waiting {
 export interface PublishOptions {
   expectedSubjectSequence?: number | undefined;
   messageId?: string | undefined;
+  /** The event leaves the log by itself after this; whole seconds, at least one. */
+  ttlMs?: number | undefined;
 }
 
 export class Publisher {
@@ -80,11 +82,12 @@ export class Publisher {
   }
 }
 
-function headersOf({ expectedSubjectSequence, messageId }: PublishOptions) {
+function headersOf({ expectedSubjectSequence, messageId, ttlMs }: PublishOptions) {
   const given = headers();
   if (messageId !== undefined) given.set("Nats-Msg-Id", messageId);
   if (expectedSubjectSequence !== undefined)
     given.set("Nats-Expected-Last-Subject-Sequence", String(expectedSubjectSequence));
+  if (ttlMs !== undefined) given.set("Nats-TTL", `${Math.max(1, Math.ceil(ttlMs / 1000))}s`);
   return given;
 }
 

@@ -6,7 +6,9 @@
 // - it is good only under a key that the verifier trusts: the receipt names a key, it does not bring one.
 import { createHash, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
 import { z } from "zod";
-import type { ErasureFacts } from "./erasure.js";
+import { parseJson } from "../wire/json.js";
+import { keySubject, memberSubject } from "../wire/subjects.js";
+import type { Destruction } from "./erasure.js";
 
 const DOMAIN = Buffer.from("palmgate-erasure-receipt\0", "utf8");
 const KIND = "palmgate-erasure-receipt";
@@ -14,9 +16,10 @@ const KIND = "palmgate-erasure-receipt";
 const sequences = z.array(z.int().positive());
 const receiptSchema = z.strictObject({
   kind: z.literal(KIND),
-  version: z.literal(1),
+  version: z.literal(2),
+  organisation: z.string(),
   gallery: z.string(),
-  partition: z.int().nonnegative(),
+  shard: z.int().nonnegative(),
   memberId: z.string().regex(/^[0-9a-f]{32}$/),
   requestedBy: z.string(),
   erasedAtUnixMs: z.int().nonnegative(),
@@ -30,7 +33,7 @@ const receiptSchema = z.strictObject({
     sequences,
     erasedSequence: z.int().positive(),
   }),
-  /** Workers that wiped their index and flushed their view. */
+  /** Every holder that the record named: each wiped its index and flushed its view. */
   workers: z.array(z.string()),
   signingKeyId: z.string().regex(/^[0-9a-f]{16}$/),
   /** Ed25519, base64 */
@@ -50,31 +53,35 @@ export function signingKeyId(key: KeyObject): string {
   return createHash("sha256").update(der).digest("hex").slice(0, 16);
 }
 
+export interface ReceiptFacts extends Destruction {
+  /** Ids of the workers that confirmed. */
+  workers: string[];
+  /** When the last of them did; log's clock. */
+  confirmedAtUnixMs: number;
+}
+
 /** @param privateKey Ed25519; throws on another kind */
-export function signReceipt(
-  privateKey: KeyObject,
-  facts: ErasureFacts,
-  confirmedAtUnixMs = Date.now(),
-): Receipt {
+export function signReceipt(privateKey: KeyObject, facts: ReceiptFacts): Receipt {
   if (privateKey.asymmetricKeyType !== "ed25519") throw new Error("receipts are signed with an Ed25519 key");
-  const { gallery, partition, memberId } = facts;
+  const { organisation, gallery, shard, memberId, confirmedAtUnixMs } = facts;
   const unsigned = {
     kind: KIND,
-    version: 1,
+    version: 2,
+    organisation,
     gallery,
-    partition,
+    shard,
     memberId,
     requestedBy: facts.requestedBy,
     erasedAtUnixMs: facts.erasedAtUnixMs,
     confirmedAtUnixMs,
     dataKey: {
       stream: "KEYS",
-      subject: `keys.${gallery}.${partition}.${memberId}`,
+      subject: keySubject(shard, organisation, gallery, memberId),
       sequences: facts.keySequences,
     },
     memberEvents: {
       stream: "MEMBERS",
-      subject: `members.${gallery}.${partition}.${memberId}`,
+      subject: memberSubject(shard, organisation, gallery, memberId),
       sequences: facts.memberSequences,
       erasedSequence: facts.erasedSequence,
     },
@@ -107,15 +114,6 @@ export function verifyReceipt(trusted: readonly KeyObject[], receipt: unknown): 
     };
   }
   return { ok: true, receipt: parsed.data };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    // Not JSON: the schema refuses it in words.
-    return undefined;
-  }
 }
 
 const signedBytes = (unsigned: Omit<Receipt, "signature"> | Record<string, unknown>) =>

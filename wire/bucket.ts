@@ -1,12 +1,18 @@
-// Small shared tables in NATS key-value buckets (galleries, workers): open, read whole, follow.
+// Tables in NATS key-value buckets: open, follow, write by compare-and-set.
 //
-// Invariants:
-// - following is a plain subscription on the bucket's subjects, so it survives reconnects by itself and needs no
-//   consumer on the server; what it may miss, the reader's own rereading or the writers' heartbeats heal;
-// - a bucket that is gone (memory buckets go with the server) is made again by whoever opens it.
-import { JetStreamApiError, jetstreamManager } from "@nats-io/jetstream";
-import { type KV, Kvm } from "@nats-io/kv";
-import type { NatsConnection } from "@nats-io/transport-node";
+// Invariants of a watch:
+// - it tells every key's value once, says that it has caught up, and tells every change from then on, in order;
+// - it is current only while the bucket's leader has confirmed, within CONFIRM_WITHIN_MS, that nothing newer is there:
+//   a lost link, a half-open one and a consumer that went astray are all noticed by that, and the watch begins anew;
+// - what vanished while it was away (deleted, or forgotten with a memory bucket) is told as deleted;
+// - a bucket that is gone (memory buckets go with the server) is made again.
+import { setTimeout as pause } from "node:timers/promises";
+import { JetStreamApiCodes, JetStreamApiError, jetstreamManager } from "@nats-io/jetstream";
+import { type KV, Kvm, type KvWatchEntry } from "@nats-io/kv";
+import type { NatsConnection, QueuedIterator } from "@nats-io/transport-node";
+import { Backoff } from "./backoff.js";
+import { watchLink } from "./link.js";
+import type { Log } from "./log.js";
 
 export interface BucketSpec {
   name: string;
@@ -15,20 +21,57 @@ export interface BucketSpec {
   ttlMs?: number;
 }
 
-const RETRY_WAIT_MS = 250;
-/** What the server answers to a write on top of a revision that is no longer the last one. */
-const WRONG_LAST_SEQUENCE = 10_071;
-
-/** Makes the bucket, or opens it when it is there. Rejects when JetStream does not answer. */
-export async function openBucket(nc: NatsConnection, { name, storage, ttlMs }: BucketSpec): Promise<KV> {
-  return await new Kvm(nc).create(name, { storage, ...(ttlMs === undefined ? {} : { ttl: ttlMs }) });
+export interface BucketEntry {
+  key: string;
+  /** `undefined`: the key was deleted. */
+  value: Uint8Array | undefined;
+  revision: number;
 }
 
-/** All keys with their values as the server holds them now. Rejects when the bucket cannot be read. */
+export interface BucketWatch {
+  /** All that was written until a moment ago has been told. */
+  current(): boolean;
+  /** Resolves when it has caught up for the first time. */
+  caughtUp(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface BucketWatchOptions {
+  onEntry(entry: BucketEntry): void;
+  /** Also after it had to begin anew. */
+  onCaughtUp?(): void;
+  log: Log;
+}
+
+export type Written = { ok: true } | { ok: false; code: "CONFLICT" | "UNAVAILABLE" };
+
+const CONFIRM_INTERVAL_MS = 1000;
+const CONFIRM_WITHIN_MS = 3000;
+const API_TIMEOUT_MS = 2000;
+const RETRY = { firstMs: 50, maxMs: 2000 };
+
+/**
+ * Makes the bucket, or opens it when it is there. Reads are answered by its leader: never an old value.
+ * Rejects when JetStream does not answer.
+ */
+export async function openBucket(nc: NatsConnection, { name, storage, ttlMs }: BucketSpec): Promise<KV> {
+  return await new Kvm(nc).create(name, {
+    storage,
+    allow_direct: false,
+    timeout: API_TIMEOUT_MS,
+    ...(ttlMs === undefined ? {} : { ttl: ttlMs }),
+  });
+}
+
+/** Whether a write failed because somebody else wrote the key first. */
+export const isLostRace = (error: unknown): boolean =>
+  error instanceof JetStreamApiError && error.code === JetStreamApiCodes.StreamWrongLastSequence;
+
+/** All keys with their values as the bucket's leader holds them now. Rejects when the bucket cannot be read. */
 export async function readBucket(nc: NatsConnection, spec: BucketSpec): Promise<Map<string, Uint8Array>> {
   const kv = await openBucket(nc, spec);
-  const manager = await jetstreamManager(nc, { checkAPI: false });
-  const prefix = subjectPrefix(spec.name);
+  const manager = await jetstreamManager(nc, { checkAPI: false, timeout: API_TIMEOUT_MS });
+  const prefix = `$KV.${spec.name}.`;
   const { state } = await manager.streams.info(`KV_${spec.name}`, { subjects_filter: `${prefix}>` });
   const values = new Map<string, Uint8Array>();
   for (const subject of Object.keys(state.subjects ?? {})) {
@@ -39,40 +82,132 @@ export async function readBucket(nc: NatsConnection, spec: BucketSpec): Promise<
   return values;
 }
 
-/** Whether a write failed because somebody else wrote the key first. */
-export const isLostRace = (error: unknown): boolean =>
-  error instanceof JetStreamApiError && error.code === WRONG_LAST_SEQUENCE;
-
-/** Calls `onEntry` for every write; `undefined` means the key was deleted. @returns the function that ends it */
-export function followBucket(
-  nc: NatsConnection,
-  name: string,
-  onEntry: (key: string, value: Uint8Array | undefined) => void,
-): () => void {
-  const prefix = subjectPrefix(name);
-  const subscription = nc.subscribe(`${prefix}>`, {
-    callback: (error, message) => {
-      if (error) return; // the connection itself reports it (wire/nats.ts)
-      const deleted = (message.headers?.get("KV-Operation") ?? "") !== "";
-      onEntry(message.subject.slice(prefix.length), deleted ? undefined : message.data);
-    },
-  });
-  return () => {
-    if (!subscription.isClosed()) subscription.unsubscribe();
-  };
+/** Follows all keys of a bucket until it is stopped. */
+export function watchBucket(nc: NatsConnection, spec: BucketSpec, options: BucketWatchOptions): BucketWatch {
+  return new FollowedBucket(nc, spec, options);
 }
 
-/** Repeats `attempt` while it rejects, until `deadlineMs` have passed; then rejects with the last error. */
-export async function retried<T>(deadlineMs: number, attempt: () => Promise<T>): Promise<T> {
-  const deadlineAt = Date.now() + deadlineMs;
-  for (;;) {
+class FollowedBucket implements BucketWatch {
+  readonly #nc: NatsConnection;
+  readonly #spec: BucketSpec;
+  readonly #options: BucketWatchOptions;
+  readonly #stopping = new AbortController();
+  readonly #ended: Promise<void>;
+  readonly #firstCaughtUp: Promise<void>;
+  #tellCaughtUp: () => void = () => {};
+  /** Revision of every key that was told and is there. */
+  readonly #told = new Map<string, number>();
+  #seenRevision = 0;
+  #isCaughtUp = false;
+  #confirmedAtMs = Number.NEGATIVE_INFINITY;
+  #entries: QueuedIterator<KvWatchEntry> | undefined;
+
+  constructor(nc: NatsConnection, spec: BucketSpec, options: BucketWatchOptions) {
+    this.#nc = nc;
+    this.#spec = spec;
+    this.#options = options;
+    this.#firstCaughtUp = new Promise((resolve) => {
+      this.#tellCaughtUp = resolve;
+    });
+    this.#ended = this.#run();
+  }
+
+  current(): boolean {
+    return this.#isCaughtUp && performance.now() - this.#confirmedAtMs < CONFIRM_WITHIN_MS;
+  }
+
+  caughtUp(): Promise<void> {
+    return this.#firstCaughtUp;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    this.#endSession();
+    await this.#ended;
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stopping;
+    const backoff = new Backoff(signal, RETRY);
+    const unwatch = watchLink(this.#nc, { lost: () => this.#endSession(), back: () => this.#endSession() });
+    while (!signal.aborted && !this.#nc.isClosed()) {
+      try {
+        await this.#session();
+        if (this.#isCaughtUp) backoff.reset();
+      } catch (error) {
+        if (!this.#nc.isClosed())
+          this.#options.log.warn({ bucket: this.#spec.name, error: String(error) }, "bucket not followed");
+      }
+      this.#isCaughtUp = false;
+      if (!signal.aborted) await backoff.wait();
+    }
+    unwatch();
+  }
+
+  #endSession(): void {
+    this.#isCaughtUp = false;
+    this.#entries?.stop();
+  }
+
+  /** One watch, from every key's value to its end. */
+  async #session(): Promise<void> {
+    const kv = await openBucket(this.#nc, this.#spec);
+    const missing = new Set(this.#told.keys());
+    this.#seenRevision = 0;
+    const entries = await kv.watch();
+    this.#entries = entries;
+    const manager = await jetstreamManager(this.#nc, { checkAPI: false, timeout: API_TIMEOUT_MS });
+    const stream = `KV_${this.#spec.name}`;
+    const finishInitial = () => {
+      if (this.#isCaughtUp || this.#entries !== entries) return;
+      for (const key of missing) this.#tell({ key, value: undefined, revision: 0 });
+      missing.clear();
+      this.#isCaughtUp = true;
+      this.#confirmedAtMs = performance.now();
+      this.#tellCaughtUp();
+      this.#options.onCaughtUp?.();
+    };
+    void this.#confirm(entries, async () => (await manager.streams.info(stream)).state, finishInitial);
     try {
-      return await attempt();
-    } catch (error) {
-      if (Date.now() + RETRY_WAIT_MS > deadlineAt) throw error;
-      await new Promise((resolve) => setTimeout(resolve, RETRY_WAIT_MS));
+      for await (const entry of entries) {
+        const { key, value, revision, operation, isUpdate } = entry;
+        missing.delete(key);
+        this.#seenRevision = Math.max(this.#seenRevision, revision);
+        this.#tell({ key, value: operation === "PUT" ? value : undefined, revision });
+        if (isUpdate) finishInitial();
+      }
+    } finally {
+      entries.stop();
+      if (this.#entries === entries) this.#entries = undefined;
     }
   }
-}
 
-const subjectPrefix = (name: string) => `$KV.${name}.`;
+  /** Asks the leader again and again for its newest revision; ends the session when that does not come. Never rejects. */
+  async #confirm(
+    entries: QueuedIterator<KvWatchEntry>,
+    ask: () => Promise<{ last_seq: number; messages: number }>,
+    finishInitial: () => void,
+  ): Promise<void> {
+    let wantedBefore = 0;
+    while (this.#entries === entries && !this.#stopping.signal.aborted) {
+      const askedAtMs = performance.now();
+      const state = await ask().catch(() => undefined);
+      if (this.#entries !== entries) return;
+      if (state?.messages === 0) finishInitial();
+      if (state !== undefined && this.#isCaughtUp) {
+        if (state.messages === 0 || this.#seenRevision >= state.last_seq) this.#confirmedAtMs = askedAtMs;
+        // What the leader had a whole interval ago and has not come by now is not going to come.
+        else if (this.#seenRevision < wantedBefore) return this.#endSession();
+        wantedBefore = state.last_seq;
+      }
+      await pause(CONFIRM_INTERVAL_MS, undefined, { signal: this.#stopping.signal }).catch(() => {});
+    }
+  }
+
+  #tell(entry: BucketEntry): void {
+    const { key, value, revision } = entry;
+    if (value !== undefined) this.#told.set(key, revision);
+    else if (!this.#told.delete(key)) return;
+    this.#options.onEntry(entry);
+  }
+}

@@ -132,7 +132,7 @@ export const API_ERRORS: Record<ApiCode, ApiError> = {
     next: "Take all captures again, of one and the same hand for each position.",
   },
   DUPLICATE_MEMBER: { status: 409, next: "This palm is enrolled already: erase the old enrolment first." },
-  GALLERY_UNKNOWN: { status: 404, next: "Use a gallery of the site file." },
+  GALLERY_UNKNOWN: { status: 404, next: "Use a gallery of the organisation." },
   CARD_NUMBER_REFUSED: {
     status: 422,
     next: "Never send a card number. Send the processor's token, brand and last four digits.",
@@ -165,7 +165,7 @@ export const API_ERRORS: Record<ApiCode, ApiError> = {
     status: 409,
     next: "Revoke paired devices that are gone, or wait until old passes are forgotten (a day), then try again.",
   },
-  SITE_UNKNOWN: { status: 404, next: "Use a site of the site file." },
+  SITE_UNKNOWN: { status: 404, next: "Use a site of the organisation." },
   KEY_INVALID: { status: 422, next: "Send the raw Ed25519 public key (32 bytes) as base64." },
   PHONE_INVALID: { status: 422, next: "Send the number with '+' and country code, digits only." },
   AUTHORITY_WRONG: { status: 403, next: "Use the authority that the enrolment gave, or ask an operator." },

@@ -1,7 +1,16 @@
-// The one way a Palmgate process or thread connects to NATS: it reconnects for ever and says so.
+// The one way a Palmgate process or thread connects to NATS: it waits for the server, reconnects for ever and says so.
+//
+// Invariants:
+// - tls:// is TLS or no connection: never silently plain;
+// - nothing that is logged or thrown holds a password;
+// - a nats-server that is too old is refused in one clear line.
 import { type NatsConnection, NatsConnectionImpl, setTransportFactory } from "@nats-io/transport-node";
+import { UsageError } from "./config.js";
 import type { Log } from "./log.js";
+import { parseNatsAddress } from "./nats-address.js";
 import { quietTransport } from "./nats-transport.js";
+
+export { followLink } from "./link.js";
 
 export interface NatsOptions {
   /** e.g. nats://user:password@127.0.0.1:4222 ; several separated by commas */
@@ -12,43 +21,56 @@ export interface NatsOptions {
 }
 
 const RECONNECT_WAIT_MS = 250;
-const PING_INTERVAL_MS = 5000;
+const PING_INTERVAL_MS = 2000;
+/** Unanswered pings after which a link counts as lost: a half-open one is noticed within 6 s. */
+const MAX_PINGS_OUT = 2;
+const WAITING_FIRST_SAID_MS = 1000;
+const WAITING_SAID_AGAIN_MS = 30_000;
+/** The oldest nats-server whose JetStream does what the record asks of it. */
+const LEAST_VERSION = [2, 11] as const;
 
-/** Connects (waiting for the server if need be) and logs every loss and return of the link. */
+/** Connects (waiting for the server if need be) and logs every loss and return of the link. @throws UsageError */
 export async function connectNats({ url, name, log }: NatsOptions): Promise<NatsConnection> {
-  const parsed = url.split(",").map((each) => new URL(each.trim()));
-  const [first] = parsed;
+  const { servers, tls, user, password, token } = parseNatsAddress(url);
   // What the library's connect() does, with our transport in place of its own.
   setTransportFactory(quietTransport);
-  const connection = await NatsConnectionImpl.connect({
-    servers: parsed.map((each) => each.host),
-    ...(first?.username
-      ? { user: decodeURIComponent(first.username), pass: decodeURIComponent(first.password) }
-      : {}),
-    name,
-    maxReconnectAttempts: -1,
-    reconnectTimeWait: RECONNECT_WAIT_MS,
-    waitOnFirstConnect: true,
-    pingInterval: PING_INTERVAL_MS,
-    ignoreAuthErrorAbort: true,
-    // A stack trace for every request, in case it fails, costs more than the request.
-    noAsyncTraces: true,
-  });
-  void logStatus(connection, log);
-  return connection;
+  const sayWaiting = () => log.warn(`waiting for nats-server at ${servers.join(", ")}`);
+  let saying = setTimeout(function again() {
+    sayWaiting();
+    saying = setTimeout(again, WAITING_SAID_AGAIN_MS);
+  }, WAITING_FIRST_SAID_MS);
+  try {
+    const connection = await NatsConnectionImpl.connect({
+      servers,
+      ...(user === undefined ? {} : { user, pass: password ?? "" }),
+      ...(token === undefined ? {} : { token }),
+      ...(tls ? { tls: {} } : {}),
+      name,
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: RECONNECT_WAIT_MS,
+      waitOnFirstConnect: true,
+      pingInterval: PING_INTERVAL_MS,
+      maxPingOut: MAX_PINGS_OUT,
+      ignoreAuthErrorAbort: true,
+      // A stack trace for every request, in case it fails, costs more than the request.
+      noAsyncTraces: true,
+    });
+    void logStatus(connection, log);
+    return connection;
+  } finally {
+    clearTimeout(saying);
+  }
 }
 
-/** Whether the link of this connection is up, kept by listening to it from now on, when it is up. */
-export function followLink(connection: NatsConnection): () => boolean {
-  let up = true;
-  void (async () => {
-    for await (const status of connection.status()) {
-      if (status.type === "disconnect") up = false;
-      if (status.type === "reconnect") up = true;
-    }
-    up = false;
-  })();
-  return () => up;
+/** @throws UsageError when the server at the other end is too old for the record */
+export function requireServer(nc: NatsConnection): void {
+  const version = nc.info?.version ?? "unknown";
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  const [leastMajor, leastMinor] = LEAST_VERSION;
+  if (major > leastMajor || (major === leastMajor && minor >= leastMinor)) return;
+  throw new UsageError(
+    `nats-server ${version} is too old: Palmgate needs ${leastMajor}.${leastMinor} or later ('node scripts/setup.mjs' gets one).`,
+  );
 }
 
 async function logStatus(connection: NatsConnection, log: Log): Promise<void> {
