@@ -2,6 +2,7 @@
 // payments, receipts.
 export { type AppliedAnswer, type AppliedQuestion, askApplied, type Confirmation } from "./applied.js";
 export { DATA_KEY_REFUSALS, type DataKeyRefusal, dataKeyEvent } from "./data-key.js";
+export { type EnrolPlace, openEnrolIntent, sealEnrolIntent } from "./enrol-intent.js";
 export { type Enrolment, type Stored, storeMember } from "./enrolment.js";
 export { type Destroyed, type Destruction, destroyMember } from "./erasure.js";
 export { type Appended, type Deleted, type LogEvent, LogUnavailableError } from "./event.js";
@@ -45,6 +46,7 @@ export {
   type Receipt,
   type ReceiptCheck,
   type ReceiptFacts,
+  receiptSchema,
   signingKeyId,
   signReceipt,
   verifyReceipt,

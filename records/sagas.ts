@@ -48,7 +48,8 @@ export interface SagaOrder {
 }
 
 export interface SagaAdvance {
-  step: Exclude<SagaStepName, "OPEN">;
+  /** OPEN with a code: it will be refused, once its intent is destroyed. */
+  step: SagaStepName;
   /** Left out: as it stands. */
   result?: Uint8Array;
   code?: string;

@@ -121,3 +121,7 @@ export const directoryKey = {
 
 /** What holds for an organisation that has said nothing. */
 export const defaultPolicy = (organisation: string): Policy => policySchema.parse({ organisation });
+
+/** A site that the directory does not know: its passages are still reported, and its money is still settled. */
+export const defaultSite = (organisation: string, name: string): Site =>
+  siteSchema.parse({ organisation, name });
