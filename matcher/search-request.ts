@@ -56,12 +56,13 @@ export function answerSearch(thread: ServingThread, body: Uint8Array): SearchAns
 function search(thread: ServingThread, body: Uint8Array): Found | Refusal | "NOT_HERE" {
   const request = decode(bus.SearchRequest, body);
   if (request === undefined) return "PROBE_INVALID";
-  if (request.deadlineUnixMs <= thread.nowUnixMs()) return "PAST_DEADLINE";
-  const { organisation, gallery, modelId, nearest } = request;
-  if (nearest < 1 || nearest > MAX_CANDIDATES) return "PROBE_INVALID";
   const wanted = request.shards.length === 0 ? ShardSet.all() : ShardSet.from(request.shards);
   if (wanted === undefined) return "PROBE_INVALID";
   const served = thread.serving(wanted);
+  if (served === "NOT_HERE") return served;
+  if (request.deadlineUnixMs <= thread.nowUnixMs()) return "PAST_DEADLINE";
+  const { organisation, gallery, modelId, nearest } = request;
+  if (nearest < 1 || nearest > MAX_CANDIDATES) return "PROBE_INVALID";
   if (typeof served === "string") return served;
   const segment = thread.segment(organisation, gallery);
   if (segment === undefined) return "NOT_READY";

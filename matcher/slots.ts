@@ -33,13 +33,10 @@ export interface Slots {
 /** Resolves when it has caught up. */
 export async function openSlots(nc: NatsConnection, onChange: () => void, log: Log): Promise<Slots> {
   const claims = new Map<string, Claim>();
-  /** Of every key ever seen: a slot that was released is claimed on top of that. */
-  const revisions = new Map<string, number>();
   const watch = watchBucket(nc, SPEC, {
     onEntry: ({ key, value, revision }) => {
       const claim = value && readClaim(key, value, revision);
       if (value !== undefined && claim === undefined) log.error({ slot: key }, "no claim in this value");
-      if (revision > 0) revisions.set(key, revision);
       if (claim === undefined) claims.delete(key);
       else claims.set(key, claim);
       onChange();
@@ -62,8 +59,8 @@ export async function openSlots(nc: NatsConnection, onChange: () => void, log: L
     take: (slot, revision, claimant) =>
       attempt("claiming a slot", async () => {
         const kv = await openBucket(nc, SPEC);
-        const key = slotKey(slot);
-        await kv.update(key, encode(bus.SlotClaim, claimant), revision || (revisions.get(key) ?? 0));
+        const [key, value] = [slotKey(slot), encode(bus.SlotClaim, claimant)];
+        await (revision === 0 ? kv.create(key, value) : kv.update(key, value, revision));
       }),
     release: (claim) =>
       attempt("releasing a slot", async () => {

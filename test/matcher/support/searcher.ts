@@ -38,6 +38,8 @@ export interface Asked {
   nearest?: number;
   deadlineUnixMs?: number;
   probe?: Uint8Array;
+  /** No more than so many are waited for. */
+  answers?: number;
 }
 
 export class Searcher {
@@ -56,9 +58,9 @@ export class Searcher {
     return this.#searchAt(rowSearchSubject(row), vector, asked);
   }
 
-  /** Round one, of one worker. @param threads that must answer */
-  worker(workerId: string, vector: Float32Array, asked: Asked = {}, threads = 1): Promise<Answers> {
-    return this.#searchAt(workerSearchSubject(workerId), vector, asked, threads);
+  /** Round one, of one worker with one thread. */
+  worker(workerId: string, vector: Float32Array, asked: Asked = {}): Promise<Answers> {
+    return this.#searchAt(workerSearchSubject(workerId), vector, { answers: 1, ...asked });
   }
 
   async compare(reply: bus.SearchReply, fields: Partial<bus.ICompareRequest>, vector: Float32Array) {
@@ -110,7 +112,7 @@ export class Searcher {
     return { status: bus.MemberStatus[reply.status], reply, facts };
   }
 
-  #searchAt(subject: string, vector: Float32Array, asked: Asked, answers?: number): Promise<Answers> {
+  #searchAt(subject: string, vector: Float32Array, asked: Asked): Promise<Answers> {
     const { organisation = "org", gallery = "members", modelId = "test-64-v1", nearest = 16 } = asked;
     const shards = asked.shards?.bytes() ?? new Uint8Array();
     const deadlineUnixMs = asked.deadlineUnixMs ?? this.#clock.nowUnixMs() + PATIENCE_MS;
@@ -132,7 +134,7 @@ export class Searcher {
         if (reply.status === bus.SearchStatus.SEARCHED) {
           searched.addAll(ShardSet.from(reply.shards) ?? new ShardSet());
         }
-        if (searched.size >= wanted || replies.length === answers) end();
+        if (searched.size >= wanted || replies.length === asked.answers) end();
       };
       const inbox = this.#nc.subscribe(createInbox(), {
         callback: (error, message) => {
