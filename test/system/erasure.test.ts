@@ -36,8 +36,19 @@ describe("an erasure while one of two matchers is away", () => {
       (await readFile(stack.gateway().logFile, "utf8")).includes("an erasure that was pending is whole"),
     );
 
+  /** A gateway is ready with one holder of each partition; this waits for the second. */
+  const heldTwice = ({ stack }: Site) =>
+    until("both matchers hold everything", SETTLE_DEADLINE_MS, async () => {
+      const ready = [...stack.matchers.values()].map(async (matcher) => {
+        const metrics = await fetch(`http://127.0.0.1:${Number(matcher.ready.opsPort)}/metrics`);
+        return (await metrics.text()).includes('palmgate_matcher_partitions{state="ready"} 4');
+      });
+      return (await Promise.all(ready)).every((each) => each);
+    });
+
   it("is pending while that one hangs; when it counts as dead, the receipt comes from the other alone", async () => {
     site = await openSite();
+    await heldTwice(site);
     const { memberId } = await site.enrol(31);
     freeze(site, "matcher-2");
     expect(await remove(site, memberId)).toMatchObject({ status: 202, body: { code: "ERASURE_PENDING" } });
