@@ -253,6 +253,19 @@ const BEGINNINGS: Move[][] = [
     { kind: "present", process: 1 },
   ],
   [{ kind: "present", process: 0 }, ...letThrough(7), { kind: "present", process: 1 }],
+  // Held, and refused for want of the log's answer; the refusal is on record when the lane asks again.
+  [
+    { kind: "present", process: 0 },
+    ...letThrough(4),
+    { kind: "let through", which: 0, fate: "answer lost" },
+    ...letThrough(1),
+    { kind: "tick" },
+    ...letThrough(2),
+    { kind: "present", process: 1 },
+    ...letThrough(6),
+    { kind: "settle", process: 0 },
+    ...letThrough(6),
+  ],
 ];
 
 async function play(world: World, moves: readonly Move[]): Promise<void> {
