@@ -37,10 +37,14 @@ describe("the beat", () => {
     const clock = LogClock.follow(nc, rig.keyring);
     let frozen: Promise<void> | undefined;
     let thaw = () => {};
+    const afterThaw = async <T>(ask: () => Promise<T>): Promise<T> => {
+      await frozen;
+      return ask();
+    };
     const guarded: Pick<EventLog, "append" | "last" | "lastSequence"> = {
-      append: async (...args) => (await frozen, eventLog.append(...args)),
-      last: async (...args) => (await frozen, eventLog.last(...args)),
-      lastSequence: async (...args) => (await frozen, eventLog.lastSequence(...args)),
+      append: (...args) => afterThaw(() => eventLog.append(...args)),
+      last: (...args) => afterThaw(() => eventLog.last(...args)),
+      lastSequence: (...args) => afterThaw(() => eventLog.lastSequence(...args)),
     };
     const clocks = {
       wallAheadMs: 0,

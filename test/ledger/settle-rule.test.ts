@@ -18,7 +18,6 @@ const SITUATION: Situation = {
 };
 
 describe("what a payment needs", () => {
-  const AUTHORISED = PaymentStep.AUTHORISED;
   const CAPTURE_RULE = { ...RULE, unreported: "capture" } as const;
   it.each<[string, Partial<Situation>, string]>([
     ["asked for just now", { step: PaymentStep.REQUESTED, decision: "NONE" }, "NOTHING"],
@@ -70,6 +69,8 @@ describe("what a payment needs", () => {
     fc.assert(
       fc.property(situations, (situation) => {
         const action = nextAction(situation).do;
+        // REQUESTED has the fence first; what is served then is captured by RESOLVE (settlement.test.ts).
+        if (situation.step === PaymentStep.REQUESTED) return;
         if (situation.passage === "SERVED") expect(["LET_GO", "GIVE_BACK"]).not.toContain(action);
         if (situation.passage === "GATE_FAILED" || situation.passage === "NOT_HEARD")
           expect(action).not.toBe("CAPTURE");

@@ -110,6 +110,15 @@ describe("settlement", () => {
     await Promise.all([ends(held, "VOIDED given_up"), ends(declined, "DECLINED")]);
   });
 
+  it("captures what was served while nobody knew yet what the issuer says", async () => {
+    await leading();
+    const of = order();
+    await writeStep(rig.eventLog, of, PaymentStep.REQUESTED);
+    await reported(rig.eventLog, of, "OPENED");
+    await writeStep(rig.eventLog, of, PaymentStep.UNKNOWN);
+    await ends(of, "CAPTURED passage");
+  });
+
   it("gives back what was taken when the gate turns out to have failed", async () => {
     await leading();
     const of = order({ site: CAPTURING_SITE });

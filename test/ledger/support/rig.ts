@@ -138,6 +138,7 @@ async function openTestLedger(rig: Rig, all: Disposer, options: TestLedgerOption
     ...more,
   });
   own.defer(() => ledger.close());
+  await nc.flush();
   all.defer(() => own.close());
   return {
     metrics: ledger.metrics,
