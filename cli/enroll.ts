@@ -1,4 +1,4 @@
-// palmgate enroll: enrols a member from image files through the gateway's operator API.
+// palmgate enroll: enrols a member from image files through the desk's API.
 import { readFile } from "node:fs/promises";
 import sharp from "sharp";
 import { z } from "zod";
@@ -32,7 +32,7 @@ const SETTINGS = {
   ...OPERATOR_SETTINGS,
   gallery: {
     option: "gallery",
-    help: "gallery of the site file",
+    help: "gallery of the organisation",
     schema: z.string({ error: "is needed" }).min(1),
     value: "NAME",
   },
@@ -99,7 +99,7 @@ export async function run(argv: string[]): Promise<number> {
   const captures = settings.hands
     ? await cutCaptures(files, settings)
     : await Promise.all(files.map((file) => readCapture(file, settings)));
-  const answer = await operatorApi(settings.gateway, settings.operatorToken).enrol({
+  const answer = await operatorApi(settings.desk, settings.operatorToken, settings.organisation).enrol({
     gallery: settings.gallery,
     captures,
     consents: settings.consent.map((each) => CONSENTS[each]),

@@ -1,4 +1,4 @@
-// palmgate erase: erases a member through the gateway's operator API and keeps the receipt.
+// palmgate erase: erases a member through the desk's API and keeps the receipt.
 import { writeFile } from "node:fs/promises";
 import { z } from "zod";
 import { helpText, readSettings, type Settings } from "../wire/config.js";
@@ -34,8 +34,8 @@ export async function run(argv: string[]): Promise<number> {
     process.stdout.write(helpText(USAGE, WHAT, SETTINGS));
     return 0;
   }
-  const { gateway, operatorToken, member, receipt } = readSettings(SETTINGS, argv);
-  const answer = await operatorApi(gateway, operatorToken).erase(member);
+  const { desk, operatorToken, organisation, member, receipt } = readSettings(SETTINGS, argv);
+  const answer = await operatorApi(desk, operatorToken, organisation).erase(member);
   if (!answer.ok) {
     process.stderr.write(`palmgate erase: ${answer.code}: ${answer.message} ${answer.next}\n`);
     return answer.code === "ERASURE_PENDING" ? PENDING_EXIT_CODE : 1;

@@ -15,7 +15,7 @@ const COMMANDS: Record<string, Command> = {
     load: async () => (await import("./demo/main.js")).main,
   },
   gateway: {
-    what: "the front door: lanes, decisions, operator API, live page",
+    what: "the hot path: lanes and their decisions, and nothing else",
     load: async () => (await import("../gateway/main.js")).main,
   },
   matcher: {
@@ -26,11 +26,19 @@ const COMMANDS: Record<string, Command> = {
     what: "does what is done once: enrolments, erasures, payments to their end, history",
     load: async () => (await import("../ledger/main.js")).main,
   },
+  desk: {
+    what: "the control plane: API, pages for people, one address for lanes",
+    load: async () => (await import("../desk/main.js")).main,
+  },
   edge: {
     what: "the agent of one lane: camera, link to the gateway, gate",
     load: async () => (await import("../edge-agent/main.js")).main,
   },
-  enroll: { what: "enrol a member from captures", load: async () => (await import("./enroll.js")).run },
+  apply: {
+    what: "bring organisations, galleries, sites and devices of a file into the fleet",
+    load: async () => (await import("./apply.js")).run,
+  },
+  enrol: { what: "enrol a member from captures", load: async () => (await import("./enroll.js")).run },
   erase: {
     what: "erase a member for good and keep the receipt",
     load: async () => (await import("./erase.js")).run,
@@ -77,6 +85,8 @@ const HELP = [
   "",
 ].join("\n");
 
+/** Other spellings of a command. */
+const SPELLINGS: Record<string, string> = { enroll: "enrol" };
 /** Words that a command's name begins with. */
 const GROUPS = new Set(["bench", "drill"]);
 const FLUSH_DEADLINE_MS = 500;
@@ -91,7 +101,7 @@ async function main(argv: string[]): Promise<number> {
     return 0;
   }
   const [name, rest] = isGroup ? [`${first} ${second}`, argv.slice(2)] : [first, argv.slice(1)];
-  const command = COMMANDS[name];
+  const command = COMMANDS[SPELLINGS[name] ?? name];
   if (!command) {
     report(STDERR, `palmgate: there is no command '${name.trim()}'.\n\n${HELP}`);
     return USAGE_EXIT_CODE;

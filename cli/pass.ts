@@ -1,4 +1,4 @@
-// palmgate pass: gives out a pass through the gateway's operator API and prints its link.
+// palmgate pass: gives out a pass through the desk's API and prints its link.
 import { z } from "zod";
 import { helpText, readSettings, type Settings, UsageError } from "../wire/config.js";
 import { OPERATOR_SETTINGS, operatorApi, type PassOrder, passLink } from "./operator-api.js";
@@ -8,7 +8,7 @@ const WHAT = [
   "Gives out a pass and prints its link, to be opened once in a browser:",
   "  lane    a screen with a camera becomes a lane of that site; --purpose says what it decides about",
   "  enrol   a person enrols themselves; --consent says what they may agree to",
-  "Whoever has the link may use it: hand it over as you would a key. A paired lane is revoked with DELETE /api/devices/ID.",
+  "Whoever has the link may use it: hand it over as you would a key. A paired lane is revoked with DELETE /api/v1/devices/ID.",
 ].join("\n");
 
 const DEFAULT_VALID_MINUTES = 15;
@@ -31,13 +31,13 @@ const SETTINGS = {
   },
   site: {
     option: "site",
-    help: "site of the site file",
+    help: "site of the organisation",
     schema: z.string({ error: "is needed" }).min(1),
     value: "NAME",
   },
   gallery: {
     option: "gallery",
-    help: "gallery of the site file",
+    help: "gallery of the organisation",
     schema: z.string({ error: "is needed" }).min(1),
     value: "NAME",
   },
@@ -73,18 +73,19 @@ export async function run(argv: string[]): Promise<number> {
     return 0;
   }
   const settings = readSettings(SETTINGS, argv);
-  const { gateway, operatorToken, kind, site, gallery, purpose, consent, minutes, uses } = settings;
+  const { desk, operatorToken, organisation, kind, site, gallery } = settings;
+  const { purpose, consent, minutes, uses } = settings;
   if (new Set(consent).size !== consent.length) throw new UsageError("--consent names a purpose twice.");
   const common = { site, gallery, validMinutes: minutes, uses };
   const order: PassOrder =
     kind === "lane"
       ? { ...common, kind: "LANE", purpose: PURPOSES[purpose] }
       : { ...common, kind: "ENROL", consents: consent.map((each) => PURPOSES[each]) };
-  const answer = await operatorApi(gateway, operatorToken).issuePass(order);
+  const answer = await operatorApi(desk, operatorToken, organisation).issuePass(order);
   if (!answer.ok) {
     process.stderr.write(`palmgate pass: ${answer.code}: ${answer.message} ${answer.next}\n`);
     return 1;
   }
-  process.stdout.write(`${passLink(answer.body, gateway)}\n`);
+  process.stdout.write(`${passLink(answer.body, desk)}\n`);
   return 0;
 }

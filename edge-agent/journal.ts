@@ -40,7 +40,7 @@ const OTHERS_BITS = 0o077;
 const COMPACT_AT_BYTES = 256 * 1024;
 const MAX_FILE_BYTES = 4 * 1024 * 1024;
 /** What a machine may do to a file beneath a running lane, which works without it. */
-const DISK_TROUBLE: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT", "EROFS", "EIO"]);
+const DISK_TROUBLE: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO"]);
 
 export interface JournalOptions {
   /** Made when it is not there. */
@@ -103,7 +103,9 @@ class Journal implements PassageStore {
   /** Not synced: a removal that is lost means one report more, which changes nothing. */
   remove(presentation: string): void {
     this.#live.delete(presentation);
-    this.#append(`${JSON.stringify({ presentation, step: REMOVED })}\n`);
+    const removed = this.#append(`${JSON.stringify({ presentation, step: REMOVED })}\n`);
+    // Room for the next one, also on a full disk.
+    if (!removed.ok && this.#live.size === 0) bearDiskTrouble(() => this.#empty());
   }
 
   async close(): Promise<void> {
@@ -147,19 +149,23 @@ class Journal implements PassageStore {
 
   /** Leaves the file as it is when there is no room for another one, or nothing to win. */
   #compact(): void {
-    const fd = this.#open();
     if (this.#live.size === 0) {
-      ftruncateSync(fd);
-      this.#bytes = 0;
-      this.#isTorn = false;
+      this.#empty();
       return;
     }
     const text = [...this.#live.values()].join("");
     if (2 * text.length > this.#bytes) return;
-    bearDiskTrouble(() => this.#replace(fd, text));
+    bearDiskTrouble(() => this.#replace(text));
   }
 
-  #replace(oldFd: number, text: string): void {
+  #empty(): void {
+    ftruncateSync(this.#open());
+    this.#bytes = 0;
+    this.#isTorn = false;
+  }
+
+  #replace(text: string): void {
+    const oldFd = this.#open();
     const beside = `${this.#file}.new`;
     const fd = openSync(beside, "w", FILE_MODE);
     try {

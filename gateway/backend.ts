@@ -1,99 +1,49 @@
-// What stands behind the lanes: NATS and the event log, galleries and their workers, signers, search, members, payments.
-// Opened in the order in which one needs the other; `closers` gets, for each part, what takes it back.
-import { loadCalibration, modelInfo, SignerPool, thresholdFor } from "../palm/index.js";
-import { openEventLog } from "../records/index.js";
-import type { bus } from "../wire/codec.js";
-import { openGallery } from "../wire/galleries.js";
-import { MAX_FRAMES_PER_PRESENTATION } from "../wire/limits.js";
+// What stands behind the lanes: NATS, and over it the directory, the event log, the log's clock, the fleet and the search.
+// The gateway keeps nothing of it: all of this is there again within a second, at any gateway.
+
+import type { NatsConnection } from "@nats-io/transport-node";
+import { type Fleet, openFleet, SearchClient } from "../identify/index.js";
+import { type EventLog, openEventLog } from "../records/index.js";
+import { type Directory, openDirectory } from "../wire/directory.js";
+import type { Disposer } from "../wire/disposer.js";
+import { type Keyring, openKeyring } from "../wire/keyring.js";
+import { type LaneBook, openLaneBook } from "../wire/lane-book.js";
+import { followLink } from "../wire/link.js";
 import type { Log } from "../wire/log.js";
-import { connectNats, followLink } from "../wire/nats.js";
-import { watchWorkers } from "../wire/workers.js";
-import { type GatewayConfig, maxPresentationsOf } from "./config.js";
-import { openPairedDevices } from "./devices/paired-devices.js";
-import { openMembers } from "./members/members.js";
-import type { GatewayMetrics } from "./metrics.js";
-import { Passes } from "./passes/passes.js";
-import { openPayments } from "./payments/payments.js";
-import { remembered } from "./policy/rules.js";
-import { actsByPurpose } from "./purposes/index.js";
-import type { Search, ServiceDeps } from "./seams.js";
-import { Scatter } from "./search/scatter.js";
-import type { SiteBook } from "./site-book.js";
+import { LogClock } from "../wire/log-clock.js";
+import { connectNats } from "../wire/nats.js";
 
-export type Closers = (() => void | Promise<void>)[];
-
-export type Backend = Awaited<ReturnType<typeof openBackend>>;
-
-export async function openBackend(
-  config: GatewayConfig,
-  { book, metrics, log, closers }: { book: SiteBook; metrics: GatewayMetrics; log: Log; closers: Closers },
-) {
-  const model = await modelInfo(config.model);
-  const calibration = await loadCalibration(config.calibration, model.modelId);
-  const similarityFor = remembered((rate) => thresholdFor(calibration, rate));
-
-  const nats = await connectNats({ url: config.natsUrl, name: "palmgate-gateway", log });
-  closers.push(() => nats.close());
-  const linkUp = followLink(nats);
-  const eventLog = await openEventLog(nats);
-  const { modelId, dimension, lineMaps } = model;
-  for (const gallery of book.site.galleries)
-    await openGallery(nats, { ...gallery, modelId, dimension, lineMaps });
-  let workers: readonly bus.IWorkerState[] = [];
-  const watch = await watchWorkers(
-    nats,
-    (states) => {
-      workers = states;
-    },
-    log,
-  );
-  closers.push(() => watch.stop());
-
-  const signers = await SignerPool.open({
-    modelPath: config.model,
-    threads: config.signerThreads,
-    maxQueued: maxPresentationsOf(config) * MAX_FRAMES_PER_PRESENTATION,
-  });
-  closers.push(() => signers.close());
-  const scatter = new Scatter(nats);
-  closers.push(() => scatter.close());
-
-  const services: ServiceDeps = {
-    nats,
-    natsUrl: config.natsUrl,
-    eventLog,
-    masterKey: config.masterKey,
-    log,
-    dataDir: config.dataDir,
-    site: () => book.site,
-    metrics,
-  };
-  const members = await openMembers(services);
-  closers.push(() => members.close());
-  const payments = await openPayments({ ...services, members });
-  closers.push(() => payments.close());
-  const devices = await openPairedDevices({ nats, site: () => book.site, log });
-  closers.push(() => devices.close());
-  return {
-    services,
-    members,
-    devices,
-    passes: new Passes({ nats, masterKey: config.masterKey, metrics, log }),
-    signers,
-    similarityFor,
-    modelId,
-    search: searchBy(scatter, book, modelId),
-    acts: actsByPurpose({ payments }),
-    workers: () => workers,
-    /** Whether NATS is reached now. */
-    linkUp,
-  };
+export interface Backend {
+  nats: NatsConnection;
+  /** Whether NATS is reached now. */
+  linkUp(): boolean;
+  directory: Directory;
+  keyring: Keyring;
+  clock: LogClock;
+  eventLog: EventLog;
+  fleet: Fleet;
+  search: SearchClient;
+  book: LaneBook;
 }
 
-function searchBy(scatter: Scatter, book: SiteBook, modelId: string): Search {
-  return (gallery, probe, deadlineMs) => {
-    const partitions = book.site.galleries.find((each) => each.name === gallery)?.partitions;
-    if (partitions === undefined) throw new Error(`no gallery '${gallery}' in the site file`);
-    return scatter.ask({ gallery, partitions, modelId, probe, deadlineMs });
-  };
+export async function openBackend(
+  { natsUrl, masterKey }: { natsUrl: string; masterKey: Uint8Array },
+  disposer: Disposer,
+  log: Log,
+): Promise<Backend> {
+  const nats = await connectNats({ url: natsUrl, name: "palmgate-gateway", log });
+  disposer.defer(() => nats.close());
+  const linkUp = followLink(nats);
+  const directory = await openDirectory(nats, log);
+  disposer.defer(() => directory.close());
+  const keyring = openKeyring(masterKey, (organisation) => directory.organisation(organisation)?.keys ?? []);
+  const clock = LogClock.follow(nats, keyring);
+  disposer.defer(() => clock.stop());
+  const [eventLog, fleet] = await Promise.all([openEventLog(nats), openFleet(nats, directory, log)]);
+  disposer.defer(() => fleet.close());
+  const search = new SearchClient(nats, fleet, keyring, clock);
+  disposer.defer(() => search.close());
+  const book = openLaneBook(nats, log);
+  disposer.defer(() => book.close());
+  return { nats, linkUp, directory, keyring, clock, eventLog, fleet, search, book };
 }

@@ -1,13 +1,14 @@
-// The gateway's settings. Secrets (operator token, nats-url with a password) belong into the environment, not the argv.
+// The gateway's settings. Secrets (master key, nats-url with a password) belong into the environment, not the argv.
+import { randomBytes } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
-import { MASTER_KEY_SETTING } from "../records/index.js";
 import { type Settings, UsageError, type Values } from "../wire/config.js";
+import { MASTER_KEY_SETTING } from "../wire/keyring.js";
+import { NAME_PATTERN } from "../wire/limits.js";
 
 /** Frames that a signer thread signs well within a presentation's deadline, three to a presentation. */
 const PRESENTATIONS_PER_SIGNER = 32;
-const MIN_OPERATOR_TOKEN_CHARS = 16;
 const MAX_SIGNER_THREADS = 64;
 
 /** A file of the project's own, from the sources and from dist/ alike. */
@@ -24,16 +25,25 @@ export const GATEWAY_SETTINGS = {
     help: "nats-server with JetStream",
     schema: z.string().default("nats://127.0.0.1:4222"),
   },
+  gatewayId: {
+    option: "gateway-id",
+    value: "NAME",
+    help: "its name in the fleet (default: a random one)",
+    schema: z
+      .string()
+      .regex(NAME_PATTERN, "must be 1 to 32 of a-z, 0-9 and -")
+      .default(() => `gateway-${randomBytes(4).toString("hex")}`),
+  },
   host: {
     option: "host",
     value: "ADDRESS",
-    help: "address for lanes, API and page",
+    help: "address for lanes",
     schema: z.string().default("0.0.0.0"),
   },
   port: {
     option: "port",
     value: "PORT",
-    help: "port for lanes, API and page; 0: a free one",
+    help: "port for lanes; 0: a free one",
     schema: port(8080),
   },
   opsHost: {
@@ -47,18 +57,6 @@ export const GATEWAY_SETTINGS = {
     value: "PORT",
     help: "port for operators; 0: a free one",
     schema: port(9464),
-  },
-  dataDir: {
-    option: "data-dir",
-    value: "DIR",
-    help: "folder for the gateway's view and ledger",
-    schema: file.default("data/gateway"),
-  },
-  siteFile: {
-    option: "site-file",
-    value: "FILE",
-    help: "galleries, sites, devices and policy (JSON); reread on SIGHUP",
-    schema: file.default("site.json"),
   },
   model: {
     option: "model",
@@ -108,32 +106,6 @@ export const GATEWAY_SETTINGS = {
     schema: file.optional(),
   },
   masterKey: MASTER_KEY_SETTING,
-  operatorToken: {
-    option: "operator-token",
-    value: "SECRET",
-    help: "bearer token of the operator API",
-    schema: z
-      .string({ error: "is needed: any secret of 16 characters or more" })
-      .min(MIN_OPERATOR_TOKEN_CHARS, "must have 16 characters or more"),
-  },
-  receiptKey: {
-    option: "receipt-key",
-    value: "FILE",
-    help: "PEM key that signs erasure receipts; made at first start (default DATA-DIR/receipt-key.pem)",
-    schema: file.optional(),
-  },
-  livePage: {
-    option: "live-page",
-    value: "open|token",
-    help: "who may watch the live page: all, or who has the operator token",
-    schema: z.enum(["open", "token"]).default("token"),
-  },
-  publicUrl: {
-    option: "public-url",
-    value: "URL",
-    help: "where browsers reach this gateway, for the links of passes (default: links without a host)",
-    schema: z.url({ protocol: /^https?$/ }).optional(),
-  },
 } as const satisfies Settings;
 
 export type GatewayConfig = Values<typeof GATEWAY_SETTINGS>;

@@ -3,162 +3,209 @@
 // Invariants:
 // - it listens only when everything behind it is open; what was opened before a failed start is closed again;
 // - close() lets presentations under way finish, brings every decision into the log, and only then lets go of NATS.
-import { join } from "node:path";
-import { edge } from "../wire/codec.js";
-import { claimDataFolder } from "../wire/data-folder.js";
+import { randomUUID } from "node:crypto";
+import { networkInterfaces } from "node:os";
+import { rulesOf, similarityBy } from "../identify/index.js";
+import { loadCalibration, type ModelInfo, modelInfo, SignerPool } from "../palm/index.js";
+import { openPaymentLog, sandboxProcessor } from "../records/index.js";
+import { bus } from "../wire/codec.js";
+import { type Disposer, opened } from "../wire/disposer.js";
+import { MAX_FRAMES_PER_PRESENTATION } from "../wire/limits.js";
+import { encodeLive } from "../wire/live.js";
 import { type Log, openLog } from "../wire/log.js";
 import { openOpsServer } from "../wire/ops-server.js";
-import { registerApi } from "./api/api.js";
-import { type Backend, type Closers, openBackend } from "./backend.js";
+import { liveSubject } from "../wire/subjects.js";
+import { type Backend, openBackend } from "./backend.js";
 import { type GatewayConfig, maxPresentationsOf, tlsOf } from "./config.js";
 import { Lanes } from "./lane/lanes.js";
-import { Passages } from "./lane/passages.js";
-import { SpentIds } from "./lane/spent-ids.js";
-import { DecisionFeed } from "./live-feed.js";
 import { type GatewayMetrics, openMetrics } from "./metrics.js";
-import { registerPages } from "./pages/pages.js";
-import { rulesBy } from "./policy/rules.js";
+import { Answers } from "./presentation/answer.js";
 import { Presentations } from "./presentation/presentations.js";
-import { Recorder } from "./recorder.js";
-import type { Act, Closable } from "./seams.js";
-import { SiteBook } from "./site-book.js";
-import { observe, statusBy } from "./status.js";
-import { type App, engine, listen, openApp, serveLanes } from "./transport.js";
+import { Sensor } from "./presentation/sensor.js";
+import { type Purposes, purposesBy } from "./purposes/index.js";
+import { Grants } from "./record/grants.js";
+import { Passages } from "./record/passages.js";
+import { Recorder } from "./record/recorder.js";
+import { announce, notReady } from "./state.js";
+import { listen, openApp, serveLanes, TRANSPORT } from "./transport.js";
 
-export interface Gateway extends Closable {
+export interface Gateway {
   port: number;
   opsPort: number;
   transport: string;
-  /** Reads the site file again; a bad one changes nothing and is logged. */
-  rereadSite(): void;
+  close(): Promise<void>;
 }
 
 /** Starts a gateway. @throws UsageError for wrong configuration */
-export async function startGateway(config: GatewayConfig): Promise<Gateway> {
-  const closers: Closers = [];
-  const close = async () => {
-    for (let closer = closers.pop(); closer !== undefined; closer = closers.pop()) await closer();
-  };
-  try {
-    return { ...(await open(config, openLog("gateway"), closers)), close };
-  } catch (error) {
-    await close();
-    throw error;
-  }
-}
+export const startGateway = (config: GatewayConfig): Promise<Gateway> =>
+  opened(async (disposer) => {
+    const log = openLog("gateway", { gateway: config.gatewayId });
+    const app = openApp(tlsOf(config));
+    disposer.defer(() => app.close());
+    const metrics = openMetrics();
+    metrics.transport(TRANSPORT);
+    const [backend, signing] = await Promise.all([
+      openBackend(config, disposer, log),
+      openSigning(config, disposer),
+    ]);
+    const front = openFront(config, { backend, signing, metrics, log }, disposer);
+    const { lanes, presentations, recorder } = front;
+    const state = () => notReady({ ...backend, modelId: signing.model.modelId });
+    const dismissGreeting = serveLanes(app, lanes, metrics);
+    const ops = await openOpsServer({
+      host: config.opsHost,
+      port: config.opsPort,
+      registry: metrics.registry,
+      notReady: state,
+    });
+    disposer.defer(() => ops.close());
+    metrics.observe({
+      lanes: () => lanes.count,
+      presentationsActive: () => presentations.active,
+      creditsOutstanding: () => lanes.creditsOutstanding(),
+      signers: () => signing.signers.stats(),
+      shards: () => backend.fleet.ready(),
+      unrecordedEvents: () => recorder.unrecorded,
+      searches: () => backend.search.counts,
+    });
+    const listening = await listen(app, config.host, config.port);
+    disposer.defer(async () => {
+      listening.close();
+      dismissGreeting();
+      lanes.dismiss("idle");
+      await presentations.stop();
+      lanes.dismiss("all");
+    });
+    const { port } = listening;
+    const instance = randomUUID();
+    disposer.defer(
+      announce(
+        backend.nats,
+        () => ({
+          id: config.gatewayId,
+          instance,
+          host: reachableHost(config.host),
+          port,
+          tls: config.tlsCert !== undefined,
+          lanes: lanes.count,
+          presentations: presentations.active,
+          transport: TRANSPORT,
+          notReady: state(),
+        }),
+        log,
+      ),
+    );
+    log.info({ port, opsPort: ops.port, tls: config.tlsCert !== undefined }, "gateway listens");
+    return { port, opsPort: ops.port, transport: TRANSPORT, close: () => disposer.close() };
+  });
 
-async function open(config: GatewayConfig, log: Log, closers: Closers): Promise<Omit<Gateway, "close">> {
-  const tls = tlsOf(config);
-  const folder = await claimDataFolder(config.dataDir);
-  closers.push(() => folder.release());
-  const book = new SiteBook(config.siteFile, log);
-  const metrics = openMetrics();
-  const app = openApp(tls);
-  closers.push(() => app.close());
-  const backend = await openBackend(config, { book, metrics, log, closers });
-  const front = openFront(config, { backend, book, metrics, log, closers });
-  const { status } = front;
-  registerServices(app, config, { backend, front, closers });
-  const dismissGreeting = serveLanes(app, front.laneDeps);
-  const ops = await openOpsServer({
-    host: config.opsHost,
-    port: config.opsPort,
-    registry: metrics.registry,
-    notReady: () => status().notReady,
+type Signing = Awaited<ReturnType<typeof openSigning>>;
+
+/** The model, its calibration, and the threads that make signatures by it. */
+async function openSigning(
+  config: GatewayConfig,
+  disposer: Disposer,
+): Promise<{ model: ModelInfo; similarityFor: ReturnType<typeof similarityBy>; signers: SignerPool }> {
+  const model = await modelInfo(config.model);
+  const similarityFor = similarityBy(await loadCalibration(config.calibration, model.modelId));
+  const signers = await SignerPool.open({
+    modelPath: config.model,
+    threads: config.signerThreads,
+    maxQueued: maxPresentationsOf(config) * MAX_FRAMES_PER_PRESENTATION,
   });
-  closers.push(() => ops.close());
-  const { lanes, presentations, deviceOf } = front.laneDeps;
-  backend.devices.onChange(() => lanes.recheck(deviceOf));
-  const listening = await listen(app, config.host, config.port);
-  closers.push(async () => {
-    listening.close();
-    dismissGreeting();
-    lanes.dismiss("idle");
-    await presentations.stop();
-    lanes.dismiss("all");
-  });
-  const { port } = listening;
-  const transport = engine();
-  log.info({ port, opsPort: ops.port, transport, tls: tls !== undefined }, "gateway listens");
-  return {
-    port,
-    opsPort: ops.port,
-    transport,
-    rereadSite: () => {
-      if (book.reread()) lanes.recheck(deviceOf);
-    },
-  };
+  disposer.defer(() => signers.close());
+  return { model, similarityFor, signers };
 }
 
 interface Parts {
   backend: Backend;
-  book: SiteBook;
+  signing: Signing;
   metrics: GatewayMetrics;
   log: Log;
-  closers: Closers;
 }
 
-type Front = ReturnType<typeof openFront>;
-
-/** Lanes, presentations and the recorder behind them. */
-function openFront(config: GatewayConfig, { backend, book, metrics, log, closers }: Parts) {
-  const { services, members, signers, similarityFor, search, acts } = backend;
-  const transport = engine();
-  metrics.transport(transport);
-  if (transport !== "uws-native") log.warn("uWebSockets.js runs its slow JavaScript fallback: see README");
-  const recorder = new Recorder(services.eventLog, log, config.maxUnrecordedEvents);
-  closers.push(async () => {
+/** Lanes, presentations and the record behind them. */
+function openFront(config: GatewayConfig, { backend, signing, metrics, log }: Parts, disposer: Disposer) {
+  const { nats, directory, keyring, clock, eventLog, search, book } = backend;
+  const { gatewayId } = config;
+  const { model, similarityFor, signers } = signing;
+  const nowUnixMs = () => clock.nowUnixMs();
+  const recorder = new Recorder(eventLog, log, config.maxUnrecordedEvents);
+  disposer.defer(async () => {
     const events = await recorder.close();
     if (events > 0) log.error({ events }, "the event log took no events to the end: these are lost");
   });
-  const shared = { passages: new Passages(), spentIds: new SpentIds(), recorder, metrics, log };
-  const liveFeed = new DecisionFeed();
+  const passages = new Passages({ eventLog, keyring, nowUnixMs });
+  const purposes = openPurposes(backend, metrics, disposer);
+  const grants = new Grants({ eventLog, recorder, passages, keyring, gatewayId, nowUnixMs });
+  const answers = new Answers({
+    grants,
+    recorder,
+    metrics,
+    show: (decision) => {
+      if (!nats.isClosed()) nats.publish(liveSubject(decision.organisation), encodeLive(decision));
+    },
+    gatewayId,
+    nowUnixMs,
+  });
   const maxPresentations = maxPresentationsOf(config);
   const presentations = new Presentations(
     {
-      ...shared,
-      signers,
-      search,
-      members,
-      liveFeed,
-      rulesFor: rulesBy({ site: services.site, members, similarityFor }),
-      actFor: ({ purpose }) => actOf(acts[edge.Purpose[purpose]], purpose),
+      sensor: new Sensor(signers, (request) => search.search(request), model.modelId),
+      rulesFor: ({ organisation, purpose }) =>
+        rulesOf(directory.policy(organisation), purpose, {
+          similarityFor,
+          framesToAgree: purposes[purpose].framesToAgree,
+        }),
+      purposes,
+      answers,
+      metrics,
+      log,
     },
-    { maxPresentations, maxQueuedFrames: maxPresentations },
-    () => signers.stats().queued,
+    {
+      maxPresentations,
+      maxQueuedFrames: maxPresentations,
+      queuedFrames: () => signers.stats().queued,
+      recordFull: (reserved) => recorder.full(reserved),
+    },
   );
-  const lanes = new Lanes();
-  const deviceOf = (deviceId: string) => book.deviceOf(deviceId) ?? backend.devices.get(deviceId);
-  const laneDeps = { ...shared, deviceOf, lanes, presentations, transport };
-  const watched = { backend, lanes, presentations, recorder, transport };
-  observe(metrics, watched);
-  return { laneDeps, liveFeed, status: statusBy(watched) };
+  const lanes = new Lanes({
+    directory,
+    book,
+    presentations,
+    passages,
+    purposes,
+    metrics,
+    transport: TRANSPORT,
+    gatewayId,
+    nowUnixMs,
+    log,
+  });
+  disposer.defer(() => lanes.close());
+  return { lanes, presentations, recorder };
 }
 
-/** The operator API and the pages, on the same app. */
-function registerServices(
-  app: App,
-  config: GatewayConfig,
-  { backend, front, closers }: { backend: Backend; front: Front; closers: Closers },
-): void {
-  const { services, acts: _, ...parts } = backend;
-  const deps = {
-    ...services,
-    ...parts,
-    liveFeed: front.liveFeed,
-    status: front.status,
-    operatorToken: config.operatorToken,
-    receiptKeyFile: config.receiptKey ?? join(config.dataDir, "receipt-key.pem"),
-    livePage: config.livePage,
-    publicUrl: config.publicUrl,
-  };
-  const api = registerApi(app, deps);
-  closers.push(() => api.close());
-  const pages = registerPages(app, deps);
-  closers.push(() => pages.close());
+function openPurposes(
+  { nats, eventLog, clock }: Backend,
+  metrics: GatewayMetrics,
+  disposer: Disposer,
+): Purposes {
+  // The directory knows no other processor yet; its schema refuses other names.
+  const processor = sandboxProcessor(nats);
+  disposer.defer(() => processor.close());
+  return purposesBy({
+    log: openPaymentLog(eventLog),
+    processor,
+    onStep: (step) => metrics.payment(bus.PaymentStep[step] ?? "UNKNOWN"),
+    nowUnixMs: () => clock.nowUnixMs(),
+  });
 }
 
-function actOf(act: Act | undefined, purpose: string): Act {
-  if (act === undefined) throw new Error(`nothing is done for purpose ${purpose}`);
-  return act;
+const EVERYWHERE = new Set(["0.0.0.0", "::"]);
+
+/** Where the desk finds a gateway that listens on every address: this machine's first one that others can reach. */
+function reachableHost(host: string): string {
+  if (!EVERYWHERE.has(host)) return host;
+  const addresses = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
+  return addresses.find(({ internal, family }) => !internal && family === "IPv4")?.address ?? "127.0.0.1";
 }

@@ -6,7 +6,7 @@ import { startGateway } from "./gateway.js";
 
 const HELP = helpText(
   "palmgate gateway [options]",
-  "The front door: lanes over WebSocket on /link, decisions, the operator API on /api, the live page on /.",
+  "The hot path: lanes over WebSocket on /link, and decisions. Keeps nothing; as many as you like, behind any balancer.",
   GATEWAY_SETTINGS,
 );
 
@@ -16,7 +16,6 @@ export async function main(argv: string[]): Promise<number> {
     return 0;
   }
   const gateway = await startGateway(readSettings(GATEWAY_SETTINGS, argv));
-  process.on("SIGHUP", () => gateway.rereadSite());
   // Before the line that says ready: whoever reads it may signal at once.
   const stopped = new Promise<void>((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve());

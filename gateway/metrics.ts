@@ -4,11 +4,12 @@
 // - no label carries a site, device, member or presentation: the number of series is fixed at start;
 // - labels of the hot path are bound once, here; only decisions_total, of three labels, is looked up per decision.
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import { DATA_KEY_REFUSALS, type DataKeyRefusal } from "../records/index.js";
+import type { SearchCounts } from "../identify/index.js";
 import type { edge } from "../wire/codec.js";
+import type { LanePurpose } from "../wire/directory.js";
 import { LINK_ERRORS, type LinkCode } from "../wire/errors.js";
 import { countDroppedLines } from "../wire/report.js";
-import type { LanePurpose } from "./sites.js";
+import type { ReportAnswer } from "./record/passages.js";
 
 /** Seconds; 0.3, 0.5 and 1.0 are the budgets that the alerts ask about. */
 const DECISION_BUCKETS = [0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1, 1.5];
@@ -21,15 +22,19 @@ export const FRAME_RESULTS = ["searched", "guided", "refused", "dropped"] as con
 /** searched: went to the matchers; guided: too poor to search; refused: coded error; dropped: its presentation was over. */
 export type FrameResult = (typeof FRAME_RESULTS)[number];
 
-export const PASS_RESULTS = ["issued", "taken", "returned", "refused", "throttled"] as const;
-/** taken: a use went; returned: given back, as what it was for was refused; throttled: too many wrong codes before it. */
-export type PassResult = (typeof PASS_RESULTS)[number];
+export const GRANT_RESULTS = ["recorded", "again", "closed", "unavailable", "unheard"] as const;
+/** again: asked for anew after a lost link; closed: had its end; unavailable: the log did not take it; unheard: its lane was gone. */
+export type GrantResult = (typeof GRANT_RESULTS)[number];
+
+const REPORT_ANSWERS = [
+  "ACKNOWLEDGED",
+  "TOKEN_INVALID",
+  "NOT_NOW",
+] as const satisfies readonly ReportAnswer[];
+const PASSAGES = ["OPENED", "EXPIRED", "FAILED"] as const satisfies (keyof typeof edge.Passage)[];
 
 export type OutcomeName = Exclude<keyof typeof edge.Outcome, "OUTCOME_UNSPECIFIED">;
 export type ReasonName = keyof typeof edge.Reason;
-
-/** By their number in the contract, from 1. */
-const PASSAGES = ["OPENED", "EXPIRED", "FAILED"] as const satisfies (keyof typeof edge.Passage)[];
 
 const OUTCOMES: readonly OutcomeName[] = ["MATCH", "NO_MATCH", "AMBIGUOUS", "LOW_QUALITY", "UNDECIDED"];
 
@@ -39,10 +44,9 @@ export interface GaugeSources {
   presentationsActive(): number;
   creditsOutstanding(): number;
   signers(): { queued: number; busy: number };
-  partitions(): { expected: number; ready: number };
-  members(): number;
-  memberLag(): number;
+  shards(): { expected: number; served: number };
   unrecordedEvents(): number;
+  searches(): SearchCounts;
 }
 
 export interface GatewayMetrics {
@@ -51,13 +55,10 @@ export interface GatewayMetrics {
   decision(purpose: LanePurpose, outcome: OutcomeName, reason: ReasonName, totalMs: number): void;
   frame(result: FrameResult): void;
   linkError(code: LinkCode): void;
-  /** @param route a route's pattern, never a path with an id in it */
-  apiRequest(route: string, status: number): void;
+  grant(result: GrantResult): void;
+  /** What a lane's gate did with a granted decision, and what was answered. */
+  passage(passage: edge.Passage, answer: ReportAnswer): void;
   payment(step: string): void;
-  pass(result: PassResult): void;
-  dataKeyRefused(code: DataKeyRefusal): void;
-  /** What a lane's gate did with a granted decision. */
-  passage(passage: edge.Passage): void;
   transport(engine: string): void;
   /** Binds the gauges to what they show. Once, when everything is open. */
   observe(sources: GaugeSources): void;
@@ -66,8 +67,8 @@ export interface GatewayMetrics {
 /** Makes the gateway's metrics with every hot label bound. */
 export function openMetrics(): GatewayMetrics {
   const registry = new Registry();
-  const registers = [registry];
   countDroppedLines(registry);
+  const registers = [registry];
   const stageSeconds = new Histogram({
     name: "palmgate_stage_seconds",
     help: "Time of one stage of one presentation",
@@ -87,12 +88,10 @@ export function openMetrics(): GatewayMetrics {
   const decisions = counter("decisions_total", "Decisions", ["purpose", "outcome", "reason"]);
   const frames = counter("frames_total", "Frames by what became of them", ["result"]);
   const linkErrors = counter("link_errors_total", "Coded errors sent on edge links", ["code"]);
-  const apiRequests = counter("api_requests_total", "Operator API requests", ["route", "status"]);
   const payments = counter("payments_total", "Steps of payments", ["step"]);
-  const passes = counter("passes_total", "Passes by what became of them", ["result"]);
-  const dataKeysRefused = counter("data_keys_refused_total", "Data keys in the log that are not taken", [
-    "reason",
-  ]);
+  const grants = counter("grants_total", "Grants by what became of them", ["result"]);
+  const passages = counter("passages_total", "Granted decisions by what the lane's gate did", ["passage"]);
+  const reports = counter("passage_reports_total", "Reports of gates by what was answered", ["answer"]);
   const transportInfo = new Gauge({
     name: "palmgate_transport_info",
     help: "Engine behind the sockets",
@@ -103,12 +102,11 @@ export function openMetrics(): GatewayMetrics {
   const stageOf = bind(STAGES, (stage) => stageSeconds.labels(stage));
   const secondsOf = bind(OUTCOMES, (outcome) => decisionSeconds.labels(outcome));
   const frameOf = bind(FRAME_RESULTS, (result) => frames.labels(result));
-  const passOf = bind(PASS_RESULTS, (result) => passes.labels(result));
-  const errorOf = bind(Object.keys(LINK_ERRORS) as LinkCode[], (code) => linkErrors.labels(code));
-  const passages = counter("passages_total", "Granted decisions by what the lane's gate did", ["passage"]);
+  const grantOf = bind(GRANT_RESULTS, (result) => grants.labels(result));
   const passageOf = bind(PASSAGES, (passage) => passages.labels(passage.toLowerCase()));
-  const refusedKeyOf = bind(DATA_KEY_REFUSALS, (code) => dataKeysRefused.labels(code.toLowerCase()));
-  for (const children of [frameOf, errorOf, passOf, passageOf, refusedKeyOf]) {
+  const reportOf = bind(REPORT_ANSWERS, (answer) => reports.labels(answer.toLowerCase()));
+  const errorOf = bind(Object.keys(LINK_ERRORS) as LinkCode[], (code) => linkErrors.labels(code));
+  for (const children of [frameOf, errorOf, grantOf, passageOf, reportOf]) {
     for (const child of Object.values(children)) child.inc(0);
   }
 
@@ -121,14 +119,13 @@ export function openMetrics(): GatewayMetrics {
     },
     frame: (result) => frameOf[result].inc(),
     linkError: (code) => errorOf[code].inc(),
-    apiRequest: (route, status) => apiRequests.labels(route, String(status)).inc(),
-    payment: (step) => payments.labels(step).inc(),
-    pass: (result) => passOf[result].inc(),
-    passage: (passage) => {
+    grant: (result) => grantOf[result].inc(),
+    passage: (passage, answer) => {
+      reportOf[answer].inc();
       const name = PASSAGES[passage - 1];
-      if (name !== undefined) passageOf[name].inc();
+      if (answer === "ACKNOWLEDGED" && name !== undefined) passageOf[name].inc();
     },
-    dataKeyRefused: (code) => refusedKeyOf[code].inc(),
+    payment: (step) => payments.labels(step).inc(),
     transport: (engine) => transportInfo.labels(engine).set(1),
     observe: (sources) => registerGauges(registers, sources),
   };
@@ -153,17 +150,24 @@ function registerGauges(registers: Registry[], sources: GaugeSources): void {
   gauge("credits_outstanding", "Frames that lanes may still send", sources.creditsOutstanding);
   gauge("signer_queue", "Frames waiting for a signer thread", () => sources.signers().queued);
   gauge("signer_busy", "Signer threads at work", () => sources.signers().busy);
-  gauge("partitions_expected", "Partitions of all galleries", () => sources.partitions().expected);
-  gauge("partitions_ready", "Partitions with a matcher that answers", () => sources.partitions().ready);
-  gauge("members", "Members in the gateway's view", sources.members);
-  gauge("unrecorded_events", "Decisions and passages not in the log yet", sources.unrecordedEvents);
-  new Gauge({
-    name: "palmgate_event_lag",
-    help: "Events in the log and not yet applied here",
-    labelNames: ["stream"],
-    registers,
-    collect() {
-      this.labels("MEMBERS").set(sources.memberLag());
-    },
-  });
+  gauge("shards_expected", "Shards of the fleet", () => sources.shards().expected);
+  gauge("shards_served", "Shards that a matcher answers for", () => sources.shards().served);
+  gauge("unrecorded_events", "Decisions not in the log yet", sources.unrecordedEvents);
+  const total = (name: string, help: string, read: (counts: SearchCounts) => number) => {
+    let told = 0;
+    new Counter({
+      name: `palmgate_${name}_total`,
+      help,
+      registers,
+      collect() {
+        const now = read(sources.searches());
+        this.inc(now - told);
+        told = now;
+      },
+    });
+  };
+  total("searches", "Searches of a whole gallery", ({ searches }) => searches);
+  total("second_asks", "Workers asked in the place of others", ({ secondAsks }) => secondAsks);
+  total("second_asks_refused", "Second asks beyond the budget", ({ secondAsksRefused }) => secondAsksRefused);
+  total("answers_dropped", "Answers of workers that were none", ({ answersDropped }) => answersDropped);
 }

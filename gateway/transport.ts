@@ -1,7 +1,8 @@
-// The server behind lanes, API and pages: one uWebSockets.js app, its engine named, its sockets bounded.
+// The server behind lanes: one uWebSockets.js app, its sockets bounded. It serves /link and nothing else.
 //
 // Invariants:
-// - says truly which engine runs: the package falls back to JavaScript in silence where its binary does not fit;
+// - it is the native one: the package falls back to JavaScript in silence where its binary does not fit, and that one
+//   must never serve;
 // - at most MAX_GREETINGS connections that have not said who they are; the rest are refused before the upgrade;
 // - a link that is silent for IDLE_TIMEOUT_S or reads too slowly is closed;
 // - with TLS configured there is no plain port.
@@ -11,9 +12,9 @@ import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { UsageError } from "../wire/config.js";
 import { HEARTBEAT_INTERVAL_MS, MAX_EDGE_MESSAGE_BYTES } from "../wire/limits.js";
-import { Connection } from "./lane/connection.js";
-import type { LaneDeps } from "./lane/deps.js";
+import { Connection, type Entrance } from "./lane/connection.js";
 import { Link } from "./lane/link.js";
+import type { GatewayMetrics } from "./metrics.js";
 
 /** Three missed heartbeats, in seconds, as a multiple of 4. */
 const IDLE_TIMEOUT_S = Math.ceil((3 * HEARTBEAT_INTERVAL_MS) / 4000) * 4;
@@ -22,7 +23,9 @@ const MAX_BACKPRESSURE_BYTES = 64 * 1024;
 const MAX_GREETINGS = 1024;
 const LINK_PATH = "/link";
 
-export type Engine = "uws-native" | "uws-javascript";
+type Engine = "uws-native" | "uws-javascript";
+/** As Welcome says it. */
+export const TRANSPORT: Engine = "uws-native";
 /** What the package's types leave out. */
 export type App = uWS.TemplatedApp & {
   listen(host: string, port: number, options: uWS.ListenOptions, done: ListenDone): App;
@@ -45,16 +48,17 @@ interface SocketData {
 }
 
 /** The JavaScript fallback has no TLS, and so no SSLApp. */
-export const engine = (): Engine => (typeof uWS.SSLApp === "function" ? "uws-native" : "uws-javascript");
+const engine = (): Engine => (typeof uWS.SSLApp === "function" ? "uws-native" : "uws-javascript");
 
-/** @throws UsageError when TLS is asked for and cannot be had */
+/** @throws UsageError where only the JavaScript fallback would run, or when a TLS file cannot be read */
 export function openApp(tls: Tls | undefined): App {
-  if (tls === undefined) return uWS.App() as App;
   if (engine() !== "uws-native") {
     throw new UsageError(
-      "TLS needs the native uWebSockets.js, which has no binary for this machine: see README.",
+      "uWebSockets.js has no binary for this machine, and its JavaScript fallback is too slow to serve lanes: " +
+        "use Node 20 on x64 or arm64 with glibc or macOS.",
     );
   }
+  if (tls === undefined) return uWS.App() as App;
   for (const file of [tls.certFile, tls.keyFile]) readable(file);
   return uWS.SSLApp({ cert_file_name: tls.certFile, key_file_name: tls.keyFile }) as App;
 }
@@ -68,9 +72,12 @@ function readable(file: string): void {
 }
 
 /** Takes lanes on /link. @returns a function that closes every connection that has not greeted yet */
-export function serveLanes(app: App, deps: LaneDeps): () => void {
+export function serveLanes(
+  app: App,
+  entrance: Entrance,
+  metrics: Pick<GatewayMetrics, "linkError">,
+): () => void {
   const greeting = new Map<Connection, Link>();
-  let nextNumber = 0;
   app.ws<SocketData>(LINK_PATH, {
     maxPayloadLength: MAX_EDGE_MESSAGE_BYTES,
     maxBackpressure: MAX_BACKPRESSURE_BYTES,
@@ -94,8 +101,8 @@ export function serveLanes(app: App, deps: LaneDeps): () => void {
       );
     },
     open: (socket) => {
-      const link = new Link(socket, deps.metrics);
-      const connection = new Connection(link, nextNumber++, deps);
+      const link = new Link(socket, metrics);
+      const connection = new Connection(link, entrance);
       socket.getUserData().connection = connection;
       greeting.set(connection, link);
     },
@@ -111,6 +118,14 @@ export function serveLanes(app: App, deps: LaneDeps): () => void {
       greeting.delete(connection);
       connection.closed();
     },
+  });
+  app.any("/*", (response) => {
+    response
+      .writeStatus("404 Not Found")
+      .writeHeader("content-type", "text/plain; charset=utf-8")
+      .end(
+        "This is a Palmgate gateway: it serves lanes, by WebSocket on /link. Pages and the API are the desk's.\n",
+      );
   });
   return () => {
     for (const link of [...greeting.values()]) link.refuse("SHUTTING_DOWN");

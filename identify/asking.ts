@@ -3,7 +3,7 @@
 //
 // Invariants:
 // - an answer counts for shards that nobody has answered for yet, and only for shards of the thread that gives it;
-// - who does not answer within SECOND_ASK_MS, or says that it cannot, is replaced by another worker that serves the
+// - who does not answer within the time of a second ask, or says that it cannot, is replaced by another worker that serves the
 //   same shards, once for each worker; its late answer still counts while no other has come;
 // - handles of an earlier life of a worker: it is asked anew, once;
 // - a profile that does not open is no answer: its worker's shards are asked of another;
@@ -16,8 +16,9 @@ import type { Keyring } from "../wire/keyring.js";
 import type { MaybeSealed } from "../wire/seal.js";
 import { ShardSet } from "../wire/shard.js";
 import { compareSubject, rowSearchSubject, workerSearchSubject } from "../wire/subjects.js";
+import { Coverage } from "./coverage.js";
 import type { Fleet, Row, Server } from "./fleet.js";
-import { mergeCandidates, type Ranked } from "./merge.js";
+import { type Candidate, mergeCandidates, type Ranked } from "./merge.js";
 import {
   encodeCompare,
   encodeSearch,
@@ -28,15 +29,6 @@ import {
   type SearchHead,
 } from "./messages.js";
 import type { Silence } from "./silence.js";
-
-/** Well above a healthy worker's answer, well below the budget of a frame. */
-const SECOND_ASK_MS = 60;
-const ALL_SHARDS = ShardSet.all();
-
-export interface Candidate extends Ranked {
-  /** Always there for the first one. */
-  facts?: bus.MemberFacts;
-}
 
 export interface SearchResult {
   /** Every shard was searched, by workers that are current. */
@@ -56,6 +48,8 @@ export interface Order {
   /** 16 random bytes: profiles come back sealed to it. */
   nonce: Uint8Array;
   deadlineMs: number;
+  /** A worker that has not answered after this is late. */
+  secondAskMs: number;
   /** To be asked first; `undefined`: no worker is known. */
   row: Row | undefined;
   resolve(result: SearchResult): void;
@@ -73,14 +67,6 @@ export interface Line {
   /** `part` comes back with the answer. */
   publish(asking: Asking, subject: string, body: Uint8Array, part: string): void;
   ended(asking: Asking): void;
-}
-
-/** A thread that was asked for its nearest. */
-interface Waiting {
-  server: Server;
-  shards: ShardSet;
-  sinceMs: number;
-  late: boolean;
 }
 
 /** A thread that has answered with its nearest. */
@@ -112,11 +98,7 @@ export class Asking {
   readonly #order: Order;
   readonly #line: Line;
   readonly #endsAtMs: number;
-  readonly #open = ALL_SHARDS.copy();
-  /** By number of the ask, worker and thread. */
-  readonly #waiting = new Map<string, Waiting>();
-  /** What each worker was asked for. */
-  readonly #asked = new Map<string, ShardSet>();
+  readonly #shards: Coverage;
   readonly #askedAnew = new Set<string>();
   readonly #bodies: Uint8Array[] = [];
   readonly #comparing: Comparing[] = [];
@@ -132,15 +114,16 @@ export class Asking {
     this.#order = order;
     this.#line = line;
     this.#endsAtMs = performance.now() + order.deadlineMs;
+    this.#shards = new Coverage(line.fleet, line.silence);
   }
 
   begin(): void {
-    const lacking = ALL_SHARDS.copy();
+    const lacking = ShardSet.all();
     if (this.row !== undefined) {
-      this.#publishSearch(rowSearchSubject(this.row.row), undefined);
+      const ask = this.#publishSearch(rowSearchSubject(this.row.row), undefined);
       for (const server of this.row.servers) {
-        this.#expect(server, server.ready);
-        if (!this.#isSilent(server)) lacking.deleteAll(server.ready);
+        this.#shards.expect(ask, server, server.ready);
+        if (!this.#shards.isSilent(server)) lacking.deleteAll(server.ready);
       }
     }
     this.#askElsewhere(lacking, { free: true });
@@ -151,14 +134,9 @@ export class Asking {
   /** @param part as it was published */
   onSearchReply(answer: SearchAnswer, part: string): void {
     if (this.#over) return;
-    const key = keyOf(part, answer.workerId, answer.thread);
-    const waiting = this.#waiting.get(key);
-    this.#waiting.delete(key);
+    const owed = this.#shards.answered(part, answer.workerId, answer.thread);
     if (answer.ok) this.#accept(answer);
-    const left = waiting?.shards.and(this.#open);
-    if (left !== undefined && (answer.ok || isWorthAnother(answer.status))) {
-      this.#askElsewhere(left, { free: false });
-    }
+    if (answer.ok || isWorthAnother(answer.status)) this.#askElsewhere(owed, { free: false });
     this.#advance();
   }
 
@@ -188,13 +166,7 @@ export class Asking {
       this.onCompareReply(comparing, NOTHING);
       return;
     }
-    const gone = new ShardSet();
-    for (const [key, { shards }] of this.#waiting) {
-      if (!key.startsWith(`${part}/`)) continue;
-      gone.addAll(shards);
-      this.#waiting.delete(key);
-    }
-    this.#askElsewhere(gone.and(this.#open), { free: true });
+    this.#askElsewhere(this.#shards.gone(part), { free: true });
     this.#advance();
   }
 
@@ -210,9 +182,9 @@ export class Asking {
       this.#line.dropped();
       return;
     }
-    const shards = answer.shards.and(this.#open);
+    const shards = answer.shards.and(this.#shards.open);
     if (shards.isEmpty) return;
-    this.#open.deleteAll(shards);
+    this.#shards.open.deleteAll(shards);
     const { thread, instance, near, templates } = answer;
     const none = { asked: new Set<number>(), answers: [], comparing: 0, state: "counts" as const };
     this.#sources.push({ server, thread, instance, shards, near, templates, ...none });
@@ -222,8 +194,8 @@ export class Asking {
   /** Goes on as far as what has come allows. */
   #advance(): void {
     if (this.#over) return;
-    if (!this.#open.isEmpty) {
-      const isHopeless = this.#waiting.size === 0 && this.#comparing.every(({ over }) => over);
+    if (!this.#shards.open.isEmpty) {
+      const isHopeless = !this.#shards.isWaiting && this.#comparing.every(({ over }) => over);
       if (isHopeless) this.#finish(undefined);
       return;
     }
@@ -289,73 +261,48 @@ export class Asking {
       this.#askedAnew.add(server.id);
       this.#ask(server, shards);
     } else {
-      this.#askElsewhere(shards.and(this.#open), { free: false });
+      this.#askElsewhere(shards, { free: false });
     }
   }
 
   #withdraw(source: Source): void {
     source.state = "late";
     this.#sources = this.#sources.filter((each) => each !== source);
-    this.#open.addAll(source.shards);
+    this.#shards.open.addAll(source.shards);
   }
 
   /** It was given up for its lateness, and has answered before whoever was asked instead. */
   #countAgain(source: Source): void {
-    if (source.comparing > 0 || !this.#open.hasAll(source.shards)) return;
+    if (source.comparing > 0 || !this.#shards.open.hasAll(source.shards)) return;
     source.state = "counts";
-    this.#open.deleteAll(source.shards);
+    this.#shards.open.deleteAll(source.shards);
     this.#sources.push(source);
   }
 
-  /** Asks other workers for these shards, as far as there are any and the budget allows. */
+  /** Asks other workers for those of these shards that are open, as far as there are any and the budget allows. */
   #askElsewhere(shards: ShardSet, { free }: { free: boolean }): void {
-    if (shards.isEmpty) return;
-    const wanted = new Map<Server, ShardSet>();
-    for (const shard of shards) {
-      const server = this.#anotherFor(shard);
-      if (server === undefined) continue;
-      const those = wanted.get(server) ?? new ShardSet();
-      those.add(shard);
-      wanted.set(server, those);
+    for (const [server, those] of this.#shards.elsewhere(shards)) {
+      if (free || this.#line.mayAskAgain()) this.#ask(server, those);
     }
-    for (const [server, those] of wanted) if (free || this.#line.mayAskAgain()) this.#ask(server, those);
-  }
-
-  #anotherFor(shard: number): Server | undefined {
-    return this.#line.fleet
-      .servers(shard)
-      .find((server) => !this.#asked.get(server.id)?.has(shard) && !this.#isSilent(server));
   }
 
   #ask(server: Server, shards: ShardSet): void {
-    this.#publishSearch(workerSearchSubject(server.id), shards);
-    this.#expect(server, shards);
+    const ask = this.#publishSearch(workerSearchSubject(server.id), shards);
+    this.#shards.expect(ask, server, shards);
   }
 
-  #publishSearch(subject: string, shards: ShardSet | undefined): void {
+  /** @returns the part that comes back with the answers */
+  #publishSearch(subject: string, shards: ShardSet | undefined): string {
     const body = encodeSearch(this.#order.head, this.#order.probe, shards);
     this.#bodies.push(body);
-    this.#asks += 1;
-    this.#line.publish(this, subject, body, `${SEARCH}${this.#asks}`);
-  }
-
-  /** Answers of this worker to the ask that just went out. */
-  #expect(server: Server, shards: ShardSet): void {
-    const asked = this.#asked.get(server.id) ?? new ShardSet();
-    asked.addAll(shards);
-    this.#asked.set(server.id, asked);
-    const sinceMs = performance.now();
-    for (const [thread, own] of server.threads.entries()) {
-      const those = own.and(shards);
-      if (those.isEmpty) continue;
-      const key = keyOf(`${SEARCH}${this.#asks}`, server.id, thread);
-      this.#waiting.set(key, { server, shards: those, sinceMs, late: false });
-    }
+    const part = `${SEARCH}${this.#asks++}`;
+    this.#line.publish(this, subject, body, part);
+    return part;
   }
 
   #plan(): void {
     const leftMs = this.#endsAtMs - performance.now();
-    this.#timer = setTimeout(() => this.#onTimer(), Math.max(0, Math.min(SECOND_ASK_MS, leftMs)));
+    this.#timer = setTimeout(() => this.#onTimer(), Math.max(0, Math.min(this.#order.secondAskMs, leftMs)));
   }
 
   #onTimer(): void {
@@ -364,35 +311,23 @@ export class Asking {
       this.#finish(undefined);
       return;
     }
-    this.#replaceLateAnswers(nowMs);
-    this.#replaceLateCompares(nowMs);
+    // A timer may fire a hair early.
+    const lateSinceMs = nowMs - this.#order.secondAskMs + 2;
+    this.#askElsewhere(this.#shards.late(lateSinceMs), { free: false });
+    this.#replaceLateCompares(lateSinceMs);
     this.#advance();
     if (!this.#over) this.#plan();
   }
 
-  #replaceLateAnswers(nowMs: number): void {
-    const late = new ShardSet();
-    for (const waiting of this.#waiting.values()) {
-      if (waiting.late || !isLate(waiting, nowMs)) continue;
-      waiting.late = true;
-      this.#line.silence.missed(waiting.server.id, nowMs);
-      late.addAll(waiting.shards);
-    }
-    this.#askElsewhere(late.and(this.#open), { free: false });
-  }
-
-  #replaceLateCompares(nowMs: number): void {
+  #replaceLateCompares(lateSinceMs: number): void {
     for (const { source, sinceMs, over } of this.#comparing) {
-      if (over || source.state !== "counts" || !isLate({ sinceMs }, nowMs)) continue;
-      this.#line.silence.missed(source.server.id, nowMs);
-      if (![...source.shards].every((shard) => this.#anotherFor(shard) !== undefined)) continue;
-      if (!this.#line.mayAskAgain()) continue;
+      if (over || source.state !== "counts" || sinceMs > lateSinceMs) continue;
+      this.#line.silence.missed(source.server.id, performance.now());
+      if (!this.#shards.hasOthersFor(source.shards) || !this.#line.mayAskAgain()) continue;
       this.#withdraw(source);
       this.#askElsewhere(source.shards, { free: true });
     }
   }
-
-  #isSilent = ({ id }: Server): boolean => this.#line.silence.silent(id, performance.now());
 
   /** @param candidates `undefined`: not complete */
   #finish(candidates: Candidate[] | undefined): void {
@@ -400,11 +335,11 @@ export class Asking {
     this.#over = true;
     clearTimeout(this.#timer);
     for (const body of this.#bodies) body.fill(0);
-    for (const { shards, comparing } of this.#sources) if (comparing > 0) this.#open.addAll(shards);
+    for (const { shards, comparing } of this.#sources) if (comparing > 0) this.#shards.open.addAll(shards);
     this.#line.ended(this);
     this.#order.resolve({
       complete: candidates !== undefined,
-      missing: this.#open.size,
+      missing: this.#shards.open.size,
       candidates: candidates ?? [],
       templates: this.#sources.reduce((sum, { templates }) => sum + templates, 0),
     });
@@ -419,11 +354,6 @@ const UNREADABLE = bus.SearchStatus.SEARCH_STATUS_UNSPECIFIED;
 /** Number of the compare that a part of a reply subject names. */
 export const compareOf = (part: string): number | undefined =>
   part.startsWith(COMPARE) ? Number(part.slice(COMPARE.length)) : undefined;
-
-const keyOf = (part: string, workerId: string, thread: number) => `${part}/${workerId}/${thread}`;
-
-/** A timer may fire a hair early. */
-const isLate = ({ sinceMs }: { sinceMs: number }, nowMs: number) => nowMs - sinceMs >= SECOND_ASK_MS - 2;
 
 /** Another worker would say the same of a wrong probe, and nobody works past the deadline. */
 const isWorthAnother = (status: bus.SearchStatus) =>

@@ -2,11 +2,18 @@
 //
 // Invariants: order-free and associative; ties are broken by the member id, so the same finds give the same order
 // everywhere; each member appears once.
+import type { bus } from "../wire/codec.js";
+
 export interface Ranked {
   /** 32 hex digits. */
   member: string;
   /** -1..1, the larger the more alike (palm/signature.ts). Never leaves the house. */
   similarity: number;
+}
+
+export interface Candidate extends Ranked {
+  /** Always there for the first one that a search found. */
+  facts?: bus.MemberFacts;
 }
 
 /** @returns candidates by member, best first */

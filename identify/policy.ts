@@ -13,11 +13,11 @@
 // - MATCH only when as many frames as the rules want find that member above the threshold, each by itself;
 // - neither the order of candidates nor the order of frames changes the outcome.
 
-import { mergeCandidates, type Ranked } from "./merge.js";
+import { type Candidate, mergeCandidates } from "./merge.js";
 
 /** What one frame has told. Poor frames are never searched with. */
 export type Evidence =
-  | { kind: "searched"; complete: boolean; candidates: readonly Ranked[]; templates: number }
+  | { kind: "searched"; complete: boolean; candidates: readonly Candidate[]; templates: number }
   | { kind: "poor"; reason: PoorReason }
   /** No signer had it in time, or its thread died: nobody has seen it. */
   | { kind: "lost" };

@@ -36,6 +36,8 @@ export interface SearchCounts {
   answersDropped: number;
 }
 
+/** Well above a healthy worker's answer, well below the budget of a frame. */
+const SECOND_ASK_MS = 60;
 const NO_RESPONDERS_STATUS = 503;
 const NONCE_BYTES = 16;
 /** Asking the system for 16 bytes costs as much as for 4096. */
@@ -54,6 +56,7 @@ export class SearchClient {
   readonly #silence = new Silence();
   readonly #secondAsks = new SecondAsks();
   readonly #line: Line;
+  readonly #secondAskMs: number;
   #nextToken = 0;
   #random = new Uint8Array(0);
 
@@ -62,7 +65,9 @@ export class SearchClient {
     fleet: Fleet,
     keyring: Pick<Keyring, "busKey">,
     clock: Pick<LogClock, "nowUnixMs">,
+    { secondAskMs = SECOND_ASK_MS }: { secondAskMs?: number } = {},
   ) {
+    this.#secondAskMs = secondAskMs;
     this.#nats = nats;
     this.#fleet = fleet;
     this.#clock = clock;
@@ -100,6 +105,7 @@ export class SearchClient {
           probe,
           nonce: this.#newNonce(),
           deadlineMs,
+          secondAskMs: this.#secondAskMs,
           row,
           resolve,
         },

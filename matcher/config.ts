@@ -1,8 +1,8 @@
 // Settings of a matcher.
 import { availableParallelism } from "node:os";
 import { z } from "zod";
-import { MASTER_KEY_SETTING } from "../records/index.js";
 import { readSettings, type Settings, type Values } from "../wire/config.js";
+import { MASTER_KEY_SETTING } from "../wire/keyring.js";
 import { DEVICE_ID_PATTERN } from "../wire/limits.js";
 import { ENGINES } from "./index/engines.js";
 
@@ -19,7 +19,7 @@ export const SETTINGS = {
   dataDir: {
     option: "data-dir",
     value: "DIR",
-    help: "this worker's own directory: one view per partition",
+    help: "this worker's own directory",
     schema: z.string().min(1).default("data/matcher"),
   },
   masterKey: MASTER_KEY_SETTING,
@@ -32,7 +32,7 @@ export const SETTINGS = {
   threads: {
     option: "threads",
     value: "N",
-    help: "partition threads",
+    help: "search threads; each has an equal part of the worker's shards",
     schema: z.coerce
       .number()
       .int()
@@ -49,7 +49,7 @@ export const SETTINGS = {
   mapSizeMib: {
     option: "map-size-mib",
     value: "MIB",
-    help: "the most that the view of one partition may take on disk; left out: as the store decides",
+    help: "the most that the members of one thread may take on disk; left out: as the store decides",
     schema: z.coerce.number().int().min(1).optional(),
   },
   opsHost: {

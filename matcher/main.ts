@@ -1,101 +1,116 @@
-// The matcher: one worker that holds some partitions, answers searches and applies enrolments and erasures.
+// The matcher: one worker that has some shards, answers searches, tells of members, and applies enrolments and erasures.
 //
-// This thread owns heartbeat, assignment and metrics; partition threads own everything of their partitions.
-// Start: the data folder is claimed and the name checked, then threads, the ops server, and membership, which opens
-// partitions. End: the other way round.
-import { randomUUID } from "node:crypto";
+// This thread owns heartbeat, claim, plan and metrics; search threads own everything of their shards.
+// Start: the data folder is claimed and the name checked, then directory, threads, the ops server, and membership, which opens shards. End: the other
+// way round, after a farewell and a last second of answers.
+import { randomBytes } from "node:crypto";
 import { endianness } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
 import { helpText, UsageError } from "../wire/config.js";
 import { claimDataFolder } from "../wire/data-folder.js";
+import { type Directory, openDirectory } from "../wire/directory.js";
+import { type Disposer, opened } from "../wire/disposer.js";
+import { openKeyring } from "../wire/keyring.js";
 import { openLog } from "../wire/log.js";
+import { LogClock } from "../wire/log-clock.js";
 import { connectNats } from "../wire/nats.js";
 import { openOpsServer } from "../wire/ops-server.js";
 import { report, reportsFlushed, STDOUT } from "../wire/report.js";
 import { type MatcherConfig, readMatcherConfig, SETTINGS } from "./config.js";
+import { openDataFolder } from "./data-folder.js";
 import { Membership } from "./membership.js";
 import { openMatcherMetrics } from "./metrics.js";
-import { refKey } from "./plan.js";
-import { openPartitionThreads, type PartitionThreads } from "./threads.js";
+import { CURRENT_MS } from "./shard-group.js";
+import { openSearchThreads, type SearchThreads } from "./threads.js";
 import { expectNoTwin, watchForTwin } from "./twin.js";
 import { keptWorkerId } from "./worker-id.js";
 
 export interface Matcher {
   workerId: string;
   opsPort: number;
-  /** Leaves: others take over first. */
+  /** Leaves: says so, answers what is under way, and ends within 5 s. */
   close(): Promise<void>;
   /**
-   * Rejects when this process must end: with a UsageError when a twin goes first (close() then says no farewell), else
-   * because a partition thread died, which is a bug: the threads cannot be trusted to end.
+   * Rejects when this process must end: with a UsageError when a twin goes first, else because a search thread died,
+   * which is a bug: the threads cannot be trusted to end.
    */
   failed: Promise<never>;
 }
 
-type Closers = (() => void | Promise<void>)[];
-
-const NOT_READY_SHOWN = 10;
+const INSTANCE_BYTES = 8;
 const FLUSH_DEADLINE_MS = 500;
+/** After the farewell: whoever had asked us before has both rounds of a search behind them by then. */
+const LAST_ANSWERS_MS = 1000;
 
 /** Starts a matcher. What was opened before a failed start is closed again. @throws UsageError */
 export async function startMatcher(config: MatcherConfig): Promise<Matcher> {
   // Signatures travel as little-endian numbers and are used where they lie.
   if (endianness() !== "LE") throw new Error("palmgate matcher needs a little-endian machine");
-  const closers: Closers = [];
-  const close = async () => {
-    for (let closer = closers.pop(); closer !== undefined; closer = closers.pop()) await closer();
-  };
-  try {
-    return { ...(await open(config, closers)), close };
-  } catch (error) {
-    await close();
-    throw error;
-  }
+  return await opened(async (disposer) => ({
+    ...(await start(config, disposer)),
+    close: () => disposer.close(),
+  }));
 }
 
-async function open(config: MatcherConfig, closers: Closers): Promise<Omit<Matcher, "close">> {
-  const { natsUrl, masterKey, dataDir, index, mapSizeBytes } = config;
+async function start(config: MatcherConfig, disposer: Disposer): Promise<Omit<Matcher, "close">> {
+  const { natsUrl, masterKey, dataDir, index, mapSizeBytes, threads: threadCount } = config;
   const folder = await claimDataFolder(dataDir);
-  closers.push(() => folder.release());
+  disposer.defer(() => folder.release());
   const workerId = config.workerId ?? keptWorkerId(dataDir);
-  const self = { workerId, instanceId: randomUUID(), startedUnixMs: Date.now() };
+  const instance = randomBytes(INSTANCE_BYTES).toString("hex");
+  const self = { workerId, instance, startedUnixMs: Date.now() };
   const log = openLog("matcher", { worker: workerId });
+  openDataFolder(dataDir, threadCount, log);
   const nc = await connectNats({ url: natsUrl, name: `matcher ${workerId}`, log });
-  closers.push(() => nc.close());
+  disposer.defer(() => nc.close());
   await expectNoTwin(nc, self, log);
+  const directory = await openDirectory(nc, log);
+  disposer.defer(() => directory.close());
+  const keyring = openKeyring(masterKey, (name) => directory.organisation(name)?.keys ?? []);
+  const clock = LogClock.follow(nc, keyring);
+  disposer.defer(() => clock.stop());
 
   const failure = openFailure();
   let membership: Membership | undefined;
-  const metrics = openMatcherMetrics(() => threads.held());
-  const threads = openPartitionThreads({
-    count: config.threads,
-    settings: { natsUrl, masterKey, workerId, dataDir, engine: index, mapSizeBytes },
+  const metrics = openMatcherMetrics(() => threads.state());
+  const threads = openSearchThreads({
+    count: threadCount,
+    settings: { identity: { workerId, instance }, natsUrl, masterKey, dataDir, engine: index, mapSizeBytes },
     onReport: metrics.add,
     onChanged: () => membership?.changed(),
     onDied: (error) => {
-      log.fatal({ error: String(error) }, "a partition thread died");
+      log.fatal({ error: String(error) }, "a search thread died");
       failure.fail(error);
     },
   });
+  disposer.defer(() => threads.stop());
+  const notReady = () =>
+    membership === undefined ? ["not among the matchers yet"] : missingOf(threads, directory, membership);
   const ops = await openOpsServer({
     host: config.opsHost,
     port: config.opsPort,
     registry: metrics.registry,
-    notReady: () => (membership === undefined ? ["not among the matchers yet"] : missingOf(threads)),
+    notReady,
   });
-  closers.push(
-    () => ops.close(),
-    () => threads.stop(),
-  );
+  disposer.defer(() => ops.close());
+  await Promise.race([threads.started, failure.failed]);
+  const joined = await Membership.open({ nc, self, directory, clock, threads, threadCount, log });
+  membership = joined;
+  let farewell = true;
+  disposer.defer(async () => {
+    if (farewell) {
+      await joined.leave();
+      await sleep(LAST_ANSWERS_MS);
+    }
+    await joined.stop({ farewell });
+  });
   const twin = watchForTwin(nc, self, log, (error) => {
     log.fatal({ twin: workerId }, error.message);
-    membership?.stop();
+    farewell = false;
     failure.fail(error);
   });
-  closers.push(() => twin.stop());
-  membership = await Membership.open({ nc, self, threads, log });
-  const joined = membership;
-  closers.push(() => joined.leave());
-  log.info({ opsPort: ops.port, threads: config.threads, index }, "matcher listens");
+  disposer.defer(() => twin.stop());
+  log.info({ opsPort: ops.port, threads: threadCount, index }, "matcher listens");
   return { workerId, opsPort: ops.port, failed: failure.failed };
 }
 
@@ -108,18 +123,25 @@ function openFailure(): { failed: Promise<never>; fail(error: Error): void } {
   return { failed, fail };
 }
 
-function missingOf(threads: PartitionThreads): string[] {
-  const missing = threads.held().filter((each) => !each.ready);
-  const shown = missing.slice(0, NOT_READY_SHOWN).map((each) => `partition ${refKey(each)} catching up`);
-  const rest = missing.length - shown.length;
-  return rest > 0 ? [...shown, `${rest} more partitions`] : shown;
+/** What keeps this worker from serving all that it should; nothing for a spare: it is ready to take over. */
+function missingOf(threads: SearchThreads, directory: Directory, { slot }: Membership): string[] {
+  if (directory.fleet() === undefined) return ["the directory names no fleet yet: palmgate apply"];
+  const { ready, held, storeFull, beatAgeMs } = threads.state();
+  const missing: string[] = [];
+  if (storeFull) missing.push("the disk refuses writes");
+  if (beatAgeMs > CURRENT_MS)
+    missing.push("no beat of the log was applied lately: cannot know to be current");
+  const behind = held.size - ready.size;
+  if (behind > 0) missing.push(`${behind} shards catching up`);
+  else if (slot !== undefined && held.isEmpty) missing.push("no shards yet");
+  return missing;
 }
 
 /** `palmgate matcher`: runs until SIGTERM or SIGINT. */
 export async function main(argv: string[]): Promise<number> {
   if (argv.includes("--help")) {
     process.stdout.write(
-      helpText("palmgate matcher [options]", "Holds partitions of galleries and answers searches.", SETTINGS),
+      helpText("palmgate matcher [options]", "Holds shards of all galleries and answers searches.", SETTINGS),
     );
     return 0;
   }

@@ -1,87 +1,80 @@
-// From events of the log to changes of a partition: what goes into the view, and what into the roster.
+// From events of the log to changes of members; and from a row of the store to signatures in the clear.
 //
 // Invariants:
-// - the view keeps ciphertext only; a signature in the clear lives in the roster (index and line shelf) and nowhere else;
-// - a member without a data key is erased: its templates are skipped, not an error;
-// - a template of another model, or one that does not open to the gallery's kind of signature, never reaches the
-//   roster, and is counted.
+// - an event that names another member, organisation, gallery or shard than its subject changes nothing, and is counted
+//   in the log of the process;
+// - a signature in the clear lives in a segment (index and line shelf) and nowhere else;
+// - a template of another model, or one that does not open to the gallery's kind of signature, never reaches a segment,
+//   and is counted.
 import { MAP_WORDS } from "../palm/lines/line-map.js";
 import { type Signature, wipe } from "../palm/signature.js";
-import { type LogEvent, type MemberKeys, openTemplate, type ViewTables } from "../records/index.js";
-import { bus, decode, encode } from "../wire/codec.js";
-import { toHex } from "../wire/partition.js";
+import { type LogEvent, openTemplate } from "../records/index.js";
+import { bus, decode } from "../wire/codec.js";
+import { fromHex, toHex } from "../wire/hex.js";
+import { MEMBER_ID_BYTES } from "../wire/limits.js";
+import { shardOf } from "../wire/shard.js";
 import { memberSubject } from "../wire/subjects.js";
 import { vectorFault } from "./index/signature-index.js";
+import type { MemberRow } from "./member-store.js";
+import type { SegmentFacts } from "./serving.js";
 
-/** The view's one table: member id in hex -> bus.Enrolled that holds the sealed templates and nothing else. */
-export const MEMBERS_TABLE = "members";
-
-export interface Scope {
+interface Changed {
+  sequence: number;
+  atUnixMs: number;
+  /** 32 hex digits. */
+  member: string;
+  memberId: Uint8Array;
+  organisation: string;
   gallery: string;
-  partition: number;
-  modelId: string;
-  dimension: number;
-  lineMaps: boolean;
+  /** Of the event. */
+  bytes: number;
 }
 
 export type Change =
-  | { kind: "enrolled"; member: string; memberId: Uint8Array; templates: readonly bus.ITemplate[] }
-  | { kind: "erased"; member: string }
-  | { kind: "other" }
-  | { kind: "malformed"; detail: string };
+  | (Changed & {
+      kind: "enrolled";
+      templates: readonly bus.ITemplate[];
+      profile: bus.ISealed | null | undefined;
+    })
+  | (Changed & { kind: "profile"; profile: bus.ISealed | null | undefined })
+  | (Changed & { kind: "erased" });
 
 export const SKIP_REASONS = ["other_model", "unopened"] as const;
 export type SkipReason = (typeof SKIP_REASONS)[number];
 
-export function readChange(event: LogEvent, { gallery, partition }: Scope): Change {
-  const message = decode(bus.MemberEvent, event.body);
-  if (message === undefined) return { kind: "malformed", detail: "not a MemberEvent" };
-  const member = toHex(message.memberId);
-  if (event.subject !== memberSubject(gallery, partition, member)) {
-    return {
-      kind: "malformed",
-      detail: "the event names another member, gallery or partition than its subject",
-    };
+/** What is wrong with the event, as text, where it is none of a member's that we know. */
+export function readChange({ subject, sequence, atUnixMs, body }: LogEvent): Change | string {
+  const message = decode(bus.MemberEvent, body);
+  if (message?.memberId.length !== MEMBER_ID_BYTES) return "not a MemberEvent";
+  const { memberId, organisation, gallery } = message;
+  const member = toHex(memberId);
+  if (subject !== memberSubject(shardOf(memberId), organisation, gallery, member)) {
+    return "the event names another member, organisation or gallery than its subject";
   }
-  if (message.erased) return { kind: "erased", member };
-  if (!message.enrolled) return { kind: "other" };
-  return {
-    kind: "enrolled",
-    member,
-    memberId: message.memberId,
-    templates: message.enrolled.templates ?? [],
-  };
+  const of = { sequence, atUnixMs, member, memberId, organisation, gallery, bytes: body.length };
+  if (message.erased) return { kind: "erased", ...of };
+  if (message.profileChanged) return { kind: "profile", ...of, profile: message.profileChanged.profile };
+  if (!message.enrolled) return "a MemberEvent without a body that is known here";
+  const { templates, profile } = message.enrolled;
+  return { kind: "enrolled", ...of, templates: templates ?? [], profile };
 }
 
-/** Brings one change into the view. Runs inside the view's transaction. */
-export function writeChange(change: Change, tables: ViewTables): void {
-  const table = tables.table(MEMBERS_TABLE);
-  if (change.kind === "enrolled") {
-    table.put(change.member, encode(bus.Enrolled, { templates: [...change.templates] }));
-  }
-  if (change.kind === "erased") table.remove(change.member);
-}
-
-/** Sealed templates as the view holds them. */
-export function storedTemplates(value: Uint8Array): readonly bus.ITemplate[] {
-  return decode(bus.Enrolled, value)?.templates ?? [];
-}
-
-/** Opens the templates of the gallery's own model. The caller wipes the signatures when the roster has them. */
+/** Opens the templates of the gallery's own model. The caller wipes the signatures when the segment has them. */
 export function openTemplates(
   key: Uint8Array,
-  memberId: Uint8Array,
-  templates: readonly bus.ITemplate[],
-  { gallery, modelId, dimension, lineMaps }: Scope,
+  member: string,
+  { templates }: Pick<MemberRow, "templates">,
+  { organisation, gallery, modelId, dimension, lineMaps }: SegmentFacts,
   onSkipped: (reason: SkipReason) => void,
 ): Signature[] {
   const words = lineMaps ? MAP_WORDS : 0;
+  const place = { memberId: fromHex(member), organisation, gallery };
   return templates.flatMap((template) => {
     if (template.modelId !== modelId) {
       onSkipped("other_model");
       return [];
     }
-    const signature = openTemplate(key, memberId, gallery, template, dimension);
+    const signature = openTemplate(key, place, template, dimension);
     if (signature !== undefined) {
       const { vector, lines } = signature;
       if (lines.length === words && vectorFault(vector, dimension) === undefined) return [signature];
@@ -90,13 +83,4 @@ export function openTemplates(
     onSkipped("unopened");
     return [];
   });
-}
-
-/** The data key of a member: from memory, else from the log. `undefined`: destroyed, the member is erased. */
-export async function keyOf(
-  keys: MemberKeys,
-  { gallery, partition }: Scope,
-  member: string,
-): Promise<Uint8Array | undefined> {
-  return keys.get(member) ?? (await keys.fetch(gallery, partition, member));
 }

@@ -1,94 +1,65 @@
 // Every number a matcher shows to operators. Names are those of docs/architecture.md.
 //
-// Invariants: no label names a gallery, a partition or a member: the number of series is fixed; threads count, this
-// thread shows.
+// Invariants: no label names an organisation, a gallery, a shard or a member: the number of series is fixed; threads
+// count, this thread shows.
+
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import { DATA_KEY_REFUSALS } from "../records/index.js";
-import { countDroppedLines } from "../wire/report.js";
 import { SKIP_REASONS } from "./member-changes.js";
-import type { ThreadReport } from "./thread-messages.js";
-import type { HeldHere } from "./threads.js";
+import { type Counts, MEMBER_STATUSES, SEARCH_STATUSES } from "./tally.js";
+import type { ThreadsState } from "./threads.js";
 
 /** Seconds. */
 const SEARCH_BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1];
-const STATUSES = ["SEARCHED", "MODEL_MISMATCH", "PROBE_INVALID", "NOT_READY"] as const;
 
 export interface MatcherMetrics {
   readonly registry: Registry;
   /** Adds what a thread counted since its last report. */
-  add(report: ThreadReport): void;
+  add(counts: Counts): void;
 }
 
-/** @param held what is open here, asked whenever Prometheus asks */
-export function openMatcherMetrics(held: () => HeldHere[]): MatcherMetrics {
+/** @param state how things stand, asked whenever Prometheus asks */
+export function openMatcherMetrics(state: () => ThreadsState): MatcherMetrics {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
-  countDroppedLines(registry);
-  const gauge = (name: string, help: string, value: (held: HeldHere[]) => number) =>
-    new Gauge({
-      name,
-      help,
-      registers,
-      collect() {
-        this.set(value(held()));
-      },
-    });
-  new Gauge({
-    name: "palmgate_matcher_partitions",
-    help: "Partitions held here",
-    labelNames: ["state"],
-    registers,
-    collect() {
-      const all = held();
-      const ready = all.filter((each) => each.ready).length;
-      this.set({ state: "ready" }, ready);
-      this.set({ state: "catching_up" }, all.filter((each) => !each.ready && !each.closing).length);
-    },
-  });
-  gauge("palmgate_matcher_templates", "Templates in the indexes", (all) =>
-    sum(all, (each) => each.templates),
+  openGauges(registers, state);
+  const counter = <Name extends string>(
+    name: string,
+    help: string,
+    label: string,
+    values: readonly Name[],
+  ) => {
+    const total = new Counter({ name, help, labelNames: [label], registers });
+    const counters = values.map((value) => ({ value, counter: total.labels(value) }));
+    return (counts: Record<Name, number>) => {
+      for (const each of counters) each.counter.inc(counts[each.value]);
+    };
+  };
+  const searches = counter(
+    "palmgate_matcher_searches_total",
+    "First rounds of searches answered, by status",
+    "status",
+    SEARCH_STATUSES,
   );
-  gauge("palmgate_matcher_members", "Members in the indexes", (all) => sum(all, (each) => each.members));
-  gauge("palmgate_matcher_store_full", "1 while the disk refuses writes of any partition", (all) =>
-    all.some((each) => each.storeFull) ? 1 : 0,
+  const compares = counter(
+    "palmgate_matcher_compares_total",
+    "Second rounds of searches answered, by status",
+    "status",
+    SEARCH_STATUSES,
   );
-  new Gauge({
-    name: "palmgate_event_lag",
-    help: "Events known to the log and not applied here",
-    labelNames: ["stream"],
-    registers,
-    collect() {
-      this.set(
-        { stream: "MEMBERS" },
-        sum(held(), (each) => each.lag),
-      );
-    },
-  });
-  const searchesTotal = new Counter({
-    name: "palmgate_matcher_searches_total",
-    help: "Searches answered, by status",
-    labelNames: ["status"],
-    registers,
-  });
-  const searches = STATUSES.map((status) => ({ status, counter: searchesTotal.labels(status) }));
-  const searchSeconds = new Histogram({
-    name: "palmgate_matcher_search_seconds",
-    help: "Time inside the thread for one search of one partition",
-    buckets: SEARCH_BUCKETS,
-    registers,
-  });
-  const eventsApplied = new Counter({
-    name: "palmgate_matcher_events_applied_total",
-    help: "Events applied to the views",
-    registers,
-  });
-  const skippedTotal = new Counter({
-    name: "palmgate_matcher_templates_skipped_total",
-    help: "Templates left out of the index: of another model, or not to be opened",
-    labelNames: ["reason"],
-    registers,
-  });
+  const reads = counter(
+    "palmgate_matcher_member_reads_total",
+    "Members asked for and answered, by status",
+    "status",
+    MEMBER_STATUSES,
+  );
+  const skipped = counter(
+    "palmgate_matcher_templates_skipped_total",
+    "Templates left out of the index: of another model, or not to be opened",
+    "reason",
+    SKIP_REASONS,
+  );
   const refusedTotal = new Counter({
     name: "palmgate_data_keys_refused_total",
     help: "Data keys in the log that are not taken",
@@ -99,18 +70,69 @@ export function openMatcherMetrics(held: () => HeldHere[]): MatcherMetrics {
     code,
     counter: refusedTotal.labels(code.toLowerCase()),
   }));
-  const skipped = SKIP_REASONS.map((reason) => ({ reason, counter: skippedTotal.labels(reason) }));
+  const searchSeconds = new Histogram({
+    name: "palmgate_matcher_search_seconds",
+    help: "Time inside the thread for one first round",
+    buckets: SEARCH_BUCKETS,
+    registers,
+  });
+  const eventsApplied = new Counter({
+    name: "palmgate_matcher_events_applied_total",
+    help: "Events applied, beats among them",
+    registers,
+  });
   return {
     registry,
-    add(report) {
-      for (const { status, counter } of searches) counter.inc(report.searches[status]);
-      for (const ms of report.searchMs) searchSeconds.observe(ms / 1000);
-      eventsApplied.inc(report.eventsApplied);
-      for (const { code, counter } of refusedKeys) counter.inc(report.refusedKeys[code]);
-      for (const { reason, counter } of skipped) counter.inc(report.skipped[reason]);
+    add(counts) {
+      searches(counts.searches);
+      compares(counts.compares);
+      reads(counts.reads);
+      skipped(counts.skipped);
+      for (const { code, counter } of refusedKeys) counter.inc(counts.refusedKeys[code]);
+      for (const ms of counts.searchMs) searchSeconds.observe(ms / 1000);
+      eventsApplied.inc(counts.eventsApplied);
     },
   };
 }
 
-const sum = (all: HeldHere[], value: (each: HeldHere) => number): number =>
-  all.reduce((total, each) => total + value(each), 0);
+function openGauges(registers: Registry[], state: () => ThreadsState): void {
+  const gauge = (name: string, help: string, value: (state: ThreadsState) => number) =>
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(value(state()));
+      },
+    });
+  new Gauge({
+    name: "palmgate_matcher_shards",
+    help: "Shards held here: caught up and current, or not",
+    labelNames: ["state"],
+    registers,
+    collect() {
+      const { ready, held } = state();
+      this.set({ state: "ready" }, ready.size);
+      this.set({ state: "not_ready" }, held.size - ready.size);
+    },
+  });
+  gauge("palmgate_matcher_templates", "Templates in the indexes", ({ templates }) => templates);
+  gauge("palmgate_matcher_members", "Members in the indexes", ({ members }) => members);
+  gauge("palmgate_matcher_store_full", "1 while the disk refuses writes of any shard", ({ storeFull }) =>
+    storeFull ? 1 : 0,
+  );
+  gauge(
+    "palmgate_beat_age_seconds",
+    "Since the newest beat of the log that all shards here have applied",
+    ({ beatAgeMs }) => beatAgeMs / 1000,
+  );
+  new Gauge({
+    name: "palmgate_event_lag",
+    help: "Events known to the log and not applied here",
+    labelNames: ["stream"],
+    registers,
+    collect() {
+      this.set({ stream: "MEMBERS" }, state().lag);
+    },
+  });
+}

@@ -1,31 +1,22 @@
-// One search request, from the bytes of the message to the bytes of the reply. Synchronous and without state.
+// Round one of a search, from the bytes of the message to the bytes of the reply: which templates are nearest?
+// Synchronous and without state.
 //
 // Invariants:
-// - every request gets a reply with a status; candidates come only with SEARCHED;
-// - a probe that is not a unit vector of the gallery's dimension, or whose line maps are not those of the gallery's
-//   model, never reaches the index;
+// - every request gets a reply with a status, but for one that wants shards of other threads alone: those answer it;
+// - handles come only with SEARCHED, which names exactly the shards that were searched: caught up, and current by the
+//   log's beat;
+// - what is past its deadline is not worked on;
+// - a probe that is not a unit vector of the gallery's dimension never reaches the index;
 // - nothing of the probe is left in the message, nor in a copy made here. What the connection itself copied on its way in
 //   is out of reach.
-import { PROBE_WORDS } from "../palm/lines/line-map.js";
-import { type Signature, wipe } from "../palm/signature.js";
 import { bus, decode, encode } from "../wire/codec.js";
 import { MAX_CANDIDATES } from "../wire/limits.js";
-import { fromHex } from "../wire/partition.js";
-import type { MemberCandidate } from "./index/merge.js";
-import { vectorFault } from "./index/signature-index.js";
-
-export interface Searchable {
-  readonly partition: number;
-  readonly modelId: string;
-  readonly dimension: number;
-  /** Its model's signatures have line maps. */
-  readonly lineMaps: boolean;
-  readonly ready: boolean;
-  readonly templates: number;
-  search(probe: Signature, k: number): MemberCandidate[];
-}
+import { ShardSet } from "../wire/shard.js";
+import { readVector, wipeAll } from "./probe.js";
+import type { Served, ServingThread } from "./serving.js";
 
 export type SearchStatusName = Exclude<keyof typeof bus.SearchStatus, "SEARCH_STATUS_UNSPECIFIED">;
+type Refusal = Exclude<SearchStatusName, "SEARCHED">;
 
 export interface SearchAnswer {
   status: SearchStatusName;
@@ -33,74 +24,55 @@ export interface SearchAnswer {
   reply: Uint8Array;
 }
 
-/** Of a float32 of the vector, and of a uint32 of the line maps. */
-const WORD_BYTES = 4;
-
-/** @param body the request; zeroed when this returns or throws */
-export function answerSearch(target: Searchable, body: Uint8Array, workerId: string): SearchAnswer {
-  const startedAtMs = performance.now();
-  const { status, candidates } = searchAndWipe(target, body);
-  const searchMs = performance.now() - startedAtMs;
-  const reply = encode(bus.SearchReply, {
-    partition: target.partition,
-    status: bus.SearchStatus[status],
-    candidates: candidates.map(({ member, similarity }) => ({ memberId: fromHex(member), similarity })),
-    templates: target.templates,
-    workerId,
-    searchMs,
-  });
-  return { status, searchMs, reply };
+interface Found {
+  served: Served;
+  near: bus.INear[];
+  templates: number;
 }
 
-function searchAndWipe(target: Searchable, body: Uint8Array): Found {
+/**
+ * `undefined`: the wanted shards are others'.
+ * @param body the request; zeroed when this returns or throws
+ */
+export function answerSearch(thread: ServingThread, body: Uint8Array): SearchAnswer | undefined {
+  const startedAtMs = performance.now();
   try {
-    return search(target, body);
+    const found = search(thread, body);
+    if (found === "NOT_HERE") return undefined;
+    const status = typeof found === "string" ? found : "SEARCHED";
+    const searchMs = performance.now() - startedAtMs;
+    const { workerId, instance, thread: number } = thread.identity;
+    const head = { workerId, instance, thread: number, status: bus.SearchStatus[status], searchMs };
+    if (typeof found === "string") return { status, searchMs, reply: encode(bus.SearchReply, head) };
+    const { served, near, templates } = found;
+    const { shards, appliedSequence } = served;
+    const reply = { ...head, shards: shards.bytes(), near, templates, appliedSequence };
+    return { status, searchMs, reply: encode(bus.SearchReply, reply) };
   } finally {
     body.fill(0);
   }
 }
 
-interface Found {
-  status: SearchStatusName;
-  candidates: MemberCandidate[];
-}
-
-function search(target: Searchable, body: Uint8Array): Found {
-  const refused = (status: SearchStatusName): Found => ({ status, candidates: [] });
-  if (!target.ready) return refused("NOT_READY");
+function search(thread: ServingThread, body: Uint8Array): Found | Refusal | "NOT_HERE" {
   const request = decode(bus.SearchRequest, body);
-  if (request === undefined) return refused("PROBE_INVALID");
-  if (request.modelId !== target.modelId) return refused("MODEL_MISMATCH");
-  const wanted = request.maxCandidates;
-  if (wanted < 1 || wanted > MAX_CANDIDATES) return refused("PROBE_INVALID");
-  const probe = probeIn(request, target);
-  if (probe === undefined) return refused("PROBE_INVALID");
+  if (request === undefined) return "PROBE_INVALID";
+  const wanted = request.shards.length === 0 ? ShardSet.all() : ShardSet.from(request.shards);
+  if (wanted === undefined) return "PROBE_INVALID";
+  const served = thread.serving(wanted);
+  if (served === "NOT_HERE") return served;
+  if (request.deadlineUnixMs <= thread.nowUnixMs()) return "PAST_DEADLINE";
+  const { organisation, gallery, modelId, nearest } = request;
+  if (nearest < 1 || nearest > MAX_CANDIDATES) return "PROBE_INVALID";
+  if (typeof served === "string") return served;
+  const segment = thread.segment(organisation, gallery);
+  if (segment === undefined) return "NOT_READY";
+  if (modelId !== segment.facts.modelId) return "MODEL_MISMATCH";
+  const vector = readVector(request.probe, segment.facts.dimension);
+  if (vector === undefined) return "PROBE_INVALID";
   try {
-    return { status: "SEARCHED", candidates: target.search(probe, wanted) };
+    const near = segment.templates.shortlist(vector, nearest, served.shards);
+    return { served, near, templates: segment.templates.templatesOf(served.shards) };
   } finally {
-    wipe(probe);
+    wipeAll(vector);
   }
-}
-
-/** The caller wipes it. */
-function probeIn(request: bus.SearchRequest, { dimension, lineMaps }: Searchable): Signature | undefined {
-  const words = lineMaps ? PROBE_WORDS : 0;
-  if (request.probe.length !== dimension * WORD_BYTES || request.lines.length !== words * WORD_BYTES) {
-    return undefined;
-  }
-  const vector = aligned(request.probe);
-  const lines = aligned(request.lines);
-  const probe: Signature = {
-    vector: new Float32Array(vector.buffer, vector.byteOffset, dimension),
-    lines: new Uint32Array(lines.buffer, lines.byteOffset, words),
-  };
-  if (vectorFault(probe.vector, dimension) === undefined) return probe;
-  wipe(probe);
-  return undefined;
-}
-
-/** Little-endian words, to be seen as numbers: the bytes of the message where they lie aligned, else a copy. */
-function aligned(bytes: Uint8Array): Uint8Array {
-  // Not slice(): NATS hands over a Buffer, whose slice is no copy.
-  return bytes.byteOffset % WORD_BYTES === 0 ? bytes : new Uint8Array(bytes);
 }

@@ -1,67 +1,92 @@
-// Counts kept inside a partition thread between two reports.
+// Counts kept inside a search thread between two reports.
 //
-// Invariant: every search is counted once: taking the counts starts new ones.
-import type { DataKeyRefusal } from "../records/index.js";
+// Invariant: everything is counted once: taking the counts starts new ones.
+import { DATA_KEY_REFUSALS, type DataKeyRefusal } from "../records/index.js";
 import { SKIP_REASONS, type SkipReason } from "./member-changes.js";
+import type { MemberStatusName } from "./member-request.js";
 import type { SearchStatusName } from "./search-request.js";
-import type { ThreadReport } from "./thread-messages.js";
 
 /** Durations kept until the next report; when they are this many, the report goes out early. */
 const MAX_DURATIONS = 8192;
 
-type Counts = Omit<ThreadReport, "partitions">;
+export const SEARCH_STATUSES = [
+  "SEARCHED",
+  "MODEL_MISMATCH",
+  "PROBE_INVALID",
+  "NOT_READY",
+  "NOT_CURRENT",
+  "PAST_DEADLINE",
+  "STALE_HANDLES",
+] as const satisfies readonly SearchStatusName[];
+export const MEMBER_STATUSES = [
+  "FOUND",
+  "ERASED",
+  "UNKNOWN",
+  "UNREADY",
+] as const satisfies readonly MemberStatusName[];
+
+/** Everything since the last report. */
+export interface Counts {
+  /** Round one. */
+  searches: Record<SearchStatusName, number>;
+  /** How long each of them took. */
+  searchMs: Float32Array;
+  /** Round two. */
+  compares: Record<SearchStatusName, number>;
+  reads: Record<MemberStatusName, number>;
+  eventsApplied: number;
+  skipped: Record<SkipReason, number>;
+  refusedKeys: Record<DataKeyRefusal, number>;
+}
 
 export class Tally {
-  #durations = new Float32Array(MAX_DURATIONS);
-  #searched = 0;
-  #searches = noSearches();
-  #skipped = noSkips();
-  #refusedKeys = noRefusals();
-  #eventsApplied = 0;
+  readonly #durations = new Float32Array(MAX_DURATIONS);
+  #timed = 0;
+  #counts = fresh();
 
   /** @returns true when a report is due */
   search(status: SearchStatusName, ms: number): boolean {
-    this.#searches[status] += 1;
-    if (this.#searched < MAX_DURATIONS) this.#durations[this.#searched++] = ms;
-    return this.#searched === MAX_DURATIONS;
+    this.#counts.searches[status] += 1;
+    if (this.#timed < MAX_DURATIONS) this.#durations[this.#timed++] = ms;
+    return this.#timed === MAX_DURATIONS;
+  }
+
+  compare(status: SearchStatusName): void {
+    this.#counts.compares[status] += 1;
+  }
+
+  read(status: MemberStatusName): void {
+    this.#counts.reads[status] += 1;
   }
 
   skipped(reason: SkipReason): void {
-    this.#skipped[reason] += 1;
+    this.#counts.skipped[reason] += 1;
   }
 
   keyRefused(code: DataKeyRefusal): void {
-    this.#refusedKeys[code] += 1;
+    this.#counts.refusedKeys[code] += 1;
   }
 
   applied(events: number): void {
-    this.#eventsApplied += events;
+    this.#counts.eventsApplied += events;
   }
 
   take(): Counts {
-    const counts: Counts = {
-      searches: this.#searches,
-      searchMs: this.#durations.slice(0, this.#searched),
-      eventsApplied: this.#eventsApplied,
-      skipped: this.#skipped,
-      refusedKeys: this.#refusedKeys,
-    };
-    this.#searches = noSearches();
-    this.#skipped = noSkips();
-    this.#refusedKeys = noRefusals();
-    this.#searched = 0;
-    this.#eventsApplied = 0;
-    return counts;
+    const taken = { ...this.#counts, searchMs: this.#durations.slice(0, this.#timed) };
+    this.#counts = fresh();
+    this.#timed = 0;
+    return taken;
   }
 }
 
-const noSearches = (): Record<SearchStatusName, number> => ({
-  SEARCHED: 0,
-  MODEL_MISMATCH: 0,
-  PROBE_INVALID: 0,
-  NOT_READY: 0,
+const zeros = <Name extends string>(names: readonly Name[]) =>
+  Object.fromEntries(names.map((name) => [name, 0])) as Record<Name, number>;
+
+const fresh = (): Omit<Counts, "searchMs"> => ({
+  searches: zeros<SearchStatusName>(SEARCH_STATUSES),
+  compares: zeros<SearchStatusName>(SEARCH_STATUSES),
+  reads: zeros<MemberStatusName>(MEMBER_STATUSES),
+  eventsApplied: 0,
+  skipped: zeros<SkipReason>(SKIP_REASONS),
+  refusedKeys: zeros<DataKeyRefusal>(DATA_KEY_REFUSALS),
 });
-const noSkips = (): Record<SkipReason, number> => ({
-  ...(Object.fromEntries(SKIP_REASONS.map((reason) => [reason, 0])) as Record<SkipReason, number>),
-});
-const noRefusals = (): Record<DataKeyRefusal, number> => ({ MALFORMED: 0, UNWRAPPED: 0, UNOPENED: 0 });

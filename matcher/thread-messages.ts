@@ -1,46 +1,45 @@
-// What the main thread and a partition thread say to each other.
-import type { DataKeyRefusal } from "../records/index.js";
-import type { Gallery } from "../wire/galleries.js";
+// What the main thread and a search thread say to each other.
+import type { Gallery, Organisation } from "../wire/directory.js";
 import type { Engine } from "./index/engines.js";
-import type { SkipReason } from "./member-changes.js";
-import type { PartitionRef } from "./plan.js";
-import type { SearchStatusName } from "./search-request.js";
+import type { Identity } from "./serving.js";
+import type { Counts } from "./tally.js";
 
 /** Given to a thread at its start. */
 export interface ThreadSettings {
-  name: string;
+  identity: Identity;
   natsUrl: string;
   masterKey: Uint8Array;
-  workerId: string;
+  /** Of the worker; the thread makes a folder of its own in it. */
   dataDir: string;
   engine: Engine;
   mapSizeBytes: number | undefined;
 }
 
 export type ToThread =
-  | { type: "open"; gallery: Gallery; partition: number }
-  | { type: "close"; ref: PartitionRef }
+  /** What the directory says now. The first one comes before any other order. */
+  | { type: "directory"; organisations: Organisation[]; galleries: Gallery[] }
+  /** Whose searches it answers from now on; none: a spare's. */
+  | { type: "row"; row: number | undefined }
+  | { type: "open"; shards: number[] }
+  | { type: "close"; shards: number[] }
   | { type: "stop" };
 
-export interface PartitionReport extends PartitionRef {
-  /** Caught up and subscribed. */
-  ready: boolean;
+/** How things stand now, and everything since the last report. */
+export interface ThreadReport extends Counts {
+  /** Caught up and current, as a set. */
+  ready: Uint8Array;
   templates: number;
   members: number;
+  /** Least of all ready shards; 0 where there are none. */
   appliedSequence: number;
   lag: number;
   storeFull: boolean;
+  /** Of the newest beat that all shards have applied; infinite before it; 0 where no shard is open. */
+  beatAgeMs: number;
 }
 
-/** Everything since the last report, and how things stand now. */
-export interface ThreadReport {
-  partitions: PartitionReport[];
-  searches: Record<SearchStatusName, number>;
-  /** How long each of them took. */
-  searchMs: Float32Array;
-  eventsApplied: number;
-  skipped: Record<SkipReason, number>;
-  refusedKeys: Record<DataKeyRefusal, number>;
-}
-
-export type FromThread = { type: "report"; report: ThreadReport } | { type: "closed"; ref: PartitionRef };
+export type FromThread =
+  /** The store is open; nothing is read in yet. @param held shards of which the disk holds anything */
+  | { type: "started"; held: number[] }
+  | { type: "report"; report: ThreadReport }
+  | { type: "closed"; shards: number[] };

@@ -1,117 +1,146 @@
-// The main thread's side of the partition threads: who owns what, orders out, reports in.
+// The main thread's side of the search threads: who has which shard, orders out, reports in.
 //
 // Invariants:
-// - a partition belongs to one thread from open() until that thread says that it is closed;
-// - a new partition goes to the thread with the fewest;
+// - a shard belongs to one thread from the moment it is found on its disk, or ordered to be opened, until that thread says
+//   that it is closed;
 // - a thread that dies is a bug: `onDied` is called once, and the process must end.
 import { Worker } from "node:worker_threads";
-import type { Gallery } from "../wire/galleries.js";
+import type { Gallery, Organisation } from "../wire/directory.js";
+import { ShardSet } from "../wire/shard.js";
 import { threadFile } from "../wire/thread.js";
-import { type PartitionRef, refKey } from "./plan.js";
-import type {
-  FromThread,
-  PartitionReport,
-  ThreadReport,
-  ThreadSettings,
-  ToThread,
-} from "./thread-messages.js";
+import type { HeldShard, ShardOrder } from "./plan.js";
+import type { Identity } from "./serving.js";
+import type { FromThread, ThreadReport, ThreadSettings, ToThread } from "./thread-messages.js";
 
-/** A thread that has not let go of everything by then is ended: its views are safe, its questions are lost. */
-const STOP_DEADLINE_MS = 5000;
+/** A thread that has not let go of everything by then is ended: its store is safe, its questions are lost. */
+const STOP_DEADLINE_MS = 3000;
 
-export interface HeldHere extends PartitionReport {
-  closing: boolean;
+/** Of all threads, as last reported. */
+export interface ThreadsState {
+  /** Caught up and current, and not on its way out. */
+  ready: ShardSet;
+  /** Of which anything is in memory or on disk. */
+  held: ShardSet;
+  templates: number;
+  members: number;
+  /** Least of all ready shards; 0 where there are none. */
+  appliedSequence: number;
+  lag: number;
+  storeFull: boolean;
+  /** The oldest; 0 where no shard is open. */
+  beatAgeMs: number;
 }
 
-export interface PartitionThreads {
-  open(gallery: Gallery, partition: number): void;
-  /** @returns false when it is being closed already, or is not here */
-  close(ref: PartitionRef): boolean;
-  /** Everything open here, as last reported. */
-  held(): HeldHere[];
+export interface SearchThreads {
+  /** Resolves when every thread has its store open and knows what its disk holds. */
+  started: Promise<void>;
+  setDirectory(organisations: Organisation[], galleries: Gallery[]): void;
+  setRow(row: number | undefined): void;
+  open(orders: readonly ShardOrder[]): void;
+  close(orders: readonly ShardOrder[]): void;
+  /** Every shard that any thread has, in whatever state. */
+  held(): HeldShard[];
+  state(): ThreadsState;
   /** Lets go of everything and ends the threads. */
   stop(): Promise<void>;
 }
 
-export interface PartitionThreadsOptions {
+export interface SearchThreadsOptions {
   count: number;
-  settings: Omit<ThreadSettings, "name">;
+  settings: Omit<ThreadSettings, "identity"> & { identity: Omit<Identity, "thread"> };
   onReport(report: ThreadReport): void;
-  /** A partition became ready, or was closed. */
+  /** Shards became ready, or are so no more, or were closed. */
   onChanged(): void;
   onDied(error: Error): void;
 }
 
-interface Owned extends HeldHere {
-  thread: Worker;
+interface Thread {
+  worker: Worker;
+  gone: Promise<void>;
+  report: ThreadReport | undefined;
 }
 
-export function openPartitionThreads(options: PartitionThreadsOptions): PartitionThreads {
-  const owned = new Map<string, Owned>();
+export function openSearchThreads(options: SearchThreadsOptions): SearchThreads {
+  const shards = new Map<number, { thread: number; state: "resting" | "open" | "closing" }>();
   let stopping = false;
   let died = false;
   const onDied = (error: Error) => {
     if (!died) options.onDied(error);
     died = true;
   };
-
-  const take = (report: ThreadReport) => {
-    let changed = false;
-    for (const each of report.partitions) {
-      const known = owned.get(refKey(each));
-      if (known === undefined) continue;
-      changed ||= known.ready !== each.ready && !known.closing;
-      owned.set(refKey(each), { ...known, ...each, ready: each.ready && !known.closing });
-    }
-    options.onReport(report);
-    if (changed) options.onChanged();
-  };
-
-  const threads = Array.from({ length: options.count }, (_, i) => {
-    const workerData: ThreadSettings = { ...options.settings, name: `partitions-${i + 1}` };
-    const thread = new Worker(threadFile("./partition-thread", import.meta.url), { workerData });
-    thread.on("message", (message: FromThread) => {
-      if (message.type === "report") return take(message.report);
-      owned.delete(refKey(message.ref));
+  const started: Promise<void>[] = [];
+  const threads: Thread[] = Array.from({ length: options.count }, (_, number) => {
+    const identity = { ...options.settings.identity, thread: number };
+    const workerData: ThreadSettings = { ...options.settings, identity };
+    const worker = new Worker(threadFile("./search-thread", import.meta.url), { workerData });
+    let hasStarted = () => {};
+    started.push(
+      new Promise((resolve) => {
+        hasStarted = resolve;
+      }),
+    );
+    worker.on("message", (message: FromThread) => {
+      if (message.type === "started") {
+        for (const shard of message.held) shards.set(shard, { thread: number, state: "resting" });
+        return hasStarted();
+      }
+      if (message.type === "report") return take(number, message.report);
+      for (const shard of message.shards) shards.delete(shard);
       options.onChanged();
     });
-    thread.on("error", onDied);
+    worker.on("error", onDied);
     const gone = new Promise<void>((resolve) => {
-      thread.on("exit", (code) => {
-        if (!stopping) onDied(new Error(`a partition thread ended by itself (${code})`));
+      worker.on("exit", (code) => {
+        if (!stopping) onDied(new Error(`a search thread ended by itself (${code})`));
         resolve();
       });
     });
-    return { thread, gone };
+    return { worker, gone, report: undefined };
   });
-  const order = (thread: Worker, message: ToThread) => thread.postMessage(message);
-  const load = (thread: Worker) => [...owned.values()].filter((each) => each.thread === thread).length;
+
+  const take = (number: number, report: ThreadReport) => {
+    const thread = threads[number];
+    if (thread === undefined) return;
+    const before = thread.report;
+    thread.report = report;
+    options.onReport(report);
+    if (before?.storeFull !== report.storeFull || !sameBytes(before.ready, report.ready)) options.onChanged();
+  };
+  const say = (number: number, message: ToThread) => threads[number]?.worker.postMessage(message);
+  const sayAll = (message: ToThread) => {
+    for (const { worker } of threads) worker.postMessage(message);
+  };
+  const order = (orders: readonly ShardOrder[], type: "open" | "close") => {
+    for (const number of threads.keys()) {
+      const own = orders.filter(({ thread }) => thread === number).map(({ shard }) => shard);
+      if (own.length === 0) continue;
+      const state = type === "open" ? "open" : "closing";
+      for (const shard of own) shards.set(shard, { thread: number, state });
+      say(number, { type, shards: own });
+    }
+  };
+  const isReady = (shard: number, thread: number) =>
+    ShardSet.from(threads[thread]?.report?.ready)?.has(shard) ?? false;
 
   return {
-    open(gallery, partition) {
-      const ref = { gallery: gallery.name, partition };
-      const [least] = [...threads].sort((a, b) => load(a.thread) - load(b.thread));
-      if (least === undefined || owned.has(refKey(ref))) return;
-      const { thread } = least;
-      const none = { ready: false, templates: 0, members: 0, appliedSequence: 0, lag: 0, storeFull: false };
-      owned.set(refKey(ref), { ...ref, ...none, closing: false, thread });
-      order(thread, { type: "open", gallery, partition });
-    },
-    close(ref) {
-      const known = owned.get(refKey(ref));
-      if (known === undefined || known.closing) return false;
-      known.closing = true;
-      known.ready = false;
-      order(known.thread, { type: "close", ref });
-      return true;
-    },
-    held: () => [...owned.values()].map(({ thread: _, ...held }) => held),
+    started: Promise.all(started).then(() => {}),
+    setDirectory: (organisations, galleries) => sayAll({ type: "directory", organisations, galleries }),
+    setRow: (row) => sayAll({ type: "row", row }),
+    open: (orders) => order(orders, "open"),
+    close: (orders) => order(orders, "close"),
+    held: () =>
+      [...shards].map(([shard, { thread, state }]) => ({
+        shard,
+        thread,
+        state: state === "open" && isReady(shard, thread) ? "ready" : state,
+      })),
+    state: () => stateOf(threads, shards),
     async stop() {
       stopping = true;
       await Promise.all(
-        threads.map(async ({ thread, gone }) => {
-          order(thread, { type: "stop" });
-          const hard = setTimeout(() => void thread.terminate(), STOP_DEADLINE_MS);
+        threads.map(async ({ worker, gone }) => {
+          worker.postMessage({ type: "stop" } satisfies ToThread);
+          const hard = setTimeout(() => void worker.terminate(), STOP_DEADLINE_MS);
           await gone;
           clearTimeout(hard);
         }),
@@ -119,3 +148,32 @@ export function openPartitionThreads(options: PartitionThreadsOptions): Partitio
     },
   };
 }
+
+function stateOf(
+  threads: readonly Thread[],
+  shards: ReadonlyMap<number, { state: "resting" | "open" | "closing" }>,
+): ThreadsState {
+  const reports = threads.flatMap(({ report }) => report ?? []);
+  const ready = new ShardSet();
+  for (const report of reports) {
+    for (const shard of ShardSet.from(report.ready) ?? [])
+      if (shards.get(shard)?.state === "open") ready.add(shard);
+  }
+  const sum = (value: (report: ThreadReport) => number) =>
+    reports.reduce((all, each) => all + value(each), 0);
+  const serving = reports.filter(({ appliedSequence }) => appliedSequence > 0);
+  const isOpen = [...shards.values()].some(({ state }) => state === "open");
+  return {
+    ready,
+    held: new ShardSet(shards.keys()),
+    templates: sum(({ templates }) => templates),
+    members: sum(({ members }) => members),
+    appliedSequence: serving.length === 0 ? 0 : Math.min(...serving.map((each) => each.appliedSequence)),
+    lag: sum(({ lag }) => lag),
+    storeFull: reports.some(({ storeFull }) => storeFull),
+    beatAgeMs: isOpen ? Math.max(0, ...reports.map((each) => each.beatAgeMs)) : 0,
+  };
+}
+
+const sameBytes = (a: Uint8Array | undefined, b: Uint8Array): boolean =>
+  a !== undefined && Buffer.compare(a, b) === 0;

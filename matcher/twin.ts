@@ -1,34 +1,36 @@
-// Two processes under one worker's name: receipts of erasure would count one holder where there are two, and partitions
-// would be served by whoever is heard last. A copied data folder (a cloned card, a restored backup) makes such twins.
+// Two processes under one worker's name: receipts of erasure would count one holder where there are two, and shards would
+// be served by whoever is heard last. A copied data folder (a cloned card, a restored backup) makes such twins.
 //
 // Invariants:
 // - a worker that starts while its name is spoken for by a living process never says a word itself;
 // - of twins that start at the same moment, exactly one goes on: both see the same two starts, and the later gives way;
 // - what a process said before it died is not a twin: alive is who is heard again.
 import type { NatsConnection } from "@nats-io/transport-node";
-import { followBucket, readBucket } from "../wire/bucket.js";
+import { type BucketSpec, watchBucket } from "../wire/bucket.js";
 import { bus, decode } from "../wire/codec.js";
 import { UsageError } from "../wire/config.js";
-import { WORKER_HEARTBEAT_INTERVAL_MS } from "../wire/limits.js";
+import { FLEET_HEARTBEAT_INTERVAL_MS, FLEET_HEARTBEAT_TTL_MS } from "../wire/limits.js";
 import type { Log } from "../wire/log.js";
-import { WORKERS_BUCKET } from "../wire/workers.js";
+import { BUCKETS } from "../wire/subjects.js";
 import { WORKER_ID_FILE } from "./worker-id.js";
 
 /** A living process has been heard again by then. Less than the time after which a silent one is forgotten. */
-const SILENCE_MS = 2.5 * WORKER_HEARTBEAT_INTERVAL_MS;
+const SILENCE_MS = 2.5 * FLEET_HEARTBEAT_INTERVAL_MS;
+
+const SPEC: BucketSpec = { name: BUCKETS.matchers, storage: "memory", ttlMs: FLEET_HEARTBEAT_TTL_MS };
 
 /** One start of a worker. */
 export interface WorkerStart {
   workerId: string;
   /** Random, of this start alone. */
-  instanceId: string;
+  instance: string;
   startedUnixMs: number;
 }
 
 /** Does `other` keep the name, and we give way? Both sides come to the same answer. */
 export function goesFirst(other: WorkerStart, self: WorkerStart): boolean {
   if (other.startedUnixMs !== self.startedUnixMs) return other.startedUnixMs < self.startedUnixMs;
-  return other.instanceId < self.instanceId;
+  return other.instance < self.instance;
 }
 
 /**
@@ -36,12 +38,22 @@ export function goesFirst(other: WorkerStart, self: WorkerStart): boolean {
  * @throws UsageError when somebody has
  */
 export async function expectNoTwin(nc: NatsConnection, self: WorkerStart, log: Log): Promise<void> {
+  let saidBefore = false;
   let heard = () => {};
   let left = () => {};
-  const followed = followOther(nc, self, { onHeard: () => heard(), onLeft: () => left() });
+  const watch = followOther(nc, self, log, {
+    onHeard: () => {
+      saidBefore = true;
+      heard();
+    },
+    onLeft: () => {
+      saidBefore = false;
+      left();
+    },
+  });
   try {
-    const last = await lastSaid(nc, self, log);
-    if (last === "nobody") return;
+    await watch.caughtUp();
+    if (!saidBefore) return;
     await new Promise<void>((resolve, reject) => {
       const timer = setTimeout(resolve, SILENCE_MS);
       const settle = (end: () => void) => () => {
@@ -52,7 +64,7 @@ export async function expectNoTwin(nc: NatsConnection, self: WorkerStart, log: L
       left = settle(resolve);
     });
   } finally {
-    followed.stop();
+    await watch.stop();
   }
 }
 
@@ -62,11 +74,11 @@ export function watchForTwin(
   self: WorkerStart,
   log: Log,
   onTwin: (error: UsageError) => void,
-): { stop(): void } {
-  return followOther(nc, self, {
+): { stop(): Promise<void> } {
+  return followOther(nc, self, log, {
     onHeard: (other) => {
       if (goesFirst(other, self)) return onTwin(twinError(self));
-      log.error({ twin: other.instanceId }, "another process has this worker's name; it must give way");
+      log.error({ twin: other.instance }, "another process has this worker's name; it must give way");
     },
     onLeft: () => {},
   });
@@ -75,29 +87,18 @@ export function watchForTwin(
 function followOther(
   nc: NatsConnection,
   self: WorkerStart,
-  { onHeard, onLeft }: { onHeard: (other: WorkerStart) => void; onLeft: () => void },
-): { stop(): void } {
-  const stop = followBucket(nc, WORKERS_BUCKET.name, (key, value) => {
-    if (key !== self.workerId) return;
-    if (value === undefined) return onLeft();
-    const other = decode(bus.WorkerState, value);
-    if (other !== undefined && other.instanceId !== self.instanceId) onHeard(other);
-  });
-  return { stop };
-}
-
-/** Whether the bucket says that somebody had the name within the last seconds. */
-async function lastSaid(
-  nc: NatsConnection,
-  { workerId }: WorkerStart,
   log: Log,
-): Promise<"somebody" | "nobody"> {
-  try {
-    return (await readBucket(nc, WORKERS_BUCKET)).has(workerId) ? "somebody" : "nobody";
-  } catch (error) {
-    log.warn({ error: String(error) }, "workers cannot be read yet; listening for a twin instead");
-    return "somebody";
-  }
+  { onHeard, onLeft }: { onHeard: (other: WorkerStart) => void; onLeft: () => void },
+) {
+  return watchBucket(nc, SPEC, {
+    log,
+    onEntry: ({ key, value }) => {
+      if (key !== self.workerId) return;
+      if (value === undefined) return onLeft();
+      const other = decode(bus.WorkerState, value);
+      if (other !== undefined && other.instance !== self.instance) onHeard(other);
+    },
+  });
 }
 
 const twinError = ({ workerId }: WorkerStart) =>

@@ -46,6 +46,7 @@ export {
   type Receipt,
   type ReceiptCheck,
   type ReceiptFacts,
+  receiptSchema,
   signingKeyId,
   signReceipt,
   verifyReceipt,

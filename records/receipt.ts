@@ -14,7 +14,8 @@ const DOMAIN = Buffer.from("palmgate-erasure-receipt\0", "utf8");
 const KIND = "palmgate-erasure-receipt";
 
 const sequences = z.array(z.int().positive());
-const receiptSchema = z.strictObject({
+/** Of what verifyReceipt() takes. */
+export const receiptSchema = z.strictObject({
   kind: z.literal(KIND),
   version: z.literal(2),
   organisation: z.string(),

@@ -4,10 +4,11 @@
 // - on disk, never discarded to make room: a full stream refuses, it does not forget; decisions, payments and sagas
 //   expire by age, members and keys never do;
 // - each stream has a quota of its own, so that none can fill another one's place: members and keys may use what the
-//   server has, the others are bounded;
+//   server has, the others are bounded, by default to half of what the server has in all;
 // - messages can be deleted one by one: erasure depends on it;
 // - a stream of another layout, and a nats-server that is too old, are refused in one clear line;
 // - opening is idempotent and safe when many processes do it at once: the server compares, one of them creates.
+import { randomBytes } from "node:crypto";
 import {
   DiscardPolicy,
   JetStreamApiError,
@@ -24,7 +25,7 @@ import { STREAM_SUBJECTS, STREAMS, type StreamName } from "../wire/subjects.js";
 export interface StreamOptions {
   /** Copies of each stream in a cluster of nats-servers, 1..5. */
   replicas?: number;
-  /** Quota of each stream in bytes; 0: what the server has. Left out: the defaults, halved until the server has room. */
+  /** Quota of each stream in bytes; 0: what the server has. Left out: the defaults, or less where the server has less. */
   maxBytes?: Partial<Record<StreamName, number>>;
   /** Decisions and passages older than this leave the log. */
   decisionsAgeDays?: number;
@@ -40,8 +41,10 @@ const DEFAULT_MAX_BYTES: Record<StreamName, number> = {
   DECISIONS: 8 * GIB,
   PAYMENTS: 4 * GIB,
 };
-/** A server that has not even this much left for a stream is too small. */
-const LEAST_DEFAULT_MAX_BYTES = 1024 ** 2;
+/** Of the room of all bounded streams, what stays free for members and keys. */
+const ROOM_FACTOR = 2;
+/** A server without this much room in all is too small. */
+const LEAST_ROOM_BYTES = 1024 ** 2;
 const DEFAULT_AGE_DAYS = { decisions: 90, payments: 400, sagas: 400 };
 const DAY_MS = 24 * 60 * 60 * 1000;
 /** An append repeated within this time with the same message id is stored once. */
@@ -59,7 +62,51 @@ type Wanted = Partial<StreamConfig> & Pick<StreamConfig, "name" | "subjects">;
 
 /** Makes the streams that are missing and checks those that are there. Throws when one breaks a law of the record. */
 export async function openStreams(manager: JetStreamManager, options: StreamOptions): Promise<void> {
-  for (const name of Object.values(STREAMS)) await openStream(manager, name, options);
+  let share: number | undefined;
+  for (const name of Object.values(STREAMS)) {
+    const found = await starting(() => findStream(manager, name));
+    if (found !== undefined) {
+      assertKeepsTheLaws(wanted(name, options, 0), found);
+      continue;
+    }
+    const isDefault = options.maxBytes?.[name] === undefined && DEFAULT_MAX_BYTES[name] > 0;
+    if (isDefault) share ??= await starting(() => shareThatFits(manager, options));
+    const maxBytes = options.maxBytes?.[name] ?? Math.floor(DEFAULT_MAX_BYTES[name] * (share ?? 1));
+    await starting(() => addStream(manager, wanted(name, options, maxBytes)));
+  }
+}
+
+/** Repeats what a server does not answer that is still starting. A coded answer is about our configuration. */
+async function starting<T>(attempt: () => Promise<T>): Promise<T> {
+  const giveUpAtMs = Date.now() + OPEN_DEADLINE_MS;
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (error instanceof JetStreamApiError || error instanceof UsageError || Date.now() > giveUpAtMs)
+        throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, OPEN_RETRY_MS));
+  }
+}
+
+/** The part of the default quotas that leaves as much room again; found by asking for it. */
+async function shareThatFits(manager: JetStreamManager, { replicas = 1 }: StreamOptions): Promise<number> {
+  const allBytes = ROOM_FACTOR * Object.values(DEFAULT_MAX_BYTES).reduce((sum, bytes) => sum + bytes, 0);
+  const name = `PALMGATE_ROOM_${randomBytes(8).toString("hex")}`;
+  for (let share = 1; share * allBytes >= LEAST_ROOM_BYTES; share /= 2) {
+    try {
+      const max_bytes = Math.floor(share * allBytes);
+      await manager.streams.add({ name, subjects: [name], max_bytes, num_replicas: replicas });
+      await manager.streams.delete(name);
+      return share;
+    } catch (error) {
+      if (!(error instanceof JetStreamApiError && NO_ROOM_TO_RESERVE.has(error.code))) throw error;
+    }
+  }
+  throw new UsageError(
+    `nats-server has no room for the record (${LEAST_ROOM_BYTES} bytes at least). Give JetStream more (max_file_store).`,
+  );
 }
 
 function wanted(name: StreamName, options: StreamOptions, maxBytes: number): Wanted {
@@ -89,40 +136,25 @@ function ageDaysOf(name: StreamName, options: StreamOptions): number {
   return 0;
 }
 
-async function openStream(
-  manager: JetStreamManager,
-  name: StreamName,
-  options: StreamOptions,
-): Promise<void> {
-  const giveUpAtMs = Date.now() + OPEN_DEADLINE_MS;
-  const given = options.maxBytes?.[name];
-  let maxBytes = given ?? DEFAULT_MAX_BYTES[name];
-  for (;;) {
-    try {
-      const found = await findStream(manager, name);
-      if (found !== undefined) return assertKeepsTheLaws(wanted(name, options, maxBytes), found);
-      await manager.streams.add(wanted(name, options, maxBytes));
-      return;
-    } catch (error) {
-      if (!(error instanceof JetStreamApiError)) {
-        // Silence is a server that is still starting; what we say ourselves is about its configuration.
-        if (error instanceof UsageError || Date.now() > giveUpAtMs) throw error;
-        await new Promise((resolve) => setTimeout(resolve, OPEN_RETRY_MS));
-      } else if (NO_ROOM_TO_RESERVE.has(error.code)) {
-        maxBytes = Math.floor(maxBytes / 2);
-        if (given !== undefined || maxBytes < LEAST_DEFAULT_MAX_BYTES) {
-          throw new UsageError(
-            `nats-server has no room for stream ${name}: ${error.message}. Give JetStream more (max_file_store).`,
-          );
-        }
-      } else if (error.code !== STREAM_EXISTS_WITH_OTHER_CONFIG) {
-        throw error;
-      }
+async function addStream(manager: JetStreamManager, config: Wanted): Promise<void> {
+  try {
+    await manager.streams.add(config);
+  } catch (error) {
+    if (error instanceof JetStreamApiError && error.code === STREAM_EXISTS_WITH_OTHER_CONFIG) {
+      // Another process was faster, with other quotas.
+      const found = await findStream(manager, config.name);
+      if (found !== undefined) return assertKeepsTheLaws(config, found);
     }
+    if (error instanceof JetStreamApiError && NO_ROOM_TO_RESERVE.has(error.code)) {
+      throw new UsageError(
+        `nats-server has no room for stream ${config.name}: ${error.message}. Give JetStream more (max_file_store).`,
+      );
+    }
+    throw error;
   }
 }
 
-async function findStream(manager: JetStreamManager, name: StreamName): Promise<StreamConfig | undefined> {
+async function findStream(manager: JetStreamManager, name: string): Promise<StreamConfig | undefined> {
   try {
     return (await manager.streams.info(name)).config;
   } catch (error) {

@@ -34,6 +34,11 @@ export interface View {
     events: readonly LogEvent[],
     applyOne: (event: LogEvent, tables: ViewTables) => void,
   ): Promise<ViewApplied>;
+  /**
+   * Changes tables in one transaction, flushed on return. `change` must be synchronous; what it throws undoes it.
+   * @param dataBytes about how many bytes it adds: asked of the quota, which never refuses what adds none
+   */
+  write(dataBytes: number, change: (tables: ViewTables) => void): ViewApplied;
   /** The table of that name as it is now. */
   table(name: string): ViewTable;
   close(): Promise<void>;
@@ -96,7 +101,17 @@ class LmdbView implements View {
     const fresh = this.#fresh(source, events);
     const last = fresh.at(-1);
     if (last === undefined) return { ok: true };
-    if (!this.#hasRoom(fresh)) {
+    const dataBytes = fresh.reduce((sum, { body }) => sum + body.length + PAGE_OVERHEAD_BYTES, 0);
+    return this.write(dataBytes, (tables) => {
+      for (const event of fresh) applyOne(event, tables);
+      const sequence = Buffer.alloc(8);
+      sequence.writeBigUInt64BE(BigInt(last.sequence));
+      this.#sequences.putSync(Buffer.from(source, "utf8"), sequence);
+    });
+  }
+
+  write(dataBytes: number, change: (tables: ViewTables) => void): ViewApplied {
+    if (!this.#hasRoom(dataBytes)) {
       return {
         ok: false,
         code: "STORE_FULL",
@@ -106,13 +121,7 @@ class LmdbView implements View {
     const openBefore = new Set(this.#databases.keys());
     try {
       // Without flags: abortable, and both committed and flushed on return.
-      this.#root.transactionSync(() => {
-        const tables = { table: (name: string) => tableOf(this.#database(name)) };
-        for (const event of fresh) applyOne(event, tables);
-        const sequence = Buffer.alloc(8);
-        sequence.writeBigUInt64BE(BigInt(last.sequence));
-        this.#sequences.putSync(Buffer.from(source, "utf8"), sequence);
-      });
+      this.#root.transactionSync(() => change({ table: (name) => tableOf(this.#database(name)) }));
       return { ok: true };
     } catch (error) {
       // A table first opened in a transaction that was undone is not there.
@@ -144,13 +153,12 @@ class LmdbView implements View {
     return fresh;
   }
 
-  #hasRoom(events: readonly LogEvent[]): boolean {
-    if (this.#maxBytes === Number.POSITIVE_INFINITY) return true;
+  #hasRoom(dataBytes: number): boolean {
+    if (this.#maxBytes === Number.POSITIVE_INFINITY || dataBytes === 0) return true;
     const { pageSize, lastPageNumber } = this.#root.getStats() as {
       pageSize: number;
       lastPageNumber: number;
     };
-    const dataBytes = events.reduce((sum, { body }) => sum + body.length + PAGE_OVERHEAD_BYTES, 0);
     const wantedPages = Math.ceil(dataBytes / pageSize) + PATH_PAGES;
     return (lastPageNumber + 1 + wantedPages) * pageSize <= this.#maxBytes;
   }

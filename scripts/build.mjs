@@ -13,7 +13,7 @@ const stampFile = join(dist, ".sources.sha256");
 const webFolder = join(dist, "web");
 const rooms = JSON.parse(readFileSync(join(root, "tsconfig.json"), "utf8")).include;
 /** dist/ mirrors the tree, so that a file finds its neighbours the same way in both. */
-const copiedFolders = ["wire/generated", "palm/generated", "gateway/pages", "palm/synthetic/hand/shells"];
+const copiedFolders = ["wire/generated", "palm/generated", "desk/pages", "palm/synthetic/hand/shells"];
 
 function run(command, args) {
   const { status } = spawnSync(command, args, { cwd: root, stdio: ["ignore", 2, 2] });

@@ -1,5 +1,5 @@
 // The catalogue of every coded error that leaves Palmgate: on the edge link (numbers in palmgate.proto) and in the
-// operator API (the same names as strings, with an HTTP status). Each says whether the link survives and what to do next.
+// API (the same names as strings, with an HTTP status). Each says whether the link survives and what to do next.
 import type { edge } from "./codec.js";
 
 export type LinkCode = Exclude<keyof typeof edge.ErrorCode, "ERROR_UNSPECIFIED">;
@@ -87,6 +87,16 @@ export type ApiCode =
   | "BAD_REQUEST"
   | "UNAUTHORISED"
   | "NOT_FOUND"
+  | "METHOD_NOT_ALLOWED"
+  | "UNSUPPORTED_MEDIA"
+  | "REQUEST_TIMEOUT"
+  | "TOO_MANY_REQUESTS"
+  | "KEY_REUSED"
+  | "ORGANISATION_NEEDED"
+  | "ORGANISATION_UNKNOWN"
+  | "MEMBER_UNAVAILABLE"
+  | "HISTORY_UNAVAILABLE"
+  | "NOT_REFUNDABLE"
   | "TOO_LARGE"
   | "BAD_IMAGE"
   | "LOW_QUALITY"
@@ -124,6 +134,28 @@ export const API_ERRORS: Record<ApiCode, ApiError> = {
   BAD_REQUEST: { status: 400, next: "Correct the request body and send it again." },
   UNAUTHORISED: { status: 401, next: "Send 'Authorization: Bearer <operator token>'." },
   NOT_FOUND: { status: 404, next: "Check the path and the id." },
+  METHOD_NOT_ALLOWED: { status: 405, next: "Use one of the methods in Allow." },
+  UNSUPPORTED_MEDIA: { status: 415, next: "Send the content type that the API's document names for this path." },
+  REQUEST_TIMEOUT: { status: 408, next: "Send the request again, whole and at once." },
+  TOO_MANY_REQUESTS: { status: 429, next: "Ask more slowly: go on after the seconds in Retry-After." },
+  KEY_REUSED: {
+    status: 409,
+    next: "This Idempotency-Key was used for something else: take a new key for a new request.",
+  },
+  ORGANISATION_NEEDED: { status: 400, next: "Name the organisation: add ?organisation=NAME." },
+  ORGANISATION_UNKNOWN: {
+    status: 404,
+    next: "Use an organisation that 'palmgate apply' has made, in small letters.",
+  },
+  MEMBER_UNAVAILABLE: {
+    status: 503,
+    next: "No matcher that serves this member answers: see GET /api/v1/status, then try again.",
+  },
+  HISTORY_UNAVAILABLE: {
+    status: 503,
+    next: "No ledger answers, or it has not caught up yet: try again after the seconds in Retry-After.",
+  },
+  NOT_REFUNDABLE: { status: 409, next: "Read the payment: only one that was captured can be refunded." },
   TOO_LARGE: { status: 413, next: "Send fewer or smaller captures." },
   BAD_IMAGE: { status: 422, next: "Take the capture again; it must decode to its declared size." },
   LOW_QUALITY: { status: 422, next: "Take the capture again with better light and a still hand." },
@@ -149,8 +181,8 @@ export const API_ERRORS: Record<ApiCode, ApiError> = {
     next: "nats-server does not answer: check it, then send the request again.",
   },
   NOT_YET_DURABLE: {
-    status: 503,
-    next: "The log has it, no view has confirmed it yet: read the member before you send it again.",
+    status: 202,
+    next: "It goes on by itself: ask again, with the same Idempotency-Key or at the address in Location.",
   },
   ERASURE_PENDING: {
     status: 202,
@@ -173,5 +205,5 @@ export const API_ERRORS: Record<ApiCode, ApiError> = {
     status: 409,
     next: "Ask for the pass's terms again and show the person the new text.",
   },
-  INTERNAL: { status: 500, next: "A bug: see the gateway's log." },
+  INTERNAL: { status: 500, next: "A bug: see the log of the process that was asked." },
 };

@@ -95,3 +95,5 @@ export const HISTORY_SUBJECT = "ledger.history";
 export const LEDGER_QUEUE = "ledgers";
 /** Decisions as they fall, for live pages; plain NATS, lost when nobody listens. */
 export const liveSubject = (organisation: string) => dotted("live", organisation);
+/** Wrong tries at one desk, told to the others, so that a throttle is the fleet's; plain NATS. */
+export const TRIES_SUBJECT = "desk.tries";

@@ -35,6 +35,8 @@ export interface StackOptions {
   port?: number;
   /** Extra arguments by role, e.g. { desk: ["--live-page", "open"] }. */
   args?: Partial<Record<Role, string[]>>;
+  /** Where a process of that name logs; left out: in `dir`. */
+  logFileOf?: (name: string) => string;
   /** Of every site, beside its name. */
   siteSettings?: { reportWithinMs?: number; unreported?: "void" | "capture" };
   /** Wanted false positive identification rate of every purpose. */
@@ -184,7 +186,7 @@ class LocalStack implements Stack {
       name,
       args: this.#argsOf(name),
       env: this.#env,
-      logFile: join(this.#options.dir, `${name}.log`),
+      logFile: this.#options.logFileOf?.(name) ?? join(this.#options.dir, `${name}.log`),
     });
     const { port = 0, opsPort = 0 } = child.ready;
     this.#ports.set(name, { port: Number(port), opsPort: Number(opsPort) });

@@ -1,4 +1,6 @@
 // What a Frame must be before anything is spent on it. Pure; says the code it is refused with, or nothing.
+
+import { holdsCardNumber } from "../../wire/card-number.js";
 import { edge } from "../../wire/codec.js";
 import type { LinkCode } from "../../wire/errors.js";
 import {
@@ -7,17 +9,10 @@ import {
   MIN_IMAGE_SIDE_PX,
   PRESENTATION_ID_BYTES,
 } from "../../wire/limits.js";
-import { holdsCardNumber } from "../payments/card-number.js";
-import type { LanePurpose } from "../sites.js";
+import type { Charge } from "../purposes/purpose.js";
 
 const CURRENCY_PATTERN = /^[A-Z]{3}$/;
 const MAX_ORDER_REF_BYTES = 64;
-
-export interface Charge {
-  amountMinor: number;
-  currency: string;
-  orderRef: string;
-}
 
 export const ENCODING_NAMES = {
   [edge.Encoding.GRAY8]: "GRAY8",
@@ -46,24 +41,25 @@ export function refuseFrame(frame: edge.Frame): LinkCode | undefined {
 const sideAllowed = (px: number) => px >= MIN_IMAGE_SIDE_PX && px <= MAX_IMAGE_SIDE_PX;
 
 /**
- * The charge of a frame, checked against the lane's purpose and the charge of the presentation so far.
+ * The charge of a frame, checked against what the lane is for and the charge of the presentation so far.
+ * @param charges whether the lane's purpose charges anybody
  * @param known `undefined` on the first frame
  */
 export function admitCharge(
   charge: edge.ICharge | null | undefined,
-  purpose: LanePurpose,
+  charges: boolean,
   known: { charge: Charge | undefined } | undefined,
 ): { ok: true; charge: Charge | undefined } | { ok: false } {
   if (charge === null || charge === undefined) {
     if (known !== undefined) return { ok: true, charge: known.charge };
-    return purpose === "PAY" ? { ok: false } : { ok: true, charge: undefined };
+    return charges ? { ok: false } : { ok: true, charge: undefined };
   }
   const given: Charge = {
     amountMinor: charge.amountMinor ?? 0,
     currency: charge.currency ?? "",
     orderRef: charge.orderRef ?? "",
   };
-  if (purpose !== "PAY" || !chargeAllowed(given)) return { ok: false };
+  if (!charges || !chargeAllowed(given)) return { ok: false };
   if (known !== undefined && !sameCharge(given, known.charge)) return { ok: false };
   return { ok: true, charge: given };
 }

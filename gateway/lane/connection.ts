@@ -11,6 +11,7 @@
 // are dead once message() returns, so nothing may keep a view on them.
 import { randomBytes } from "node:crypto";
 import { decode, edge } from "../../wire/codec.js";
+import type { Device } from "../../wire/directory.js";
 import {
   CHALLENGE_BYTES,
   HEARTBEAT_INTERVAL_MS,
@@ -18,15 +19,27 @@ import {
   MAX_EDGE_MESSAGE_BYTES,
   MAX_FRAMES_PER_PRESENTATION,
   MAX_IMAGE_SIDE_PX,
+  MONEY_DEADLINE_MS,
   PRESENTATION_DEADLINE_MS,
   PROTOCOL_VERSIONS,
 } from "../../wire/limits.js";
-import type { LaneDeps } from "./deps.js";
 import { checkHello } from "./hello.js";
-import { Lane } from "./lane.js";
+import type { Lane } from "./lane.js";
+import { laneUnixMs } from "./lane-time.js";
 import type { Link } from "./link.js";
 
 const MAX_AGENT_VERSION_CHARS = 64;
+
+/** Where a connection of a device that proved itself leads. */
+export interface Entrance {
+  /** As the directory knows it now. */
+  deviceOf(deviceId: string): Device | undefined;
+  /** Makes the lane of a device that has proved itself. */
+  enter(device: Device, link: Link, agentVersion: string): Lane;
+  leave(lane: Lane): void;
+  /** Engine behind the socket, for Welcome. */
+  transport: string;
+}
 
 type State =
   | { kind: "greeting"; nonce: Uint8Array; timer: NodeJS.Timeout }
@@ -36,14 +49,12 @@ type State =
 export class Connection {
   #state: State;
   readonly #link: Link;
-  readonly #number: number;
-  readonly #deps: LaneDeps;
+  readonly #entrance: Entrance;
 
-  /** Sends the Challenge. @param number counts connections: never the same twice */
-  constructor(link: Link, number: number, deps: LaneDeps) {
+  /** Sends the Challenge. */
+  constructor(link: Link, entrance: Entrance) {
     this.#link = link;
-    this.#number = number;
-    this.#deps = deps;
+    this.#entrance = entrance;
     const nonce = randomBytes(CHALLENGE_BYTES);
     const timer = setTimeout(() => link.refuse("HELLO_TIMEOUT"), HELLO_TIMEOUT_MS);
     this.#state = { kind: "greeting", nonce, timer };
@@ -81,7 +92,7 @@ export class Connection {
     this.#link.closed();
     if (this.#state.kind === "greeting") clearTimeout(this.#state.timer);
     if (this.#state.kind === "welcomed") {
-      this.#deps.lanes.leave(this.#state.lane);
+      this.#entrance.leave(this.#state.lane);
       this.#state.lane.closed();
     }
     this.#state = { kind: "closed" };
@@ -93,18 +104,19 @@ export class Connection {
       this.#link.refuse("HELLO_EXPECTED");
       return;
     }
-    const checked = checkHello(hello, nonce, this.#deps.deviceOf);
+    const checked = checkHello(hello, nonce, (deviceId) => this.#entrance.deviceOf(deviceId));
     if (!checked.ok) {
       const versions = checked.code === "VERSION_UNSUPPORTED" ? [...PROTOCOL_VERSIONS] : [];
       this.#link.refuse(checked.code, { protocolVersions: versions });
       return;
     }
     const { device, protocolVersion } = checked;
-    const lane = new Lane(device, this.#link, this.#number, this.#deps);
+    const lane = this.#entrance.enter(
+      device,
+      this.#link,
+      hello.agentVersion.slice(0, MAX_AGENT_VERSION_CHARS),
+    );
     this.#state = { kind: "welcomed", lane };
-    this.#deps.lanes.enter(lane);
-    const agentVersion = hello.agentVersion.slice(0, MAX_AGENT_VERSION_CHARS);
-    this.#deps.log.info({ device: device.id, agentVersion }, "lane welcomed");
     this.#link.send({
       welcome: {
         protocolVersion,
@@ -117,8 +129,10 @@ export class Connection {
         maxImageSidePx: MAX_IMAGE_SIDE_PX,
         heartbeatIntervalMs: HEARTBEAT_INTERVAL_MS,
         presentationDeadlineMs: PRESENTATION_DEADLINE_MS,
-        serverTimeUnixMs: Date.now(),
-        transport: this.#deps.transport,
+        serverTimeUnixMs: laneUnixMs(),
+        transport: this.#entrance.transport,
+        organisation: device.organisation,
+        ...(device.purpose === "PAY" ? { moneyDeadlineMs: MONEY_DEADLINE_MS } : {}),
       },
     });
   }

@@ -1,11 +1,12 @@
-// Who is at the other end: checks a Hello against the challenge of its connection and the device registry.
+// Who is at the other end: checks a Hello against the challenge of its connection and the directory.
 //
 // Invariants: the nonce is good for one connection; an unknown device and a wrong signature get the same answer.
 import { verify } from "node:crypto";
 import type { edge } from "../../wire/codec.js";
+import type { Device } from "../../wire/directory.js";
+import { publicKeyFromBase64 } from "../../wire/ed25519.js";
 import { helloBytes } from "../../wire/hello.js";
 import { DEVICE_ID_PATTERN, PROTOCOL_VERSIONS } from "../../wire/limits.js";
-import type { Device } from "../sites.js";
 
 const ED25519_SIGNATURE_BYTES = 64;
 
@@ -27,7 +28,8 @@ export function checkHello(
   if (device === undefined || signature?.length !== ED25519_SIGNATURE_BYTES) {
     return { ok: false, code: "UNAUTHENTICATED" };
   }
-  return verify(null, helloBytes(nonce, protocolVersion, deviceId), device.publicKey, signature)
+  const key = publicKeyFromBase64(device.publicKey);
+  return key !== undefined && verify(null, helloBytes(nonce, protocolVersion, deviceId), key, signature)
     ? { ok: true, device, protocolVersion }
     : { ok: false, code: "UNAUTHENTICATED" };
 }

@@ -1,19 +1,28 @@
-// The end of a presentation: one Decision to the lane, one event for the record, one line for whoever watches.
-// No similarity and, but for the record, no member id goes out from here.
+// The end of a presentation: what lets somebody in goes into the record, then to the lane; anything else to the lane,
+// then into the record. No similarity goes out from here, and of a member only what the books know them by.
+//
+// Invariants:
+// - granted is answered only after the log has the grant, within RECORD_MS; else the answer is UNDECIDED;
+// - a grant that nobody would hear is neither recorded nor answered: the lane comes back and asks again;
+// - no decision that is answered is left out of the record.
 import { bus, edge, encode } from "../../wire/codec.js";
 import { DECISION_VALID_MS } from "../../wire/limits.js";
-import { fromHex } from "../../wire/partition.js";
+import type { LiveDecision, Stages } from "../../wire/live.js";
+import { pairwiseId } from "../../wire/pairwise.js";
 import { decisionSubject } from "../../wire/subjects.js";
-import { type OutcomeName, STAGES } from "../metrics.js";
-import type { ActResult, Member, Stages } from "../seams.js";
-import type { PresentationDeps, PresentationLane } from "./deps.js";
+import { laneUnixMs } from "../lane/lane-time.js";
+import { type GatewayMetrics, type OutcomeName, STAGES } from "../metrics.js";
+import type { ActResult } from "../purposes/purpose.js";
+import type { Grants } from "../record/grants.js";
+import type { Recorder } from "../record/recorder.js";
 import { DECISION_KEYS, type DecisionReason, isDecisionReason } from "./display.js";
+import type { PresentationLane } from "./presentation-lane.js";
 
-/** How long a paid answer waits for its place in the log. */
-const PAID_RECORD_MS = 100;
+/** How long a grant may take into the log; with everything else inside the presentation's deadline. */
+const RECORD_MS = 250;
 
 export type Conclusion =
-  | { outcome: "MATCH"; member: Member; result: ActResult }
+  | { outcome: "MATCH"; member: bus.MemberFacts; result: ActResult }
   | { outcome: Exclude<OutcomeName, "MATCH">; reason: DecisionReason };
 
 export interface Concluded {
@@ -23,132 +32,146 @@ export interface Concluded {
   stages: Stages;
   frames: number;
   conclusion: Conclusion;
+  /** On the clock of performance.now(): the answer must be out by then. */
+  endsAtMs: number;
 }
 
-/**
- * answer -> record -> show. Where money was taken, the record comes first: the capture follows the recorded grant, and
- * goods must not leave on one that a crash could lose. A log that is away delays that answer by PAID_RECORD_MS at most.
- */
-export async function answer(reached: Concluded, deps: PresentationDeps): Promise<void> {
-  const atUnixMs = Date.now();
-  const { lane, idHex, stages } = reached;
-  const concluded = lane.open ? reached : { ...reached, conclusion: unheard(reached.conclusion) };
-  deps.spentIds.spend(lane.device.id, idHex, lane.linkNumber);
-  const event = () => ({
-    subject: decisionSubject(lane.device.site, lane.device.id),
-    body: encode(bus.DecisionEvent, decisionEvent(concluded, atUnixMs)),
-  });
-  if (isPaid(concluded.conclusion)) {
+export interface AnswersParts {
+  grants: Pick<Grants, "record">;
+  recorder: Pick<Recorder, "add">;
+  metrics: Pick<GatewayMetrics, "stage" | "decision" | "grant">;
+  /** Publishes to whoever watches. */
+  show(decision: LiveDecision): void;
+  gatewayId: string;
+  /** The log's clock. */
+  nowUnixMs(): number;
+}
+
+const RECORD_UNAVAILABLE = { outcome: "UNDECIDED", reason: "RECORD_UNAVAILABLE" } as const;
+
+export class Answers {
+  readonly #parts: AnswersParts;
+
+  constructor(parts: AnswersParts) {
+    this.#parts = parts;
+  }
+
+  /** record -> answer -> show, or answer -> record -> show. */
+  async answer(reached: Concluded): Promise<void> {
+    const { conclusion, lane } = reached;
+    if (conclusion.outcome === "MATCH" && conclusion.result.granted) {
+      await this.#grant(reached, conclusion.member);
+      return;
+    }
+    lane.answer(messageOf(reached));
+    const { gatewayId, nowUnixMs, recorder } = this.#parts;
+    recorder.add({
+      subject: subjectOf(reached),
+      body: encode(bus.DecisionEvent, { ...eventOf(reached), atUnixMs: nowUnixMs(), gatewayId }),
+    });
+    this.#show(reached);
+  }
+
+  async #grant(reached: Concluded, { booksRef }: bus.MemberFacts): Promise<void> {
+    const { lane, id, stages, endsAtMs } = reached;
+    const { grants, metrics, gatewayId, nowUnixMs } = this.#parts;
+    if (!lane.open) return metrics.grant("unheard");
     const fromMs = performance.now();
-    await withinMs(deps.recorder.add(event(), { urgent: true }), PAID_RECORD_MS);
+    const refused = { ...reached, conclusion: RECORD_UNAVAILABLE };
+    const recorded = await grants.record(
+      { ...eventOf(reached), booksRef },
+      Math.min(RECORD_MS, endsAtMs - fromMs),
+      () => encode(bus.DecisionEvent, { ...eventOf(refused), atUnixMs: nowUnixMs(), gatewayId }),
+    );
     const waitedMs = performance.now() - fromMs;
     stages.actMs += waitedMs;
     stages.totalMs += waitedMs;
-    lane.answer(decisionMessage(concluded, atUnixMs, deps));
-  } else {
-    lane.answer(decisionMessage(concluded, atUnixMs, deps));
-    void deps.recorder.add(event());
+    switch (recorded.kind) {
+      case "GRANTED":
+        metrics.grant(recorded.again ? "again" : "recorded");
+        lane.answer(messageOf(reached, recorded.token));
+        return this.#show(reached);
+      case "CLOSED":
+        metrics.grant("closed");
+        return lane.refuse("PRESENTATION_CLOSED", id);
+      case "UNAVAILABLE":
+        metrics.grant("unavailable");
+        lane.answer(messageOf(refused));
+        return this.#show(refused);
+    }
   }
-  show(concluded, atUnixMs, deps);
-}
 
-/** Whether money was taken for it. */
-export const isPaid = (conclusion: Conclusion): boolean =>
-  conclusion.outcome === "MATCH" && conclusion.result.granted && conclusion.result.payment !== undefined;
-
-/** Waits for the promise, but not longer. */
-async function withinMs(promise: Promise<void>, limitMs: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const tooLate = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, limitMs);
-  });
-  await Promise.race([promise, tooLate]);
-  clearTimeout(timer);
-}
-
-/** A grant that nobody hears is none: the record says so, and a payment is not captured on it. */
-function unheard(conclusion: Conclusion): Conclusion {
-  if (conclusion.outcome !== "MATCH" || !conclusion.result.granted) return conclusion;
-  const paid = conclusion.result.payment !== undefined;
-  const reason = paid ? edge.Reason.PAYMENT_UNKNOWN : edge.Reason.DEADLINE_PASSED;
-  return { ...conclusion, result: { granted: false, reason } };
-}
-
-function decisionMessage(concluded: Concluded, atUnixMs: number, deps: PresentationDeps): edge.IDecision {
-  const { id, idHex, lane, stages, conclusion } = concluded;
-  const common = {
-    presentationId: id,
-    outcome: edge.Outcome[conclusion.outcome],
-    validUntilUnixMs: atUnixMs + DECISION_VALID_MS,
-    stages,
-  };
-  if (conclusion.outcome !== "MATCH") {
-    const { reason } = conclusion;
-    return { ...common, granted: false, reason: edge.Reason[reason], displayKey: DECISION_KEYS[reason] };
+  #show({ lane, stages, frames, conclusion }: Concluded): void {
+    const { metrics, show, gatewayId, nowUnixMs } = this.#parts;
+    const { organisation, site, id: deviceId, purpose } = lane.device;
+    const { granted, reason } = saidOf(conclusion);
+    for (const stage of STAGES) metrics.stage(stage, stages[`${stage}Ms`]);
+    metrics.decision(purpose, conclusion.outcome, reason, stages.totalMs);
+    show({
+      organisation,
+      atUnixMs: nowUnixMs(),
+      gateway: gatewayId,
+      site,
+      deviceId,
+      purpose,
+      outcome: conclusion.outcome,
+      granted,
+      reason,
+      displayKey: DECISION_KEYS[reason],
+      pairwiseId: pseudonymOf(conclusion, site),
+      stages,
+      frames,
+    });
   }
-  const { member, result } = conclusion;
-  return {
-    ...common,
-    granted: result.granted,
-    reason: result.reason,
-    displayKey: displayKeyOf(result.reason),
-    pairwiseId: member.pairwiseId(lane.device.site),
-    ...(result.granted ? { passageToken: deps.passages.issue(lane.device.id, idHex) } : {}),
-    ...(result.payment === undefined ? {} : { payment: result.payment }),
-  };
 }
 
-function decisionEvent(
-  { id, lane, stages, frames, conclusion }: Concluded,
-  atUnixMs: number,
-): bus.IDecisionEvent {
-  const matched = conclusion.outcome === "MATCH";
-  return {
-    atUnixMs,
-    presentationId: id,
-    site: lane.device.site,
-    deviceId: lane.device.id,
-    purpose: edge.Purpose[lane.device.purpose],
-    outcome: edge.Outcome[conclusion.outcome],
-    reason: matched ? conclusion.result.reason : edge.Reason[conclusion.reason],
-    granted: matched && conclusion.result.granted,
-    totalMs: stages.totalMs,
-    frames,
-    ...(matched ? { memberId: fromHex(conclusion.member.id) } : {}),
-  };
-}
-
-function show(
-  { lane, stages, frames, conclusion }: Concluded,
-  atUnixMs: number,
-  deps: PresentationDeps,
-): void {
-  const { site, id: deviceId, purpose } = lane.device;
-  const matched = conclusion.outcome === "MATCH";
-  const reason = matched ? decisionReason(conclusion.result.reason) : conclusion.reason;
-  for (const stage of STAGES) deps.metrics.stage(stage, stages[`${stage}Ms`]);
-  deps.metrics.decision(purpose, conclusion.outcome, reason, stages.totalMs);
-  deps.liveFeed.publish({
-    atUnixMs,
-    site,
-    deviceId,
-    purpose,
-    outcome: conclusion.outcome,
-    granted: matched && conclusion.result.granted,
-    reason,
-    displayKey: DECISION_KEYS[reason],
-    pairwiseId: matched ? conclusion.member.pairwiseId(site) : "",
-    // Of its own: a frame that is signed after the end still adds to the presentation's.
-    stages: { ...stages },
-    frames,
-  });
-}
-
-const displayKeyOf = (reason: edge.Reason): string => DECISION_KEYS[decisionReason(reason)];
-
-function decisionReason(reason: edge.Reason): DecisionReason {
+/** What a conclusion says, without who it is about. */
+function saidOf(conclusion: Conclusion): { granted: boolean; reason: DecisionReason } {
+  if (conclusion.outcome !== "MATCH") return { granted: false, reason: conclusion.reason };
+  const { granted, reason } = conclusion.result;
   const name = edge.Reason[reason];
   if (name === undefined || !isDecisionReason(name))
     throw new Error(`an act gave no reason of a decision: ${reason}`);
-  return name;
+  return { granted, reason: name };
+}
+
+const pseudonymOf = (conclusion: Conclusion, site: string): string =>
+  conclusion.outcome === "MATCH" ? pairwiseId(conclusion.member.pairwiseRoot, site) : "";
+
+/** @param passageToken of a grant */
+function messageOf({ id, lane, stages, conclusion }: Concluded, passageToken?: Uint8Array): edge.IDecision {
+  const { granted, reason } = saidOf(conclusion);
+  const payment = conclusion.outcome === "MATCH" ? conclusion.result.payment : undefined;
+  return {
+    presentationId: id,
+    outcome: edge.Outcome[conclusion.outcome],
+    granted,
+    reason: edge.Reason[reason],
+    displayKey: DECISION_KEYS[reason],
+    pairwiseId: pseudonymOf(conclusion, lane.device.site),
+    validUntilUnixMs: laneUnixMs() + DECISION_VALID_MS,
+    stages,
+    ...(passageToken === undefined ? {} : { passageToken }),
+    ...(payment === undefined ? {} : { payment }),
+  };
+}
+
+const subjectOf = ({ lane: { device }, idHex }: Concluded): string =>
+  decisionSubject(device.organisation, device.site, device.id, idHex);
+
+function eventOf({ id, lane: { device }, stages, frames, conclusion }: Concluded) {
+  const { granted, reason } = saidOf(conclusion);
+  return {
+    presentationId: id,
+    organisation: device.organisation,
+    site: device.site,
+    deviceId: device.id,
+    purpose: edge.Purpose[device.purpose],
+    outcome: edge.Outcome[conclusion.outcome],
+    reason: edge.Reason[reason],
+    granted,
+    totalMs: stages.totalMs,
+    frames,
+    ...(conclusion.outcome === "MATCH" ? { booksRef: conclusion.member.booksRef } : {}),
+  };
 }

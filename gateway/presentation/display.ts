@@ -1,4 +1,5 @@
-// The text key a lane shows for each reason. Texts live with whoever shows them (gateway/pages/texts.json, the lane).
+// The text key a lane shows for each reason. Texts live with whoever shows them (the desk's
+// pages, the lane).
 import type { edge } from "../../wire/codec.js";
 
 type ReasonName = Exclude<keyof typeof edge.Reason, "REASON_UNSPECIFIED">;
@@ -26,7 +27,7 @@ export const DECISION_KEYS: Record<DecisionReason, string> = {
   PAYMENT_APPROVED: "decision.payment_approved",
   NOT_RECOGNISED: "decision.not_recognised",
   TWO_CANDIDATES: "decision.two_candidates",
-  PARTITION_MISSING: "decision.one_moment",
+  SHARD_MISSING: "decision.one_moment",
   DEADLINE_PASSED: "decision.one_moment",
   TOO_DARK: "decision.too_dark",
   TOO_BRIGHT: "decision.too_bright",
@@ -59,3 +60,6 @@ export const GUIDE_KEYS: Record<GuideReason, string> = {
   HOLD_FLAT: "guide.hold_flat",
   NO_HAND: "guide.no_hand",
 };
+
+/** Known, and the money is on its way. */
+export const PROGRESS_KEY = "progress.one_moment";

@@ -1,43 +1,47 @@
 // One palm over one reader, from its first frame to its record. Read top to bottom: after the lane has received and
-// admitted a frame (lane/lane.ts), this file signs it, searches, decides, acts, answers and records.
+// admitted a frame (lane/lane.ts), this file has it signed and searched with (sensor.ts), decides (identify/policy.ts),
+// acts (purposes/) and has it answered and recorded (answer.ts).
 //
 // Invariants:
-// - one end, and one decision at most: MATCH as soon as a frame gives it, any other outcome only when no frame can
+// - one end, and one decision at most: MATCH as soon as the frames give it, any other outcome only when no frame can
 //   come any more (used up, `last`, or the deadline); none at all when every frame was refused with an error;
-// - one timer, set at the first frame; the decision is out before PRESENTATION_DEADLINE_MS unless an act overruns;
+// - identity is answered inside PRESENTATION_DEADLINE_MS. Where the act has a deadline of its own, the lane is told so
+//   inside it at the latest, and answered inside that one;
 // - every frame taken gives its credit back once, whatever becomes of it;
-// - when the lane goes, a presentation that is not acting ends without a decision; one that acts is recorded.
-import { type Signature, wipe } from "../../palm/index.js";
-import type { LinkCode } from "../../wire/errors.js";
+// - when the lane goes, a presentation that is not acting ends without a decision; one that acts is acted to its end.
+import { decide, type Evidence, type PolicyRules, type Verdict } from "../../identify/index.js";
+import type { bus } from "../../wire/codec.js";
+import type { Device } from "../../wire/directory.js";
+import { toHex } from "../../wire/hex.js";
 import { MAX_FRAMES_PER_PRESENTATION, PRESENTATION_DEADLINE_MS } from "../../wire/limits.js";
-import { toHex } from "../../wire/partition.js";
-import type { Charge, EncodingName } from "../lane/admit.js";
-import { decide, type Evidence, type Verdict } from "../policy/policy.js";
-import type { Member, Stages } from "../seams.js";
-import { answer, type Conclusion, isPaid } from "./answer.js";
-import type { PresentationDeps, PresentationLane } from "./deps.js";
+import type { Stages } from "../../wire/live.js";
+import type { Log } from "../../wire/log.js";
+import { laneUnixMs } from "../lane/lane-time.js";
+import type { GatewayMetrics } from "../metrics.js";
+import type { Purposes } from "../purposes/index.js";
+import type { Charge } from "../purposes/purpose.js";
+import type { Answers, Conclusion } from "./answer.js";
+import type { PresentationLane } from "./presentation-lane.js";
+import type { AdmittedFrame, Sensor } from "./sensor.js";
 
 /** Kept free at the end of the deadline for encoding and sending the answer. */
 const ANSWER_RESERVE_MS = 20;
-/** How long all partitions together may take for one frame. */
-const SEARCH_DEADLINE_MS = 500;
+/** Kept free before that for bringing a grant into the log. */
+const RECORD_RESERVE_MS = 80;
+/** An act that takes longer is announced to the lane: "known, one moment". */
+const PROGRESS_AFTER_MS = 150;
 /** An act answers by its deadline. One that does not is a bug; the lane hears so after this. */
 const ACT_OVERRUN_MS = 250;
 
-/** A frame that passed every check, with pixels of its own. */
-export interface AdmittedFrame {
-  sequence: number;
-  encoding: EncodingName;
-  widthPx: number;
-  heightPx: number;
-  /** The one copy of the pixels; transferred to the signer, who zeroes it. */
-  pixels: ArrayBuffer;
-  last: boolean;
-  /** Decode and check. */
-  receiveMs: number;
+/** What presentations are made of, in the order in which a frame meets them. */
+export interface PresentationParts {
+  sensor: Pick<Sensor, "sense">;
+  rulesFor(device: Device): PolicyRules;
+  purposes: Purposes;
+  answers: Pick<Answers, "answer">;
+  metrics: Pick<GatewayMetrics, "frame">;
+  log: Log;
 }
-
-type Sensed = Evidence | { kind: "refused"; code: LinkCode };
 
 export class Presentation {
   readonly idHex: string;
@@ -57,14 +61,16 @@ export class Presentation {
   #pending = 0;
   #lastSequence = -1;
   #lastSeen = false;
+  #endsAtMs = this.#startedAtMs + PRESENTATION_DEADLINE_MS - ANSWER_RESERVE_MS;
   #timer = setTimeout(() => this.#onDeadline(), PRESENTATION_DEADLINE_MS - ANSWER_RESERVE_MS);
+  #progressTimer: NodeJS.Timeout | undefined;
 
   /** @param id a copy of its own; @param onEnd called once, synchronously */
   constructor(
     readonly id: Uint8Array,
     readonly charge: Charge | undefined,
     readonly lane: PresentationLane,
-    readonly deps: PresentationDeps,
+    readonly parts: PresentationParts,
     readonly onEnd: (presentation: Presentation) => void,
   ) {
     this.idHex = toHex(id);
@@ -109,14 +115,20 @@ export class Presentation {
     if (this.#phase === "sensing") this.#close();
   }
 
-  /** sense (sign -> search) -> decide -> guide, or conclude (act -> answer -> record) */
+  /** sense (sign -> search) -> decide -> guide, or conclude (act -> record -> answer) */
   async #see(frame: AdmittedFrame): Promise<void> {
-    const sensed = await this.#sense(frame).finally(() => {
+    const sensing = {
+      device: this.lane.device,
+      stages: this.stages,
+      endsAtMs: this.#startedAtMs + PRESENTATION_DEADLINE_MS - ANSWER_RESERVE_MS - RECORD_RESERVE_MS,
+      wanted: () => this.#phase === "sensing",
+    };
+    const sensed = await this.parts.sensor.sense(frame, sensing).finally(() => {
       this.#pending -= 1;
       this.lane.frameDone();
     });
     if (this.#phase !== "sensing") return this.#tooLate();
-    this.deps.metrics.frame(FRAME_RESULT[sensed.kind]);
+    this.parts.metrics.frame(FRAME_RESULT[sensed.kind]);
     if (sensed.kind === "refused") this.lane.refuse(sensed.code, this.id);
     else this.#evidence.push(sensed);
     const verdict = this.#decide();
@@ -124,35 +136,10 @@ export class Presentation {
     else if (sensed.kind !== "refused") this.#guide(sensed);
   }
 
-  /** sign -> quality -> search */
-  async #sense(frame: AdmittedFrame): Promise<Sensed> {
-    const { encoding, widthPx: width, heightPx: height, pixels } = frame;
-    const signed = await this.deps.signers.sign({ encoding, width, height, pixels });
-    if (!signed.ok) return refusal(signed.code);
-    this.stages.queueMs += signed.queueMs;
-    this.stages.signMs += signed.signMs;
-    try {
-      if (signed.quality.reason !== "OK") return { kind: "poor", reason: signed.quality.reason };
-      if (this.#phase !== "sensing") return { kind: "lost" };
-      return await this.#search(signed.signature);
-    } finally {
-      wipe(signed.signature);
-    }
-  }
-
-  async #search(probe: Signature): Promise<Evidence> {
-    const fromMs = performance.now();
-    const leftMs = this.#startedAtMs + PRESENTATION_DEADLINE_MS - ANSWER_RESERVE_MS - fromMs;
-    const deadlineMs = Math.max(1, Math.min(SEARCH_DEADLINE_MS, leftMs));
-    const found = await this.deps.search(this.lane.device.gallery, probe, deadlineMs);
-    this.stages.searchMs += performance.now() - fromMs;
-    return { kind: "searched", ...found };
-  }
-
   #decide(): Verdict | undefined {
     if (this.#evidence.length === 0) return undefined;
     const fromMs = performance.now();
-    const verdict = decide(this.#evidence, this.deps.rulesFor(this.lane.device));
+    const verdict = decide(this.#evidence, this.parts.rulesFor(this.lane.device));
     this.stages.decideMs += performance.now() - fromMs;
     return verdict;
   }
@@ -164,7 +151,7 @@ export class Presentation {
 
   /** Its frame was still at work when the presentation ended. */
   #tooLate(): void {
-    this.deps.metrics.frame("dropped");
+    this.parts.metrics.frame("dropped");
     this.lane.tellCredit();
   }
 
@@ -174,27 +161,46 @@ export class Presentation {
       this.#end(verdict);
       return;
     }
-    const member = this.deps.members.get(verdict.member);
-    if (member === undefined) throw new Error("the policy matched a member that is not known");
+    const member = newestFacts(this.#evidence, verdict.member);
+    if (member === undefined) throw new Error("the policy matched a member whose facts did not come");
     this.#phase = "acting";
     this.#act(member).catch((error: unknown) => this.#fail(error));
   }
 
-  async #act(member: Member): Promise<void> {
+  async #act(member: bus.MemberFacts): Promise<void> {
     const { device } = this.lane;
+    const purpose = this.parts.purposes[device.purpose];
     const fromMs = performance.now();
-    const result = await this.deps.actFor(device)(member, {
+    if (purpose.actBudgetMs !== undefined) this.#takeLonger(fromMs, purpose.actBudgetMs);
+    const result = await purpose.act(member, {
       presentationId: this.id,
+      presentationHex: this.idHex,
+      organisation: device.organisation,
       site: device.site,
       deviceId: device.id,
-      ...(this.charge === undefined ? {} : { charge: this.charge }),
-      deadlineAtMs: this.#startedAtMs + PRESENTATION_DEADLINE_MS - ANSWER_RESERVE_MS,
+      charge: this.charge,
+      deadlineAtMs: this.#endsAtMs - RECORD_RESERVE_MS,
     });
     this.stages.actMs += performance.now() - fromMs;
     if (this.#phase === "acting") return this.#end({ outcome: "MATCH", member, result });
-    this.deps.log.error(
+    this.parts.log.error(
       { granted: result.granted },
       "an act answered long after its deadline: the lane was refused",
+    );
+  }
+
+  /** The act has a deadline of its own: the lane hears of it when it is not done at once. */
+  #takeLonger(fromMs: number, budgetMs: number): void {
+    const tellAtMs = Math.min(fromMs + PROGRESS_AFTER_MS, this.#endsAtMs);
+    this.#endsAtMs = fromMs + budgetMs;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#onDeadline(), budgetMs);
+    this.#progressTimer = setTimeout(
+      () => {
+        const leftMs = this.#endsAtMs + ACT_OVERRUN_MS - performance.now();
+        this.lane.progress(this.id, laneUnixMs() + Math.ceil(leftMs));
+      },
+      Math.max(0, tellAtMs - fromMs),
     );
   }
 
@@ -206,17 +212,18 @@ export class Presentation {
     }
   }
 
-  /** answer -> record. Who paid is answered after the record: until then it counts as acting, and a stop waits for it. */
+  /** answer and record. Until both are done somebody is being let in: it counts as acting, and a stop waits for it. */
   #end(conclusion: Conclusion | undefined): void {
     clearTimeout(this.#timer);
-    if (conclusion === undefined || !isPaid(conclusion)) this.#close();
+    const isGrant = conclusion?.outcome === "MATCH" && conclusion.result.granted;
+    if (!isGrant) this.#close();
     this.stages.totalMs = performance.now() - this.#startedAtMs;
-    const { id, idHex, lane, stages, frames } = this;
-    if (conclusion === undefined) {
-      this.deps.spentIds.spend(lane.device.id, idHex, lane.linkNumber);
-      return;
-    }
-    answer({ id, idHex, lane, stages, frames, conclusion }, this.deps)
+    if (conclusion === undefined) return;
+    const { id, idHex, lane, frames } = this;
+    // Of its own: a frame that is signed after the end still adds to the presentation's.
+    const stages = { ...this.stages };
+    this.parts.answers
+      .answer({ id, idHex, lane, stages, frames, conclusion, endsAtMs: this.#endsAtMs })
       .catch((error: unknown) => this.#report(error))
       .finally(() => {
         if (this.#phase !== "over") this.#close();
@@ -226,6 +233,7 @@ export class Presentation {
   #close(): void {
     this.#phase = "over";
     clearTimeout(this.#timer);
+    clearTimeout(this.#progressTimer);
     this.onEnd(this);
   }
 
@@ -236,7 +244,7 @@ export class Presentation {
   }
 
   #report(error: unknown): void {
-    this.deps.log.error({ err: error }, "a presentation failed");
+    this.parts.log.error({ err: error }, "a presentation failed");
     this.lane.refuse("INTERNAL", this.id);
   }
 
@@ -259,9 +267,13 @@ const OUT_OF_TIME = { outcome: "UNDECIDED", reason: "DEADLINE_PASSED" } as const
 
 const FRAME_RESULT = { searched: "searched", poor: "guided", lost: "dropped", refused: "refused" } as const;
 
-/** What a signer's refusal means for the frame: its own fault, or ours. */
-function refusal(code: string): Sensed {
-  if (code === "BAD_IMAGE") return { kind: "refused", code: "BAD_IMAGE" };
-  if (code === "TOO_LARGE") return { kind: "refused", code: "IMAGE_TOO_LARGE" };
-  return { kind: "lost" };
+/** The member as the newest of the frames that found them tells it. */
+function newestFacts(evidence: readonly Evidence[], member: string): bus.MemberFacts | undefined {
+  let newest: bus.MemberFacts | undefined;
+  for (const each of evidence) {
+    if (each.kind !== "searched") continue;
+    const facts = each.candidates.find((candidate) => candidate.member === member)?.facts;
+    if (facts !== undefined && facts.revision >= (newest?.revision ?? 0)) newest = facts;
+  }
+  return newest;
 }

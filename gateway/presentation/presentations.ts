@@ -4,28 +4,31 @@
 // - a new presentation is taken only while there is a place, a signer for its frames within the deadline and room for
 //   its record; one that was taken keeps all of these to its end;
 // - whenIdle() resolves once none is left.
-import type { Charge } from "../lane/admit.js";
-import type { PresentationDeps, PresentationLane } from "./deps.js";
-import { Presentation } from "./presentation.js";
+import type { Charge } from "../purposes/purpose.js";
+import type { Recorder } from "../record/recorder.js";
+import { Presentation, type PresentationParts } from "./presentation.js";
+import type { PresentationLane } from "./presentation-lane.js";
 
 export interface PresentationLimits {
   maxPresentations: number;
   /** Frames waiting for a signer from which on no new presentation is taken. */
   maxQueuedFrames: number;
+  /** Frames waiting for a signer now. */
+  queuedFrames(): number;
+  /** No room for the records of so many. */
+  recordFull: Recorder["full"];
 }
 
 export class Presentations {
-  readonly #deps: PresentationDeps;
+  readonly #parts: PresentationParts;
   readonly #limits: PresentationLimits;
-  readonly #queuedFrames: () => number;
   readonly #active = new Set<Presentation>();
   #onIdle: (() => void) | undefined;
   #stopped = false;
 
-  constructor(deps: PresentationDeps, limits: PresentationLimits, queuedFrames: () => number) {
-    this.#deps = deps;
+  constructor(parts: PresentationParts, limits: PresentationLimits) {
+    this.#parts = parts;
     this.#limits = limits;
-    this.#queuedFrames = queuedFrames;
   }
 
   get active(): number {
@@ -34,7 +37,7 @@ export class Presentations {
 
   /** 0 empty .. 1 full: by this the lanes' credit windows shrink. */
   queueFill(): number {
-    return this.#queuedFrames() / this.#limits.maxQueuedFrames;
+    return this.#limits.queuedFrames() / this.#limits.maxQueuedFrames;
   }
 
   /** Starts one, or `undefined` when the gateway is at a limit. @param id a copy of its own */
@@ -45,7 +48,7 @@ export class Presentations {
     onEnd: () => void,
   ): Presentation | undefined {
     if (this.#stopped || this.#atLimit()) return undefined;
-    const presentation = new Presentation(id, charge, lane, this.#deps, (ended) => {
+    const presentation = new Presentation(id, charge, lane, this.#parts, (ended) => {
       this.#active.delete(ended);
       onEnd();
       if (this.#active.size === 0) this.#onIdle?.();
@@ -67,8 +70,8 @@ export class Presentations {
   #atLimit(): boolean {
     return (
       this.#active.size >= this.#limits.maxPresentations ||
-      this.#queuedFrames() >= this.#limits.maxQueuedFrames ||
-      this.#deps.recorder.full(this.#active.size)
+      this.#limits.queuedFrames() >= this.#limits.maxQueuedFrames ||
+      this.#limits.recordFull(this.#active.size)
     );
   }
 }

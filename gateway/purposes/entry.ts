@@ -1,8 +1,13 @@
 // ENTRY: a member who consented to entry passes.
 import { edge } from "../../wire/codec.js";
-import type { Act } from "../seams.js";
+import { consents, type Purpose } from "./purpose.js";
 
-export const entry: Act = async (member) =>
-  member.consents.has(edge.Purpose.ENTRY)
-    ? { granted: true, reason: edge.Reason.WELCOME_MEMBER }
-    : { granted: false, reason: edge.Reason.CONSENT_MISSING };
+export const entry: Purpose = {
+  framesToAgree: 1,
+  charges: false,
+  actBudgetMs: undefined,
+  act: async (member) =>
+    consents(member, edge.Purpose.ENTRY)
+      ? { granted: true, reason: edge.Reason.WELCOME_MEMBER }
+      : { granted: false, reason: edge.Reason.CONSENT_MISSING },
+};

@@ -1,11 +1,9 @@
-// What each purpose does for a recognised member: one act per purpose, and no other way to be granted anything.
-import { edge } from "../../wire/codec.js";
-import type { Payments } from "../payments/payments.js";
-import type { ActsByPurpose } from "../seams.js";
+// Every purpose that a lane can have.
+import type { LanePurpose } from "../../wire/directory.js";
 import { entry } from "./entry.js";
-import { payWith } from "./pay.js";
+import { type PayParts, payBy } from "./pay.js";
+import type { Purpose } from "./purpose.js";
 
-export const actsByPurpose = (deps: { payments: Pick<Payments, "pay"> }): ActsByPurpose => ({
-  [edge.Purpose.ENTRY]: entry,
-  [edge.Purpose.PAY]: payWith(deps.payments),
-});
+export type Purposes = Record<LanePurpose, Purpose>;
+
+export const purposesBy = (parts: PayParts): Purposes => ({ ENTRY: entry, PAY: payBy(parts) });

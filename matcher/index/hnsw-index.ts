@@ -113,6 +113,11 @@ export function openHnswIndex(dimension: number, parameters: Partial<HnswParamet
       numbers.fill(0);
       return hits;
     },
+    similarity(probe, label) {
+      if (!live.has(label)) throw new RangeError(`label ${label} is not in the index`);
+      requireSignature(probe, dimension);
+      return graph.getPoint(label).reduce((sum, each, i) => sum + each * (probe[i] as number), 0);
+    },
     writeTo: (file) => graph.writeIndexSync(file),
   };
 }

@@ -9,7 +9,7 @@ import { compareLines } from "../../palm/lines/compare.js";
 import type { Signature } from "../../palm/signature.js";
 import type { LineShelf } from "./line-shelf.js";
 import { bestMembers, type MemberCandidate } from "./merge.js";
-import type { SignatureIndex } from "./signature-index.js";
+import type { Hit, SignatureIndex } from "./signature-index.js";
 
 /** Templates whose line maps are compared, where the members wanted do not ask for more. */
 export const COMPARED_TEMPLATES = 16;
@@ -31,23 +31,42 @@ export interface Templates {
 }
 
 /**
+ * How alike the probe is to each of these templates: by line maps where there are any, else by vectors.
+ * @param labels all in the index. Throws RangeError for one that is not
+ */
+export function compareTemplates(
+  { index, shelf }: Templates,
+  probe: Signature,
+  labels: readonly number[],
+): Hit[] {
+  if (shelf === undefined) {
+    return labels.map((label) => ({ label, similarity: index.similarity(probe.vector, label) }));
+  }
+  const similarities = compareLines(
+    probe.lines,
+    labels.map((label) => shelf.mapOf(label)),
+  );
+  return labels.map((label, i) => ({ label, similarity: similarities[i] as number }));
+}
+
+/**
  * Searches deep enough for k members.
  * @param templatesPerMember the most templates that any one member has in the index
  */
 export function searchMembers(
-  { index, shelf }: Templates,
+  templates: Templates,
   probe: Signature,
   k: number,
   templatesPerMember: number,
   memberOf: (label: number) => string | undefined,
 ): MemberCandidate[] {
+  const { index, shelf } = templates;
   if (shelf === undefined) {
     return bestMembers(index.search(probe.vector, depthFor(k, templatesPerMember)), memberOf, k);
   }
-  const compared = comparedTemplates(k, templatesPerMember);
-  const near = index.search(probe.vector, compared).filter(({ label }) => memberOf(label) !== undefined);
-  const maps = near.map(({ label }) => shelf.mapOf(label));
-  const similarities = compareLines(probe.lines, maps);
-  const hits = near.map(({ label }, i) => ({ label, similarity: similarities[i] as number }));
-  return bestMembers(hits, memberOf, k);
+  const near = index
+    .search(probe.vector, comparedTemplates(k, templatesPerMember))
+    .map(({ label }) => label)
+    .filter((label) => memberOf(label) !== undefined);
+  return bestMembers(compareTemplates(templates, probe, near), memberOf, k);
 }

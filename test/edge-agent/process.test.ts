@@ -1,111 +1,12 @@
 // The agent as an operator runs it: a process of its own, from the command line.
-import { spawn } from "node:child_process";
-import { EventEmitter, once } from "node:events";
-import {
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  watch,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
-import sharp from "sharp";
-import { describe, expect, it, onTestFinished } from "vitest";
-import { PALMGATE_JS } from "../../cli/stack/child.js";
-import { loadDeviceKey, makeDeviceKey } from "../../edge-agent/device-key.js";
+import { describe, expect, it } from "vitest";
+import { loadDeviceKey } from "../../edge-agent/device-key.js";
 import { edge } from "../../wire/codec.js";
 import { publicKeyToBase64 } from "../../wire/ed25519.js";
 import { openGateway } from "./lane.js";
-
-interface Sandbox {
-  dir: string;
-  palms: string;
-  keyFile: string;
-  /** Whatever was made, changed or removed in the sandbox since it was made. */
-  touched: string[];
-}
-
-/** Everything that a process takes for its own to write to. */
-async function sandbox(): Promise<Sandbox> {
-  const dir = mkdtempSync(join(tmpdir(), "palmgate-edge-"));
-  const palms = join(dir, "palms");
-  for (const each of ["cwd", "tmp", "home", "palms/anna"]) mkdirSync(join(dir, each), { recursive: true });
-  const grey = { create: { width: 128, height: 128, channels: 3 as const, background: "#707070" } };
-  for (const sample of ["1_1", "1_2"]) {
-    writeFileSync(join(palms, "anna", `${sample}.png`), await sharp(grey).png().toBuffer());
-  }
-  const keyFile = join(dir, "device.pem");
-  writeFileSync(keyFile, makeDeviceKey().privateKeyPem, { mode: 0o600 });
-  const touched: string[] = [];
-  const watchers = ["", "cwd", "tmp", "home", "palms", "palms/anna"].map((each) =>
-    watch(join(dir, each), (event, name) => touched.push(`${event} ${each}/${name}`)),
-  );
-  onTestFinished(() => {
-    for (const each of watchers) each.close();
-    rmSync(dir, { recursive: true });
-  });
-  return { dir, palms, keyFile, touched };
-}
-
-interface EdgeProcess {
-  /** The next line on stdout. */
-  text(): Promise<string>;
-  /** The same as an object. */
-  line(): Promise<Record<string, unknown>>;
-  stop(): void;
-  signal(name: NodeJS.Signals): void;
-  exit: Promise<number | null>;
-  stderr: () => string;
-  /** Resolves once the log holds this text. */
-  logged(text: string): Promise<void>;
-}
-
-/** @param nodeArgs for the Node that runs it */
-function startEdge({ dir }: Sandbox, args: string[], nodeArgs: string[] = []): EdgeProcess {
-  const child = spawn(process.execPath, [...nodeArgs, PALMGATE_JS, "edge", ...args], {
-    cwd: join(dir, "cwd"),
-    env: { PATH: process.env.PATH, TMPDIR: join(dir, "tmp"), HOME: join(dir, "home") },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  let stderr = "";
-  const logEvents = new EventEmitter();
-  child.stderr.on("data", (chunk) => {
-    stderr += chunk;
-    logEvents.emit("grown");
-  });
-  const exit = once(child, "exit").then(([code]) => code as number | null);
-  onTestFinished(async () => {
-    child.kill("SIGKILL");
-    await exit;
-  });
-  const text = async () => {
-    const { value, done } = await lines.next();
-    if (done) throw new Error(`the agent ended. Its log:\n${stderr}`);
-    return value;
-  };
-  return {
-    text,
-    line: async () => JSON.parse(await text()) as Record<string, unknown>,
-    stop: () => child.kill("SIGTERM"),
-    signal: (name) => child.kill(name),
-    exit,
-    stderr: () => stderr,
-    logged: async (text) => {
-      while (!stderr.includes(text)) await once(logEvents, "grown");
-    },
-  };
-}
-
-const laneArgs = ({ palms, keyFile }: Sandbox, gateway: string): string[] => [
-  ...["--gateway", gateway, "--device-id", "lane-1", "--device-key", keyFile],
-  ...["--source", palms, "--interval-ms", "0", "--json"],
-];
+import { laneArgs, sandbox, startEdge } from "./support/edge-process.js";
 
 describe("palmgate edge", () => {
   it("presents palms, prints a line for each, and ends after --count, without a right to write any file", async () => {
@@ -274,6 +175,8 @@ describe("palmgate edge", () => {
     [["--device-id", "lane-1"], "--make-key"],
     [["--device-id", "Lane 1", "--device-key", "x"], "must be 1 to 64 of a-z, 0-9 and -"],
     [["--device-id", "lane-1", "--device-key", "x", "--gateway", "ftp://a"], "must be a ws://"],
+    [["--device-id", "lane-1", "--device-key", "x", "--gateway", "ws://a, ftp://b"], "must be a ws://"],
+    [["--device-id", "lane-1", "--device-key", "x", "--gateway", ","], "must be at least one address"],
     [["--device-id", "lane-1", "--device-key", "x", "--source", "synthetic:a"], "synthetic:SEED[:PALMS]"],
   ])("refuses %j and says what it takes", async (args, text) => {
     const agent = startEdge(await sandbox(), args);

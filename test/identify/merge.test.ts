@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { mergeCandidates } from "../../../gateway/search/merge.js";
+import { mergeCandidates } from "../../identify/merge.js";
 
 const candidate = fc.record({
   member: fc.constantFrom("a1", "b2", "c3", "d4", "e5"),

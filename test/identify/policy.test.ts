@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { decide, type Evidence, type PolicyRules, thresholdOf } from "../../../gateway/policy/policy.js";
+import { decide, type Evidence, type PolicyRules, thresholdOf } from "../../identify/policy.js";
 
 /** A calibration's shape: the rarer the wanted false match, the higher the similarity. */
 const similarityFor = (rate: number) => Math.min(1, -Math.log10(rate) / 20);
@@ -9,7 +9,7 @@ const rules = (more: Partial<PolicyRules> = {}): PolicyRules => ({
   maxFrames: 3,
   ambiguityMargin: 0.05,
   similarityFor,
-  isKnown: () => true,
+  framesToAgree: 1,
   ...more,
 });
 
@@ -51,7 +51,7 @@ describe("policy laws", () => {
     );
   });
 
-  it("with a partition missing in any frame, or a frame lost, the outcome is never NO_MATCH", () => {
+  it("with a shard missing in any frame, or a frame lost, the outcome is never NO_MATCH", () => {
     const broken = fc.oneof(searched(fc.constant(false)), lost);
     fc.assert(
       fc.property(frames, broken, fc.nat(3), (evidence, hole, at) => {
@@ -61,7 +61,7 @@ describe("policy laws", () => {
     );
   });
 
-  it("a frame with a partition missing adds nothing to a MATCH and takes nothing from it", () => {
+  it("a frame with a shard missing adds nothing to a MATCH and takes nothing from it", () => {
     fc.assert(
       fc.property(wholeFrames, searched(fc.constant(false)), (evidence, hole) => {
         const before = decide(evidence, rules());
@@ -84,15 +84,19 @@ describe("policy laws", () => {
     );
   });
 
-  it("a member that the gateway does not know changes nothing, however similar", () => {
-    const isKnown = (member: string) => member !== "stranger";
-    const stranger = fc.record({ member: fc.constant("stranger"), similarity });
+  it("where frames must agree, MATCH needs as many that find the member by themselves, and is the same one", () => {
     fc.assert(
-      fc.property(wholeFrames, stranger, (evidence, added) => {
-        const withStranger = evidence.map((each) =>
-          each.kind === "searched" ? { ...each, candidates: [...each.candidates, added] } : each,
+      fc.property(frames, fc.integer({ min: 2, max: 3 }), (evidence, framesToAgree) => {
+        const alone = decide(evidence, rules());
+        const agreed = decide(evidence, rules({ framesToAgree }));
+        if (agreed.outcome !== "MATCH") return;
+        expect(agreed).toEqual(alone);
+        const whole = evidence.flatMap((each) => (each.kind === "searched" && each.complete ? each : []));
+        const threshold = thresholdOf(Math.max(...whole.map(({ templates }) => templates)), rules());
+        const finding = whole.filter((each) =>
+          each.candidates.some((one) => one.member === agreed.member && one.similarity >= threshold),
         );
-        expect(decide(withStranger, rules({ isKnown }))).toEqual(decide(evidence, rules({ isKnown })));
+        expect(finding.length).toBeGreaterThanOrEqual(framesToAgree);
       }),
     );
   });
@@ -125,6 +129,15 @@ describe("policy outcomes", () => {
     const first = find(1000, ["a", 0.34], ["b", 0.33]);
     expect(decide([first], rules()).outcome).toBe("AMBIGUOUS");
     expect(decide([first, find(1000, ["a", 0.6])], rules())).toEqual({ outcome: "MATCH", member: "a" });
+  });
+
+  it("two frames for money: one alone decides nothing, and is no NO_MATCH either", () => {
+    const pay = rules({ framesToAgree: 2 });
+    const sure = find(1000, ["a", 0.9]);
+    expect(decide([sure], pay)).toEqual({ outcome: "UNDECIDED", reason: "DEADLINE_PASSED" });
+    expect(decide([sure, find(1000, ["b", 0.1])], pay).outcome).toBe("UNDECIDED");
+    expect(decide([sure, find(1000, ["a", 0.4])], pay)).toEqual({ outcome: "MATCH", member: "a" });
+    expect(decide([find(1000, ["a", 0.1])], pay).outcome).toBe("NO_MATCH");
   });
 
   it("LOW_QUALITY with the last reason when no frame was worth a search", () => {

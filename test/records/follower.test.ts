@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type EventLog, type Follower, type LogEvent, openEventLog } from "../../records/index.js";
 import { connectNats } from "../../wire/nats.js";
-import { openLossyLink } from "./support/lossy-link.js";
+import { openLossyLink } from "../wire/support/lossy-link.js";
 import { log, openRig, type Rig } from "./support/rig.js";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
@@ -18,7 +18,7 @@ interface Followed {
 
 function followAll(
   eventLog: EventLog,
-  options: { filter: string; afterSequence?: number; maxBatchEvents?: number },
+  options: { filters: string[]; afterSequence?: number; maxBatchEvents?: number },
   onBatch: (events: LogEvent[]) => Promise<void> | void = () => {},
 ): Followed {
   const events: LogEvent[] = [];
@@ -70,7 +70,7 @@ describe("follower", () => {
 
   it("is caught up at once with a filter that has no event, though the stream has many", async () => {
     await append(rig.eventLog, "members.other.0.x", 10);
-    const { follower, events } = followAll(rig.eventLog, { filter: "members.none.0.*" });
+    const { follower, events } = followAll(rig.eventLog, { filters: ["members.none.0.*"] });
     await follower.caughtUp();
     expect([events, follower.position(), follower.lag()]).toEqual([[], 0, 0]);
     await follower.stop();
@@ -79,7 +79,7 @@ describe("follower", () => {
   it("brings what was there, then what comes, of its filter only, in order and once", async () => {
     const before = await append(rig.eventLog, "members.a.0.x", 7);
     await append(rig.eventLog, "members.a.1.x", 3);
-    const followed = followAll(rig.eventLog, { filter: "members.a.0.*", maxBatchEvents: 3 });
+    const followed = followAll(rig.eventLog, { filters: ["members.a.0.*"], maxBatchEvents: 3 });
     await followed.follower.caughtUp();
     expect(sequencesOf(followed.events)).toEqual(before);
     expect(Math.max(...followed.batches)).toBeLessThanOrEqual(3);
@@ -90,9 +90,25 @@ describe("follower", () => {
     await followed.follower.stop();
   });
 
+  it("follows many wildcards at once, in stream order, and nothing else", async () => {
+    const filters = Array.from({ length: 128 }, (_, shard) => `members.w${2 * shard}.>`);
+    const own: number[] = [];
+    for (let i = 0; i < 64; i++) {
+      own.push(...(await append(rig.eventLog, `members.w${2 * ((i * 37) % 128)}.o.g.x`)));
+      await append(rig.eventLog, `members.w${2 * i + 1}.o.g.x`);
+    }
+    const followed = followAll(rig.eventLog, { filters, maxBatchEvents: 7 });
+    await followed.follower.caughtUp();
+    expect(sequencesOf(followed.events)).toEqual(own);
+    own.push(...(await append(rig.eventLog, "members.w254.o.g.y")));
+    await followed.reached(own.at(-1) ?? 0);
+    expect(sequencesOf(followed.events)).toEqual(own);
+    await followed.follower.stop();
+  });
+
   it("goes on after the sequence it is given", async () => {
     const all = await append(rig.eventLog, "members.b.0.x", 6);
-    const followed = followAll(rig.eventLog, { filter: "members.b.0.*", afterSequence: all[3] ?? 0 });
+    const followed = followAll(rig.eventLog, { filters: ["members.b.0.*"], afterSequence: all[3] ?? 0 });
     await followed.follower.caughtUp();
     expect(sequencesOf(followed.events)).toEqual(all.slice(4));
     await followed.follower.stop();
@@ -102,7 +118,7 @@ describe("follower", () => {
     const all = await append(rig.eventLog, "members.c.0.x", 4);
     await append(rig.eventLog, "members.c.0.gone", 2);
     await rig.eventLog.secureDelete("MEMBERS", "members.c.0.gone");
-    const followed = followAll(rig.eventLog, { filter: "members.c.0.*" });
+    const followed = followAll(rig.eventLog, { filters: ["members.c.0.*"] });
     await followed.follower.caughtUp();
     expect(sequencesOf(followed.events)).toEqual(all);
     await followed.follower.stop();
@@ -119,7 +135,7 @@ describe("follower", () => {
     const first = new Promise<void>((resolve) => {
       seen = resolve;
     });
-    const followed = followAll(rig.eventLog, { filter: "members.cc.0.*", maxBatchEvents: 2 }, () => {
+    const followed = followAll(rig.eventLog, { filters: ["members.cc.0.*"], maxBatchEvents: 2 }, () => {
       seen();
       return held;
     });
@@ -141,7 +157,7 @@ describe("follower", () => {
     const inBatch = new Promise<void>((resolve) => {
       called = resolve;
     });
-    const followed = followAll(rig.eventLog, { filter: "members.e.0.*" }, () => {
+    const followed = followAll(rig.eventLog, { filters: ["members.e.0.*"] }, () => {
       called();
       return held;
     });
@@ -163,7 +179,7 @@ describe("follower", () => {
     const all = await append(rig.eventLog, "members.f.0.x", 9);
     let failures = 3;
     let running = 0;
-    const followed = followAll(rig.eventLog, { filter: "members.f.0.*", maxBatchEvents: 4 }, async () => {
+    const followed = followAll(rig.eventLog, { filters: ["members.f.0.*"], maxBatchEvents: 4 }, async () => {
       running++;
       expect(running).toBe(1);
       await rig.nc.rtt();
@@ -182,11 +198,11 @@ describe("follower", () => {
     const held = new Promise<void>((resolve) => {
       release = resolve;
     });
-    const followed = followAll(rig.eventLog, { filter: "members.q.0.*", maxBatchEvents: 8 }, () => held);
+    const followed = followAll(rig.eventLog, { filters: ["members.q.0.*"], maxBatchEvents: 8 }, () => held);
     const manager = await jetstreamManager(rig.nc);
     const delivered = async () => {
       const found = (await manager.consumers.list("MEMBERS").next()).filter(
-        ({ config }) => config.filter_subject === "members.q.0.*",
+        ({ config }) => config.filter_subjects?.[0] === "members.q.0.*",
       );
       return found[0]?.delivered.consumer_seq;
     };
@@ -201,11 +217,11 @@ describe("follower", () => {
 
   it("makes a lost consumer anew", async () => {
     const before = await append(rig.eventLog, "members.h.0.x", 3);
-    const followed = followAll(rig.eventLog, { filter: "members.h.0.*" });
+    const followed = followAll(rig.eventLog, { filters: ["members.h.0.*"] });
     await followed.follower.caughtUp();
     const manager = await jetstreamManager(rig.nc);
     for (const info of await manager.consumers.list("MEMBERS").next()) {
-      if (info.config.filter_subject === "members.h.0.*")
+      if (info.config.filter_subjects?.[0] === "members.h.0.*")
         await manager.consumers.delete("MEMBERS", info.name);
     }
     const after = await append(rig.eventLog, "members.h.0.x", 3);
@@ -217,7 +233,7 @@ describe("follower", () => {
   it("calls nothing after stop, and tells who still waits for it", async () => {
     await append(rig.eventLog, "members.i.0.x", 3);
     let calls = 0;
-    const { follower } = followAll(rig.eventLog, { filter: "members.i.0.*" }, () => {
+    const { follower } = followAll(rig.eventLog, { filters: ["members.i.0.*"] }, () => {
       calls++;
       throw new Error("never taken");
     });
@@ -236,7 +252,7 @@ describe("follower", () => {
     const events: LogEvent[] = [];
     const follower = rig.eventLog.follow({
       stream: "MEMBERS",
-      filter: "members.j.0.*",
+      filters: ["members.j.0.*"],
       afterSequence: 0,
       withoutBodies: true,
       onBatch: (batch) => {
@@ -258,9 +274,9 @@ describe("follower", () => {
         fc.nat(25),
         async (steps, maxBatchEvents, restartAfter) => {
           const gallery = `p${run++}`;
-          const filter = `members.${gallery}.0.*`;
+          const filters = [`members.${gallery}.0.*`];
           const kept = new Map<string, number[]>();
-          const followed = followAll(rig.eventLog, { filter, maxBatchEvents });
+          const followed = followAll(rig.eventLog, { filters, maxBatchEvents });
           let second: Followed | undefined;
           for (const [at, { member, erase }] of steps.entries()) {
             const subject = `members.${gallery}.0.${member}`;
@@ -272,7 +288,7 @@ describe("follower", () => {
             if (at === restartAfter) {
               await followed.follower.stop();
               const afterSequence = followed.follower.position();
-              second = followAll(rig.eventLog, { filter, maxBatchEvents, afterSequence });
+              second = followAll(rig.eventLog, { filters, maxBatchEvents, afterSequence });
             }
           }
           const last = Math.max(...[...kept.values()].flat());
@@ -293,7 +309,7 @@ describe("follower through server restarts", () => {
   it("loses nothing and doubles nothing while the server is killed again and again under appends", async () => {
     const rig = await openRig();
     try {
-      const followed = followAll(rig.eventLog, { filter: "members.r.0.*", maxBatchEvents: 16 });
+      const followed = followAll(rig.eventLog, { filters: ["members.r.0.*"], maxBatchEvents: 16 });
       await followed.follower.caughtUp();
       const acknowledged: number[] = [];
       let done = false;
@@ -332,7 +348,7 @@ describe("follower through server restarts", () => {
     const link = await openLossyLink(rig.server.url);
     const nc = await connectNats({ url: link.url, name: "follower", log });
     try {
-      const followed = followAll(await openEventLog(nc), { filter: "members.t.0.*" });
+      const followed = followAll(await openEventLog(nc), { filters: ["members.t.0.*"] });
       await followed.follower.caughtUp();
       const manager = await jetstreamManager(rig.nc);
       const consumer = async () => (await manager.consumers.list("MEMBERS").next())[0];
@@ -372,7 +388,7 @@ describe("follower through server restarts", () => {
         lost++;
         return true;
       };
-      const { follower, events } = followAll(eventLog, { filter: "members.u.0.*" });
+      const { follower, events } = followAll(eventLog, { filters: ["members.u.0.*"] });
       await follower.caughtUp();
       expect(lost).toBeGreaterThan(0);
       expect(sequencesOf(events)).toEqual(all);

@@ -1,8 +1,11 @@
 import { jetstreamManager } from "@nats-io/jetstream";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { openEventLog } from "../../records/index.js";
+import { destroyMember, keySubjectOf, openEventLog, storeMember } from "../../records/index.js";
 import { APPEND_TIMEOUT_MS } from "../../records/log.js";
+import { UsageError } from "../../wire/config.js";
 import { startLocalNats } from "../../wire/nats-server.js";
+import { STREAMS } from "../../wire/subjects.js";
+import { enrolmentOf } from "./support/members.js";
 import { openRig, type Rig } from "./support/rig.js";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
@@ -127,10 +130,10 @@ describe("opening the event log", () => {
     const rig = await openRig();
     try {
       const manager = await jetstreamManager(rig.nc);
-      for (const name of ["MEMBERS", "KEYS", "DECISIONS", "PAYMENTS"]) await manager.streams.delete(name);
+      for (const name of Object.values(STREAMS)) await manager.streams.delete(name);
       const connections = await Promise.all([1, 2, 3, 4].map(() => rig.connect()));
       await Promise.all(connections.map((nc) => openEventLog(nc)));
-      await openEventLog(rig.nc, { maxDecisionsAgeDays: 1 });
+      await openEventLog(rig.nc, { decisionsAgeDays: 1 });
       const { config } = await manager.streams.info("MEMBERS");
       expect(config).toMatchObject({
         storage: "file",
@@ -151,8 +154,126 @@ describe("opening the event log", () => {
     try {
       const manager = await jetstreamManager(rig.nc);
       await manager.streams.delete("KEYS");
-      await manager.streams.add({ name: "KEYS", subjects: ["keys.>"], max_age: 1e12 });
+      await manager.streams.add({
+        name: "KEYS",
+        subjects: ["keys.>"],
+        max_age: 1e12,
+        metadata: { "palmgate.layout": "2" },
+      });
       await expect(openEventLog(rig.nc)).rejects.toThrow(/KEYS.*discard must be new.*max age must be 0/);
+    } finally {
+      await rig.close();
+    }
+  });
+});
+
+describe("streams", () => {
+  it("of another layout are refused in one line", async () => {
+    const rig = await openRig();
+    try {
+      const manager = await jetstreamManager(rig.nc);
+      for (const metadata of [{ "palmgate.layout": "3" }, undefined]) {
+        await manager.streams.delete("SAGAS");
+        await manager.streams.add({
+          name: "SAGAS",
+          subjects: ["sagas.>"],
+          ...(metadata ? { metadata } : {}),
+        });
+        const opening = openEventLog(rig.nc);
+        await expect(opening).rejects.toThrow(UsageError);
+        await expect(opening).rejects.toThrow(
+          /^stream SAGAS has layout [13], and this Palmgate reads layout 2\./,
+        );
+      }
+    } finally {
+      await rig.close();
+    }
+  });
+
+  it("expire by age but for members and keys, and leave half of the server's room to those", async () => {
+    const maxStoreBytes = 64 * 1024 * 1024;
+    const rig = await openRig({ start: (dir) => startLocalNats(dir, { maxStoreBytes }) });
+    try {
+      const manager = await jetstreamManager(rig.nc);
+      const infos = await Promise.all(Object.values(STREAMS).map((name) => manager.streams.info(name)));
+      const days = Object.fromEntries(
+        infos.map(({ config }) => [config.name, config.max_age / (24 * 3600 * 1e9)]),
+      );
+      expect(days).toEqual({ MEMBERS: 0, KEYS: 0, SAGAS: 400, DECISIONS: 90, PAYMENTS: 400 });
+      const bounded = infos.flatMap(({ config: { max_bytes } }) => (max_bytes > 0 ? max_bytes : []));
+      expect(bounded).toHaveLength(3);
+      expect(bounded.reduce((sum, each) => sum + each, 0)).toBeLessThanOrEqual(maxStoreBytes / 2);
+    } finally {
+      await rig.close();
+    }
+  });
+
+  it("that are full keep nobody from being enrolled, charged or erased: decisions fill their own place only", async () => {
+    const maxBytes = { DECISIONS: 256 * 1024 };
+    const rig = await openRig({ streams: { maxBytes } });
+    try {
+      const { eventLog, keyring } = rig;
+      const before = enrolmentOf("full");
+      expect((await storeMember(eventLog, keyring, before)).ok).toBe(true);
+      let stored = 0;
+      const body = new Uint8Array(1000);
+      const decide = (at: number) => eventLog.append(`decisions.acme.door.lane.${at}`, body);
+      while ((await decide(stored)).ok) stored++;
+      expect(await decide(stored)).toMatchObject({ ok: false, code: "STORE_FULL" });
+      expect(stored).toBeGreaterThan(100);
+
+      expect(await storeMember(eventLog, keyring, enrolmentOf("full"))).toMatchObject({ ok: true });
+      const paid = await eventLog.append("payments.acme.00", body, { expectedSubjectSequence: 0 });
+      expect(paid.ok).toBe(true);
+      const begun = await eventLog.append("sagas.erase.acme.00", body, { expectedSubjectSequence: 0 });
+      expect(begun.ok).toBe(true);
+      expect(await destroyMember(eventLog, before, "operator")).toMatchObject({ ok: true });
+      expect(await eventLog.all("KEYS", keySubjectOf(before))).toEqual([]);
+    } finally {
+      await rig.close();
+    }
+  });
+
+  it("let an event of MEMBERS leave by itself when it was appended to, and no other", async () => {
+    const rig = await openRig();
+    try {
+      const { eventLog } = rig;
+      await eventLog.append("members.beat", bytes("beat"), { ttlMs: 1000 });
+      await eventLog.append("members.0.acme.g.aa", bytes("stays"));
+      expect(await eventLog.last("MEMBERS", "members.beat")).toBeDefined();
+      await expect.poll(() => eventLog.last("MEMBERS", "members.beat"), { timeout: 10_000 }).toBeUndefined();
+      expect(await eventLog.last("MEMBERS", "members.0.acme.g.aa")).toBeDefined();
+      const refused = await eventLog.append("keys.0.acme.g.aa", bytes("x"), { ttlMs: 1000 });
+      expect(refused.ok).toBe(false);
+    } finally {
+      await rig.close();
+    }
+  });
+
+  it("tell the last event of every subject, and how many each has", async () => {
+    const rig = await openRig();
+    try {
+      const { eventLog } = rig;
+      for (let i = 0; i < 1500; i++) await eventLog.append(`sagas.enrol.acme.${i % 700}`, bytes(`${i}`));
+      await eventLog.append("sagas.erase.acme.0", bytes("other"));
+      const seen: [string, string][] = [];
+      let largest = 0;
+      const upTo = await eventLog.lastPerSubject("SAGAS", "sagas.enrol.>", (events) => {
+        largest = Math.max(largest, events.length);
+        for (const { subject, body } of events) seen.push([subject, text(body)]);
+      });
+      const wanted = Array.from({ length: 700 }, (_, i) => [
+        `sagas.enrol.acme.${i}`,
+        `${i < 100 ? i + 1400 : i + 700}`,
+      ]);
+      expect(new Map(seen)).toEqual(new Map(wanted as [string, string][]));
+      expect([seen.length, upTo, largest <= 512]).toEqual([700, 1501, true]);
+      expect(await eventLog.lastPerSubject("SAGAS", "sagas.erase.>")).toHaveLength(1);
+      expect(await eventLog.lastPerSubject("SAGAS", "sagas.refund.>")).toEqual([]);
+      const counts = await eventLog.countPerSubject("SAGAS", "sagas.enrol.>");
+      expect([counts.size, counts.get("sagas.enrol.acme.0"), counts.get("sagas.enrol.acme.699")]).toEqual([
+        700, 3, 2,
+      ]);
     } finally {
       await rig.close();
     }
@@ -183,12 +304,14 @@ describe("a log that is in trouble", () => {
   });
 
   it("answers STORE_FULL when the quota is used up, stores nothing then, and still reads and erases", async () => {
-    const rig = await openRig((storeDir) => startLocalNats(storeDir, { maxStoreBytes: 1024 * 1024 }));
+    const rig = await openRig({
+      start: (storeDir) => startLocalNats(storeDir, { maxStoreBytes: 4 * 1024 * 1024 }),
+    });
     try {
       const body = new Uint8Array(100_000);
       let stored = 0;
       let refused: unknown;
-      while (stored < 30) {
+      while (stored < 80) {
         const appended = await rig.eventLog.append(`members.g.0.${stored}`, body);
         if (!appended.ok) {
           refused = appended;

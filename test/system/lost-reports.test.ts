@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { afterEach, describe, expect, it } from "vitest";
-import { type Child, PALMGATE_JS } from "../../cli/stack/child.js";
+import { PALMGATE_JS } from "../../cli/stack/child.js";
 import { gatewayMetric, openSite, present, type Site, seen, until } from "./support.js";
 
 const FULL_DISK = "/dev/full";
@@ -16,7 +16,7 @@ const WORK_DEADLINE_MS = 20_000;
 async function laneNobodyReads(site: Site, lanes: ChildProcess[]): Promise<number> {
   const { stack } = site;
   const log = openSync(FULL_DISK, "w");
-  const args = ["edge", "--gateway", stack.gatewayUrl, "--device-id", "gate-1", "--source", "synthetic:7:2"];
+  const args = ["edge", "--gateway", stack.linkUrl, "--device-id", "gate-1", "--source", "synthetic:7:2"];
   const more = ["--device-key", stack.deviceKeyFile("gate-1"), "--interval-ms", "0", "--json"];
   const lane = spawn(process.execPath, [PALMGATE_JS, ...args, ...more], { stdio: ["ignore", "pipe", log] });
   lanes.push(lane);
@@ -71,20 +71,21 @@ describe("a site whose lines go nowhere", () => {
       );
     await until("decisions at the lane", WORK_DEADLINE_MS, async () => (await strangers()) >= 5);
 
-    const matchers: Child[] = [...stack.matchers.values()];
     const processes = [
-      stack.gateway().ready.opsPort,
-      lanePort,
-      ...matchers.map(({ ready }) => ready.opsPort),
+      ...stack.of("desk"),
+      ...stack.of("gateway"),
+      ...stack.of("ledger"),
+      ...stack.of("matcher"),
     ];
-    for (const opsPort of processes) await expectAliveWithLostLines(opsPort);
+    for (const opsPort of [lanePort, ...processes.map(({ ready }) => ready.opsPort)])
+      await expectAliveWithLostLines(opsPort);
 
     const [lane] = lanes;
     lane?.kill("SIGTERM");
     expect(
       await msToEnd(async () => expect(await once(lane ?? process, "exit")).toEqual([0, null])),
     ).toBeLessThan(END_DEADLINE_MS);
-    for (const child of [stack.gateway(), ...matchers]) {
+    for (const child of processes) {
       expect(await msToEnd(() => child.stop())).toBeLessThan(END_DEADLINE_MS);
     }
   });

@@ -6,6 +6,7 @@ const SETTINGS = {
   port: { option: "port", help: "where to listen", schema: z.coerce.number().int().default(8080) },
   brand: { option: "brand", help: "of the card", schema: z.string().default("") },
   sizes: { option: "sizes", help: "of galleries", schema: z.array(z.number()).default([10, 20]) },
+  hosts: { option: "host", list: true, help: "names", schema: z.array(z.string()).min(1).default(["a"]) },
   json: { option: "json", flag: true, help: "JSON", schema: z.boolean().default(false) },
 };
 
@@ -20,6 +21,14 @@ describe("settings", () => {
   it("take an environment variable that is set to nothing as not set", () => {
     const env = { PALMGATE_PORT: "", PALMGATE_JSON: "" };
     expect(readSettings(SETTINGS, [], env)).toMatchObject({ port: 8080, json: false });
+  });
+
+  it("take a list by commas, by giving the option again, and from the environment", () => {
+    const hosts = (argv: string[], env = {}) => readSettings(SETTINGS, argv, env).hosts;
+    expect(hosts(["--host", "b, c,", "--host", "d"])).toEqual(["b", "c", "d"]);
+    expect(hosts([], { PALMGATE_HOST: "b,c" })).toEqual(["b", "c"]);
+    expect(hosts([])).toEqual(["a"]);
+    expect(() => hosts(["--host", " , "])).toThrow("--host");
   });
 
   it("show a default in --help only where there is one", () => {

@@ -13,7 +13,7 @@ import { passInAddress } from "../pass.js";
 import { openSight } from "../sight.js";
 import { loadTexts } from "../texts.js";
 import type { HandCaptures } from "./captures.js";
-import { type Answer, enrol, type Membership, type Purpose } from "./gateway.js";
+import { type Answer, enrol, type Membership, type Purpose } from "./desk.js";
 import { type HandParts, photograph } from "./hands.js";
 import { showMembership } from "./member.js";
 import { type Admitted, askCard, askConsent, askPass, askPhone } from "./questions.js";

@@ -2,7 +2,7 @@
 //
 // Invariant: the authority to be forgotten lives in this page only, and is of use once: then there is nobody to forget.
 import { element } from "../dom.js";
-import { type Answer, forget, type Membership } from "./gateway.js";
+import { type Answer, forget, type Membership } from "./desk.js";
 import { pressed, setText, showStep } from "./steps.js";
 
 const RECEIPT_FILE = "palmgate-erasure-receipt.json";

@@ -1,7 +1,7 @@
 // The questions of the page: pass, consent, phone number, test card.
 import { element } from "../dom.js";
 import { passIn } from "../pass.js";
-import { askTerms, type Purpose, type Terms } from "./gateway.js";
+import { askTerms, type Purpose, type Terms } from "./desk.js";
 import { answered, setText } from "./steps.js";
 
 const E164_PATTERN = /^\+[1-9]\d{6,14}$/;

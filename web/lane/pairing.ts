@@ -1,11 +1,11 @@
 // How this browser becomes a lane: a pass from an operator, used once, for a key made here.
 //
 // Invariants:
-// - the key is stored only when the gateway has taken its public half; a pass is not spent in a browser that cannot
+// - the key is stored only when the desk has taken its public half; a pass is not spent in a browser that cannot
 //   keep a key.
 import { canKeep, type Device, type DeviceFacts, makeKey, storeDevice } from "./device.js";
 
-const LANES_PATH = "/api/lanes";
+const LANES_PATH = "/api/v1/lanes";
 const PAIRING_DEADLINE_MS = 10_000;
 const CANNOT_KEEP =
   "This browser cannot keep a device key here. Open the page in a window that is not private.";
@@ -41,7 +41,7 @@ async function redeem(
     const facts = answer.ok ? factsIn(body) : undefined;
     return facts ? { ok: true, facts } : { ok: false, why: whyIn(body) };
   } catch {
-    return { ok: false, why: "The gateway did not answer. Please try again." };
+    return { ok: false, why: "The desk did not answer. Please try again." };
   }
 }
 
@@ -53,10 +53,10 @@ function factsIn(body: unknown): DeviceFacts | undefined {
   return { deviceId, site, purpose, gallery };
 }
 
-/** The gateway's own words: what happened, and what to do next. */
+/** The desk's own words: what happened, and what to do next. */
 function whyIn(body: unknown): string {
-  const words = [textIn(body, "message"), textIn(body, "next")].filter((each) => each !== undefined);
-  return words.length > 0 ? words.join(" ") : "The gateway did not take this pass.";
+  const words = [textIn(body, "detail"), textIn(body, "next")].filter((each) => each !== undefined);
+  return words.length > 0 ? words.join(" ") : "The desk did not take this pass.";
 }
 
 function textIn(body: unknown, name: string): string | undefined {

@@ -14,8 +14,14 @@ import {
 
 const PREFIX = "palmgate-passage/";
 
-/** As the browser has it: only what is needed here. */
-export type LocalStorage = Pick<Storage, "length" | "key" | "getItem" | "setItem" | "removeItem">;
+/** Of the browser's Storage, what is needed here. */
+export interface LocalStorage {
+  readonly length: number;
+  key(index: number): string | null;
+  getItem(key: string): string | null;
+  setItem(key: string, value: string): void;
+  removeItem(key: string): void;
+}
 
 export function openPassageJournal(storage: LocalStorage, deviceId: string): PassageStore {
   const keyOf = (presentation: string) => `${PREFIX}${deviceId}/${presentation}`;

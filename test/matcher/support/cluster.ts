@@ -1,112 +1,146 @@
-// A real nats-server with real matchers beside it, and a client that enrols, erases and searches as a gateway does.
+// A real nats-server with real matchers beside it, a ledger's beats, and a client that enrols, erases, searches and reads
+// as the other rooms do.
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { type Child, startChild } from "../../../cli/stack/child.js";
-import { type EventLog, enrolMember, eraseMember, newDataKey, openEventLog } from "../../../records/index.js";
-import { bus, decode, encode } from "../../../wire/codec.js";
-import { type Gallery, openGallery } from "../../../wire/galleries.js";
+import type { MatcherConfig } from "../../../matcher/config.js";
+import {
+  type AppliedAnswer,
+  askApplied,
+  destroyMember,
+  type EventLog,
+  type Holders,
+  openEventLog,
+  openHolders,
+  storeMember,
+} from "../../../records/index.js";
+import type { bus } from "../../../wire/codec.js";
+import { type Directory, directoryKey, LAYOUT, openDirectory } from "../../../wire/directory.js";
+import { Disposer } from "../../../wire/disposer.js";
+import { toHex } from "../../../wire/hex.js";
+import { type Keyring, newOrganisationKey, openKeyring } from "../../../wire/keyring.js";
 import { openLog } from "../../../wire/log.js";
+import { LogClock } from "../../../wire/log-clock.js";
 import { connectNats } from "../../../wire/nats.js";
 import { type LocalNats, startLocalNats } from "../../../wire/nats-server.js";
-import { partitionOf, toHex } from "../../../wire/partition.js";
-import { searchSubject } from "../../../wire/subjects.js";
+import { newSealKey } from "../../../wire/seal.js";
+import { SHARDS, ShardSet, shardOf } from "../../../wire/shard.js";
 import { watchWorkers } from "../../../wire/workers.js";
+import { type Beats, startBeats } from "./beats.js";
+import { Searcher } from "./searcher.js";
 import { ofVector } from "./vectors.js";
 import { type Watched, watched } from "./watched.js";
 
 export const DIMENSION = 64;
 export const MODEL = "test-64-v1";
-const SEARCH_TIMEOUT_MS = 2000;
-const APPLIED_WAIT_MS = 2000;
+export const ORGANISATION = "org";
+export const GALLERY = "members";
+const APPLIED_WAIT_MS = 5000;
 const CONSENT_TO_ENTRY = 1;
 
 export interface Person {
   hex: string;
   id: Uint8Array;
-  partition: number;
+  organisation: string;
+  gallery: string;
+  shard: number;
   signature: Float32Array;
+  /** Of Enrolled. */
+  sequence: number;
+}
+
+export interface ClusterOptions {
+  rows?: number;
+  slots?: number;
 }
 
 export interface Cluster {
   nats: LocalNats;
   nc: NatsConnection;
   eventLog: EventLog;
-  gallery: Gallery;
-  /** Of the site: wraps the data keys. */
+  directory: Directory;
+  keyring: Keyring;
+  clock: LogClock;
   masterKey: Uint8Array;
   dir: string;
+  beats: Beats;
   workers: Watched<bus.WorkerState[]>;
+  holders: Holders;
+  searcher: Searcher;
   dataDir(workerId: string): string;
+  config(workerId: string, fields?: Partial<MatcherConfig>): MatcherConfig;
   /** Starts `palmgate matcher` as a process of its own. */
-  startProcess(workerId: string, threads?: number): Promise<Child>;
-  /** Resolves when every partition has exactly the wanted number of ready holders. */
-  allServed(holders: number): Promise<void>;
-  enrol(signature: Float32Array, modelId?: string): Promise<Person>;
-  erase(person: Person, holders: number): Promise<void>;
-  search(
-    partition: number,
-    probe: Float32Array,
-    fields?: Partial<bus.ISearchRequest>,
-  ): Promise<bus.SearchReply>;
-  /** The best member over all partitions. */
-  best(probe: Float32Array): Promise<string | undefined>;
+  startProcess(workerId: string, args?: string[]): Promise<Child>;
+  setFleet(rows: number, slots: number): Promise<void>;
+  addOrganisation(name: string): Promise<void>;
+  addGallery(organisation: string, name: string, modelId?: string): Promise<void>;
+  /** Resolves when every row serves every shard. */
+  allServed(): Promise<bus.WorkerState[]>;
+  /** Stores a member, and does not ask who has applied it. */
+  store(
+    signature: Float32Array,
+    fields?: Partial<Omit<Person, "signature">> & { modelId?: string },
+  ): Promise<Person>;
+  /** Stores a member, and waits until every worker that serves it has applied it. */
+  enrol(signature: Float32Array, fields?: Parameters<Cluster["store"]>[1]): Promise<Person>;
+  /** Which of these workers have applied the sequence. */
+  applied(
+    workers: string[],
+    person: Person,
+    fields?: { waitMs?: number; erased?: boolean },
+  ): Promise<AppliedAnswer>;
+  /** Destroys the member, and asks all holders of record whether nothing is left. */
+  erase(person: Person, waitMs?: number): Promise<AppliedAnswer>;
   close(): Promise<void>;
 }
 
-export async function startCluster(partitions: number, replicas: number): Promise<Cluster> {
+const log = openLog("test");
+
+export async function startCluster({ rows = 1, slots = 1 }: ClusterOptions = {}): Promise<Cluster> {
+  const disposer = new Disposer();
   const dir = mkdtempSync(join(tmpdir(), "palmgate-matcher-"));
-  const log = openLog("test");
+  disposer.defer(() => rmSync(dir, { recursive: true, force: true }));
   const nats = await startLocalNats(join(dir, "nats"));
+  disposer.defer(() => nats.stop());
   const nc = await connectNats({ url: nats.url, name: "test", log });
+  disposer.defer(() => nc.close());
+  const directory = await openDirectory(nc, log);
+  disposer.defer(() => directory.close());
+  const masterKey = newSealKey();
+  const keyring = openKeyring(masterKey, (name) => directory.organisation(name)?.keys ?? []);
   const eventLog = await openEventLog(nc);
-  const facts = {
-    name: "members",
-    partitions,
-    replicas,
-    modelId: MODEL,
-    dimension: DIMENSION,
-    lineMaps: false,
-  };
-  const gallery = await openGallery(nc, facts);
+  const clock = LogClock.follow(nc, keyring);
+  const beats = startBeats(eventLog, keyring);
+  disposer.defer(() => beats.stop());
   const workers = watched<bus.WorkerState[]>();
-  const watch = await watchWorkers(nc, workers.push, log);
-  const children: Child[] = [];
-  const masterKey = newDataKey();
-  const dataDir = (workerId: string) => join(dir, workerId);
-
-  const search: Cluster["search"] = async (partition, probe, fields = {}) => {
-    const body = encode(bus.SearchRequest, {
-      modelId: MODEL,
-      probe: new Uint8Array(probe.buffer, probe.byteOffset, probe.byteLength),
-      maxCandidates: 5,
-      ...fields,
-    });
-    const answer = await nc.request(searchSubject(gallery.name, partition), body, {
-      timeout: SEARCH_TIMEOUT_MS,
-    });
-    const reply = decode(bus.SearchReply, answer.data);
-    if (!reply) throw new Error("no SearchReply");
-    return reply;
+  const watch = watchWorkers(nc, workers.push, log);
+  disposer.defer(() => watch.stop());
+  const holders = openHolders(nc, () => clock.nowUnixMs());
+  const put = async (key: string, value: unknown) => {
+    const written = await directory.put(key, value);
+    if (!written.ok) throw new Error(`the directory does not take ${key}: ${written.code}`);
   };
+  const dataDir = (workerId: string) => join(dir, workerId);
+  const children: Child[] = [];
+  disposer.defer(async () => {
+    await Promise.all(children.map((child) => child.kill()));
+  });
 
-  return {
-    nats,
-    nc,
-    eventLog,
-    gallery,
-    masterKey,
-    dir,
-    workers,
-    dataDir,
-    search,
-    async startProcess(workerId, threads = 1) {
+  const cluster: Cluster = {
+    ...{ nats, nc, eventLog, directory, keyring, clock, masterKey, dir, beats, workers, holders, dataDir },
+    searcher: new Searcher(nc, keyring, clock),
+    config: (workerId, fields = {}) => ({
+      ...{ natsUrl: nats.url, masterKey, dataDir: dataDir(workerId), workerId, threads: 1, index: "exact" },
+      ...{ mapSizeBytes: undefined, opsHost: "127.0.0.1", opsPort: 0, ...fields },
+    }),
+    async startProcess(workerId, args = []) {
       const child = await startChild({
         name: workerId,
         args: ["matcher", "--worker-id", workerId, "--ops-port", "0", "--data-dir", dataDir(workerId)].concat(
-          ["--threads", String(threads)],
+          args.includes("--threads") ? args : ["--threads", "1", ...args],
         ),
         env: { PALMGATE_NATS_URL: nats.url, PALMGATE_MASTER_KEY: toHex(masterKey) },
         logFile: join(dir, `${workerId}.log`),
@@ -114,55 +148,65 @@ export async function startCluster(partitions: number, replicas: number): Promis
       children.push(child);
       return child;
     },
-    async allServed(holders) {
-      await workers.until((states) =>
-        Array.from({ length: partitions }, (_, partition) => readyHolders(states, partition)).every(
-          (ready) => ready === holders,
-        ),
+    setFleet: (newRows, newSlots) =>
+      put(directoryKey.fleet, { layout: LAYOUT, rows: newRows, slots: newSlots }),
+    addOrganisation: (name) =>
+      put(directoryKey.organisation(name), { name, keys: [newOrganisationKey(masterKey, name)] }),
+    addGallery: (organisation, name, modelId = MODEL) =>
+      put(directoryKey.gallery(organisation, name), {
+        ...{ organisation, name, modelId, dimension: DIMENSION, lineMaps: false },
+      }),
+    allServed: () =>
+      workers.until((states) => {
+        const fleet = directory.fleet();
+        const all = Array.from({ length: fleet?.rows ?? 1 }, (_, row) => servedByRow(states, row));
+        return all.every((served) => served.size === SHARDS);
+      }),
+    async store(signature, { modelId = MODEL, ...fields } = {}) {
+      const { id = new Uint8Array(randomBytes(16)), organisation = ORGANISATION, gallery = GALLERY } = fields;
+      const templates = [{ signature: ofVector(signature), modelId, position: 1 }];
+      const profile = { consents: [CONSENT_TO_ENTRY] };
+      const place = { organisation, gallery, memberId: id };
+      const stored = await storeMember(eventLog, keyring, { ...place, templates, profile });
+      if (!stored.ok) throw new Error(`not stored: ${stored.code} ${stored.detail}`);
+      const { sequence } = stored;
+      return { hex: toHex(id), id, organisation, gallery, shard: shardOf(id), signature, sequence };
+    },
+    async enrol(signature, fields) {
+      const person = await cluster.store(signature, fields);
+      const states = await workers.until(() => true);
+      const serving = states.filter(({ shardsReady }) => ShardSet.from(shardsReady)?.has(person.shard));
+      const answer = await cluster.applied(
+        serving.map(({ workerId }) => workerId),
+        person,
       );
+      if (answer.missing.length > 0) throw new Error(`not applied by ${answer.missing.join(" ")}`);
+      return person;
     },
-    async enrol(signature, modelId = MODEL) {
-      const id = new Uint8Array(randomBytes(16));
-      const partition = partitionOf(id, partitions);
-      const outcome = await enrolMember(
-        { nc, eventLog, log, masterKey, appliedWaitMs: APPLIED_WAIT_MS },
-        {
-          gallery: gallery.name,
-          partition,
-          memberId: id,
-          templates: [{ signature: ofVector(signature), modelId, position: 0 }],
-          consents: [CONSENT_TO_ENTRY],
-        },
-      );
-      if (!outcome.ok) throw new Error(`not enrolled: ${outcome.code} ${outcome.detail}`);
-      return { hex: toHex(id), id, partition, signature };
+    applied: (asked, { id, shard, sequence }, { waitMs = APPLIED_WAIT_MS, erased = false } = {}) =>
+      askApplied(nc, { workers: asked, shard, sequence, waitMs, erasedMemberId: erased ? id : undefined }),
+    async erase(person, waitMs = APPLIED_WAIT_MS) {
+      const { organisation, gallery, id, shard } = person;
+      const destroyed = await destroyMember(eventLog, { organisation, gallery, memberId: id }, "operator");
+      if (!destroyed.ok) throw new Error(`not destroyed: ${destroyed.code} ${destroyed.detail}`);
+      const sequence = destroyed.destruction.erasedSequence;
+      const asked = await holders.holdersOf(shard);
+      return await askApplied(nc, { workers: asked, shard, sequence, waitMs, erasedMemberId: id });
     },
-    async erase({ id, partition }, holders) {
-      const outcome = await eraseMember(
-        { nc, eventLog, log, appliedWaitMs: APPLIED_WAIT_MS },
-        { gallery: gallery.name, partition, memberId: id, requestedBy: "operator", holders },
-      );
-      if (!outcome.ok) throw new Error(`not erased: ${outcome.code} ${outcome.detail}`);
-    },
-    async best(probe) {
-      const all = Array.from({ length: partitions }, (_, partition) => search(partition, probe));
-      const [first] = (await Promise.all(all))
-        .flatMap(({ candidates }) => candidates)
-        .sort((a, b) => (b.similarity ?? 0) - (a.similarity ?? 0));
-      return first?.memberId ? toHex(first.memberId) : undefined;
-    },
-    async close() {
-      watch.stop();
-      await Promise.all(children.map((child) => child.stop()));
-      await nc.close();
-      await nats.stop();
-      rmSync(dir, { recursive: true, force: true });
-    },
+    close: () => disposer.close(),
   };
+  await cluster.setFleet(rows, slots);
+  await cluster.addOrganisation(ORGANISATION);
+  await cluster.addGallery(ORGANISATION, GALLERY);
+  return cluster;
 }
 
-export function readyHolders(states: readonly bus.IWorkerState[], partition: number): number {
-  return states.filter(({ partitions }) =>
-    partitions?.some((each) => each.partition === partition && each.ready),
-  ).length;
+/** Shards that the workers of a row serve. */
+export function servedByRow(states: readonly bus.IWorkerState[], row: number): ShardSet {
+  const served = new ShardSet();
+  for (const state of states) {
+    if (state.hasSlot && (state.row ?? 0) === row)
+      served.addAll(ShardSet.from(state.shardsReady) ?? new ShardSet());
+  }
+  return served;
 }

@@ -2,6 +2,7 @@
 import { randomBytes, randomInt } from "node:crypto";
 import { MAP_WORDS } from "../../../palm/lines/line-map.js";
 import type { Enrolment } from "../../../records/index.js";
+import { ORGANISATION } from "./rig.js";
 
 export const DIMENSION = 64;
 
@@ -16,17 +17,19 @@ function signature() {
   return { vector: unitVector(), lines: Uint32Array.from({ length: MAP_WORDS }, () => randomInt(2 ** 32)) };
 }
 
-export function enrolmentOf(gallery: string, partition = 0): Enrolment {
+export function enrolmentOf(gallery: string, organisation = ORGANISATION): Enrolment {
   return {
+    organisation,
     gallery,
-    partition,
     memberId: Uint8Array.from(randomBytes(16)),
     templates: [
       { signature: signature(), modelId: "model-1", position: 1 },
       { signature: signature(), modelId: "model-1", position: 2 },
     ],
-    consents: [1, 2],
-    instrument: { processor: "sandbox", token: "tok_approve", brand: "visa", last4: "4242" },
-    contact: { phone: "+4915112345678" },
+    profile: {
+      consents: [1, 2],
+      instrument: { processor: "sandbox", token: "tok_approve", brand: "visa", last4: "4242" },
+      contact: { phone: "+4915112345678" },
+    },
   };
 }
