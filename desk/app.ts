@@ -97,6 +97,7 @@ export async function openApp(options: AppOptions): Promise<App> {
         formAction: ["'none'"],
       },
     },
+    frameguard: { action: "deny" },
     crossOriginResourcePolicy: { policy: "same-origin" },
     referrerPolicy: { policy: "no-referrer" },
     strictTransportSecurity: options.tls !== undefined,

@@ -63,7 +63,7 @@ export const documentOptions: FastifyDynamicSwaggerOptions = {
   },
   transform,
   transformObject: (given) => {
-    const document = jsonSchemaTransformObject(given) as { paths?: Paths };
+    const document = jsonSchemaTransformObject(given) as Document;
     // A protobuf body is bytes, whatever shape its JSON sibling has.
     for (const operations of Object.values(document.paths ?? {})) {
       for (const { requestBody } of Object.values(operations)) {
@@ -71,6 +71,27 @@ export const documentOptions: FastifyDynamicSwaggerOptions = {
         if (media) media.schema = { type: "string", format: "binary" };
       }
     }
+    dropUnused(document);
     return document;
   },
 };
+
+interface Document {
+  paths?: Paths;
+  components?: { schemas?: Record<string, unknown> };
+}
+
+/** The library makes a schema for input and one for output of everything: only what is spoken of stays. */
+function dropUnused(document: Document): void {
+  const { schemas = {} } = document.components ?? {};
+  const used = new Set<string>();
+  const walk = (value: unknown): void => {
+    for (const [, name = ""] of JSON.stringify(value ?? null).matchAll(/"#\/components\/schemas\/(\w+)"/g)) {
+      if (used.has(name)) continue;
+      used.add(name);
+      walk(schemas[name]);
+    }
+  };
+  walk(document.paths);
+  for (const name of Object.keys(schemas)) if (!used.has(name)) delete schemas[name];
+}
