@@ -95,6 +95,26 @@ describe("a presentation id at two gateways", () => {
   });
 });
 
+describe("a till", () => {
+  const charge = { amountMinor: 250, currency: "EUR", orderRef: "order-7" };
+  const payment = { brand: "visa", last4: "4242", amountMinor: 250, currency: "EUR" };
+
+  it("that was refused is not granted under the same id: what was held for it is let go already", async () => {
+    const id = newId();
+    one.script.act = async () => ({ granted: false, reason: Reason.PAYMENT_UNKNOWN, payment });
+    const first = await one.welcome("till-1");
+    first.send({ frame: frameOf(id, { charge }) });
+    expect(await first.next("decision")).toMatchObject({ granted: false });
+    await one.recorder.flush();
+    two.script.act = async () => ({ granted: true, reason: Reason.PAYMENT_APPROVED, payment });
+    const second = await two.welcome("till-1");
+    second.send({ frame: frameOf(id, { charge }) });
+    expect(await second.nextError()).toBe("PRESENTATION_CLOSED");
+    second.send({ frame: frameOf(newId(), { charge }) });
+    expect(await second.next("decision")).toMatchObject({ granted: true });
+  });
+});
+
 describe("a log that does not take the grant", () => {
   it("is away: UNDECIDED, no grant, within the presentation's deadline; then nobody was let in on record", async () => {
     world.log.away = true;
