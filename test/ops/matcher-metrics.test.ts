@@ -12,7 +12,7 @@ it("metrics of the matcher are those of docs/architecture.md", async () => {
   const served = await openMatcherMetrics(() => state).registry.getMetricsAsJSON();
   const ours = served.map(({ name }) => name).filter((name) => name.startsWith("palmgate_"));
   expect(ours.sort()).toEqual(
-    documentedMetrics("Matcher")
+    [...documentedMetrics("Every process"), ...documentedMetrics("Matcher")]
       .map(({ name }) => name)
       .sort(),
   );
