@@ -15,8 +15,6 @@ it("metrics of the ledger are those of docs/architecture.md", async () => {
   const served = await registry.getMetricsAsJSON();
   const ours = served.map(({ name }) => name).filter((name) => name.startsWith("palmgate_"));
   expect(ours.sort()).toEqual(
-    documentedMetrics("Ledger")
-      .map(({ name }) => name)
-      .sort(),
+    [...documentedMetrics("Every process"), ...documentedMetrics("Ledger")].map(({ name }) => name).sort(),
   );
 });
