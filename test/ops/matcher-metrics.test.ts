@@ -12,8 +12,6 @@ it("metrics of the matcher are those of docs/architecture.md", async () => {
   const served = await openMatcherMetrics(() => state).registry.getMetricsAsJSON();
   const ours = served.map(({ name }) => name).filter((name) => name.startsWith("palmgate_"));
   expect(ours.sort()).toEqual(
-    [...documentedMetrics("Every process"), ...documentedMetrics("Matcher")]
-      .map(({ name }) => name)
-      .sort(),
+    [...documentedMetrics("Every process"), ...documentedMetrics("Matcher")].map(({ name }) => name).sort(),
   );
 });
