@@ -45,7 +45,7 @@ export interface GaugeSources {
   presentationsActive(): number;
   creditsOutstanding(): number;
   signers(): { queued: number; busy: number };
-  shards(): { expected: number; served: number };
+  shards(): { expected: number; served: number; missingReplicas: number };
   unrecordedEvents(): number;
   searches(): SearchCounts;
 }
@@ -153,6 +153,11 @@ function registerGauges(registers: Registry[], sources: GaugeSources): void {
   gauge("signer_busy", "Signer threads at work", () => sources.signers().busy);
   gauge("shards_expected", "Shards of the fleet", () => sources.shards().expected);
   gauge("shards_served", "Shards that a matcher answers for", () => sources.shards().served);
+  gauge(
+    "shard_replicas_missing",
+    "Copies of shards that the fleet's rows should have and nobody answers for",
+    () => sources.shards().missingReplicas,
+  );
   gauge("unrecorded_events", "Decisions not in the log yet", sources.unrecordedEvents);
   const total = (name: string, help: string, read: (counts: SearchCounts) => number) => {
     let told = 0;
