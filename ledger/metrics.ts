@@ -1,6 +1,6 @@
 // A ledger's metrics. What is open is the same in every ledger that has caught up: alerts take the maximum over them.
 // What was done is counted by the ledger whose step the log has acknowledged: sums over ledgers count everything once.
-import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
+import { Counter, Gauge, Registry } from "prom-client";
 import { bus } from "../wire/codec.js";
 import type { SagaKindName } from "../wire/subjects.js";
 
@@ -28,7 +28,6 @@ const NEVER_SECONDS = 1e6;
 
 export function openLedgerMetrics(state: LedgerState): LedgerMetrics {
   const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
   const registers = [registry];
   addGauges(registers, state);
   const steps = new Counter({
