@@ -106,13 +106,13 @@ function openGauges(registers: Registry[], state: () => ThreadsState): void {
     });
   new Gauge({
     name: "palmgate_matcher_shards",
-    help: "Shards held here: caught up and current, or not",
+    help: "Shards held here: ready to answer, or catching up with the log",
     labelNames: ["state"],
     registers,
     collect() {
       const { ready, held } = state();
       this.set({ state: "ready" }, ready.size);
-      this.set({ state: "not_ready" }, held.size - ready.size);
+      this.set({ state: "catching_up" }, held.size - ready.size);
     },
   });
   gauge("palmgate_matcher_templates", "Templates in the indexes", ({ templates }) => templates);

@@ -42,8 +42,8 @@ export interface Metric {
   labels: string[];
 }
 
-/** The metrics that a part of docs/architecture.md ("Gateway", "Matcher" or "Agent") promises. */
-export function documentedMetrics(process: "Gateway" | "Matcher" | "Agent"): Metric[] {
+/** The metrics that a part of docs/architecture.md ("Gateway", "Matcher", .., or "Every process") promises. */
+export function documentedMetrics(process: "Every process" | "Gateway" | "Matcher" | "Agent"): Metric[] {
   const section = /\n## Metrics\n([\s\S]*?)(?=\n## |$)/.exec(read("docs/architecture.md"))?.[1] ?? "";
   const text = new RegExp(`${process}: ([^.]*)`).exec(section)?.[1] ?? "";
   return [...text.matchAll(/`([a-z_]+)(?:\{([^}]*)\})?`/g)].map(([, name, labels = ""]) => ({
