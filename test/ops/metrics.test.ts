@@ -19,15 +19,14 @@ import {
   PARTS,
   type Panel,
   type Part,
-  RULES_FILE,
-  read,
   readDashboard,
+  readRules,
   unknownIn,
 } from "./ops-files.js";
 import { promtool } from "./promtool.js";
 
 const all = PARTS.flatMap(documentedMetrics);
-const rules = read(RULES_FILE).replace(/^\s*#.*$/gm, "");
+const rules = readRules().replace(/^\s*#.*$/gm, "");
 const recorded = [...rules.matchAll(/- record: (\S+)/g)].map(([, name = ""]) => name);
 
 const REGISTRIES: Record<Part, () => Promise<Registry> | Registry> = {
@@ -51,7 +50,7 @@ const REGISTRIES: Record<Part, () => Promise<Registry> | Registry> = {
     return metrics.registry;
   },
   Matcher: () => {
-    const none = { ready: new ShardSet(), held: new ShardSet(), templates: 0, members: 0 };
+    const none = { ready: new ShardSet(), held: new ShardSet(), threadShards: [], templates: 0, members: 0 };
     const now = { appliedSequence: 0, lag: 0, storeFull: false, beatAgeMs: 0 };
     return openMatcherMetrics(() => ({ ...none, ...now })).registry;
   },

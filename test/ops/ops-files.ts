@@ -4,7 +4,9 @@ import { z } from "zod";
 
 export const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8");
 
-export const RULES_FILE = "ops/prometheus/palmgate.rules.yml";
+export const RULES_FILES = ["ops/prometheus/palmgate.rules.yml", "ops/prometheus/palmgate.ledger.rules.yml"];
+
+export const readRules = (): string => RULES_FILES.map(read).join("\n");
 
 const target = z.object({ expr: z.string(), legendFormat: z.string() });
 const panel = z.object({
