@@ -199,9 +199,40 @@ const callerOf =
         : { body: body instanceof Uint8Array ? Uint8Array.from(body) : JSON.stringify(body) }),
     });
     const text = await response.text();
+    await checkDocumented(url, method, path, response);
     const json: unknown = text === "" || !/json/.test(response.headers.get("content-type") ?? "") ? {} : JSON.parse(text);
     return { status: response.status, headers: response.headers, body: json as Record<string, unknown> };
   };
+
+interface ApiDocument {
+  paths: Record<string, Record<string, { responses: Record<string, { content?: Record<string, unknown> }> }>>;
+}
+const documents = new Map<string, Promise<ApiDocument>>();
+
+export function documentOf(url: string): Promise<ApiDocument> {
+  const known = documents.get(url) ?? fetch(`${url}/api/v1/openapi.json`).then((answer) => answer.json() as Promise<ApiDocument>);
+  documents.set(url, known);
+  return known;
+}
+
+/** Whatever a test asks of an operation of the API, it answers as the document says. */
+async function checkDocumented(url: string, method: string, path: string, response: Response): Promise<void> {
+  const { paths } = await documentOf(url);
+  const given = new URL(path, url).pathname.split("/");
+  const [template] = Object.keys(paths).filter((each) => {
+    const wanted = each.split("/");
+    return wanted.length === given.length && wanted.every((part, at) => part.startsWith("{") || part === given[at]);
+  });
+  const operation = template === undefined ? undefined : paths[template]?.[method.toLowerCase()];
+  if (!operation) return;
+  const { status } = response;
+  const documented = operation.responses[String(status)] ?? operation.responses[`${String(status)[0]}XX`];
+  const type = (response.headers.get("content-type") ?? "").split(";", 1)[0] ?? "";
+  if (!documented) throw new Error(`${method} ${template} answered ${status}, which its document does not know`);
+  if (!Object.hasOwn(documented.content ?? {}, type)) {
+    throw new Error(`${method} ${template} answered ${type} with ${status}, which its document does not know`);
+  }
+}
 
 export const refusal = (code: ApiCode) => ({
   status: API_ERRORS[code].status,
