@@ -130,6 +130,9 @@ function newFastify({ tls, trustedProxies, requestTimeoutMs = REQUEST_TIMEOUT_MS
     forceCloseConnections: true,
     return503OnClosing: false,
     clientErrorHandler: refuseUnread,
+    frameworkErrors: (_error: FastifyError, _request: FastifyRequest, reply: FastifyReply) => {
+      void sendProblem(reply, refuse("BAD_REQUEST", "The address cannot be read."));
+    },
   };
   const timing = {
     headersTimeout: Math.min(HEADERS_TIMEOUT_MS, requestTimeoutMs),

@@ -1,7 +1,7 @@
 // Enrolment over the API: two desks, a real ledger, a real matcher.
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { bus, edge } from "../../wire/codec.js";
+import { type bus, edge } from "../../wire/codec.js";
 import type { ApiCode } from "../../wire/errors.js";
 import {
   ANYBODY,
@@ -27,12 +27,18 @@ const enrol = (body: Uint8Array | object, key = randomUUID()) =>
 describe("enrolment over the API", () => {
   it("answers 201 with id, place and a pseudonym for every site, and any desk knows the member at once", async () => {
     const { status, body, headers } = await enrol(enrolBody(await capturesOf(somebody())));
-    expect({ status, body }).toMatchObject({ status: 201, body: { gallery: GALLERY, organisation: "acme", templates: 3 } });
+    expect({ status, body }).toMatchObject({
+      status: 201,
+      body: { gallery: GALLERY, organisation: "acme", templates: 3 },
+    });
     expect(body.memberId).toMatch(/^[0-9a-f]{32}$/);
     expect(Object.keys(body.pairwiseIds as object)).toEqual(["north", "south"]);
     for (const desk of rig.desks) {
       const read = await desk.call("GET", headers.get("location") ?? "");
-      expect(read).toMatchObject({ status: 200, body: { memberId: body.memberId, pairwiseIds: body.pairwiseIds } });
+      expect(read).toMatchObject({
+        status: 200,
+        body: { memberId: body.memberId, pairwiseIds: body.pairwiseIds },
+      });
     }
   });
 
@@ -47,7 +53,11 @@ describe("enrolment over the API", () => {
     const { status, body } = await enrol({ gallery: GALLERY, captures, consents: ["ENTRY"] });
     expect(status, JSON.stringify(body)).toBe(201);
     const read = await rig.anywhere("GET", `/api/v1/members/${body.memberId}`);
-    expect(read.body).toMatchObject({ consents: ["ENTRY"], instrument: null, templates: [{ position: "LEFT" }, {}, {}] });
+    expect(read.body).toMatchObject({
+      consents: ["ENTRY"],
+      instrument: null,
+      templates: [{ position: "LEFT" }, {}, {}],
+    });
   });
 
   it("is the same member for the same key, at whichever desk, one after another and at once", async () => {
@@ -55,7 +65,8 @@ describe("enrolment over the API", () => {
     const key = randomUUID();
     const first = await enrol(body, key);
     const again = await Promise.all([enrol(body, key), enrol(body, key)]);
-    for (const each of again) expect({ status: each.status, body: each.body }).toEqual({ status: 201, body: first.body });
+    for (const each of again)
+      expect({ status: each.status, body: each.body }).toEqual({ status: 201, body: first.body });
     const atOnce = enrolBody(await capturesOf(somebody()));
     const other = randomUUID();
     const answers = await Promise.all([enrol(atOnce, other), enrol(atOnce, other), enrol(atOnce, other)]);
@@ -122,9 +133,17 @@ describe("enrolment over the API", () => {
     ["pay without an instrument", "BAD_REQUEST", () => order({ instrument: null })],
     ["a token with odd letters", "BAD_REQUEST", () => order({ instrument: { ...CARD, token: "a b" } })],
     ["another gallery", "GALLERY_UNKNOWN", () => order({ gallery: "elsewhere" })],
-    ["a card number as token", "CARD_NUMBER_REFUSED", () => order({ instrument: { ...CARD, token: "4242424242424242" } })],
+    [
+      "a card number as token",
+      "CARD_NUMBER_REFUSED",
+      () => order({ instrument: { ...CARD, token: "4242424242424242" } }),
+    ],
     ["an image of another size", "BAD_IMAGE", () => enrolBody([capture({ widthPx: 65 })])],
-    ["an image that does not decode", "BAD_IMAGE", () => enrolBody([capture({ encoding: edge.Encoding.PNG })])],
+    [
+      "an image that does not decode",
+      "BAD_IMAGE",
+      () => enrolBody([capture({ encoding: edge.Encoding.PNG })]),
+    ],
     ["a flat grey image", "LOW_QUALITY", () => order()],
   ];
   it.each(broken)("refuses %s: %s", async (_what, code, body) => {
@@ -149,7 +168,9 @@ describe("enrolment over the API", () => {
 
   it("is for operators", async () => {
     const body = order();
-    expect(await rig.call("POST", "/api/v1/members", { body, ...ANYBODY })).toMatchObject(refusal("UNAUTHORISED"));
+    expect(await rig.call("POST", "/api/v1/members", { body, ...ANYBODY })).toMatchObject(
+      refusal("UNAUTHORISED"),
+    );
   });
 });
 

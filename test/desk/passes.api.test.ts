@@ -10,7 +10,17 @@ import { bus, edge, encode } from "../../wire/codec.js";
 import { publicKeyToBase64 } from "../../wire/ed25519.js";
 import type { ApiCode } from "../../wire/errors.js";
 import { fromHex, toHex } from "../../wire/hex.js";
-import { ANYBODY, capturesOf, type DeskRig, GALLERY, openDeskRig, ORGANISATION, refusal, somebody, type TestDesk } from "./support.js";
+import {
+  ANYBODY,
+  capturesOf,
+  type DeskRig,
+  GALLERY,
+  ORGANISATION,
+  openDeskRig,
+  refusal,
+  somebody,
+  type TestDesk,
+} from "./support.js";
 
 const LANE = { kind: "LANE", site: "north", gallery: GALLERY, purpose: "ENTRY" };
 const ENROL = { kind: "ENROL", site: "north", gallery: GALLERY, consents: ["ENTRY", "PAY"] };
@@ -82,16 +92,25 @@ describe("giving out a pass", () => {
     const { body: issued } = await issue({ ...ENROL, uses: 7 });
     const pages: Record<string, unknown>[] = [];
     for (let cursor: unknown = ""; cursor !== null; ) {
-      const { body } = await anywhere("GET", `/api/v1/passes?limit=3${cursor === "" ? "" : `&cursor=${cursor}`}`);
+      const { body } = await anywhere(
+        "GET",
+        `/api/v1/passes?limit=3${cursor === "" ? "" : `&cursor=${cursor}`}`,
+      );
       pages.push(...(body.passes as Record<string, unknown>[]));
       cursor = body.nextCursor;
     }
     expect(new Set(pages.map(({ passId }) => passId)).size).toBe(pages.length);
-    expect(pages).toContainEqual(expect.objectContaining({ passId: issued.passId, usesLeft: 7, consents: ["ENTRY", "PAY"] }));
+    expect(pages).toContainEqual(
+      expect.objectContaining({ passId: issued.passId, usesLeft: 7, consents: ["ENTRY", "PAY"] }),
+    );
     expect(JSON.stringify(pages)).not.toContain(String(issued.code).replace("-", ""));
     expect(await anywhere("DELETE", `/api/v1/passes/${issued.passId}`)).toMatchObject({ status: 200 });
-    expect(await anywhere("DELETE", `/api/v1/passes/${issued.passId}`)).toMatchObject(refusal("PASS_UNKNOWN"));
-    expect(await post("passes/terms", { pass: issued.code, kind: "ENROL" })).toMatchObject(refusal("PASS_UNKNOWN"));
+    expect(await anywhere("DELETE", `/api/v1/passes/${issued.passId}`)).toMatchObject(
+      refusal("PASS_UNKNOWN"),
+    );
+    expect(await post("passes/terms", { pass: issued.code, kind: "ENROL" })).toMatchObject(
+      refusal("PASS_UNKNOWN"),
+    );
     expect(await anywhere("GET", "/api/v1/passes?cursor=!")).toMatchObject(refusal("BAD_REQUEST"));
   });
 });
@@ -104,7 +123,12 @@ describe("the terms of a pass", () => {
       const { status, body } = await post("passes/terms", { pass, kind: "ENROL" });
       expect(status).toBe(200);
       expect(body).toMatchObject({ site: "north", organisation: ORGANISATION, consents: ["ENTRY", "PAY"] });
-      expect(body.testCards).toContainEqual({ name: "approve", brand: "visa", last4: "4242", what: expect.any(String) });
+      expect(body.testCards).toContainEqual({
+        name: "approve",
+        brand: "visa",
+        last4: "4242",
+        what: expect.any(String),
+      });
       expect(JSON.stringify(body)).not.toContain("tok_");
       expect(body.consentText).toEqual(JSON.parse(file.toString("utf8")));
       expect(body.consentTextSha256).toBe(createHash("sha256").update(file).digest("hex"));
@@ -112,8 +136,12 @@ describe("the terms of a pass", () => {
   });
 
   it("are not told for a wrong code or another kind", async () => {
-    expect(await post("passes/terms", { pass: "00000-00000", kind: "LANE" })).toMatchObject(refusal("PASS_UNKNOWN"));
-    expect(await post("passes/terms", { pass: await passFor(LANE), kind: "ENROL" })).toMatchObject(refusal("PASS_WRONG_KIND"));
+    expect(await post("passes/terms", { pass: "00000-00000", kind: "LANE" })).toMatchObject(
+      refusal("PASS_UNKNOWN"),
+    );
+    expect(await post("passes/terms", { pass: await passFor(LANE), kind: "ENROL" })).toMatchObject(
+      refusal("PASS_WRONG_KIND"),
+    );
   });
 });
 
@@ -124,12 +152,20 @@ describe("a lane that pairs itself", () => {
     const pass = await passFor(LANE);
     const publicKey = newKey();
     const paired = await post("lanes", { pass, publicKey });
-    expect(paired).toMatchObject({ status: 201, body: { site: "north", purpose: "ENTRY", gallery: GALLERY } });
+    expect(paired).toMatchObject({
+      status: 201,
+      body: { site: "north", purpose: "ENTRY", gallery: GALLERY },
+    });
     expect(await post("lanes", { pass, publicKey })).toMatchObject({ status: 201, body: paired.body });
     expect(await post("lanes", { pass, publicKey: newKey() })).toMatchObject(refusal("PASS_USED"));
     const { body } = await anywhere("GET", "/api/v1/devices");
     expect(body.devices).toContainEqual(
-      expect.objectContaining({ deviceId: paired.body.deviceId, publicKey, connected: false, pairedAtUnixMs: expect.any(Number) }),
+      expect.objectContaining({
+        deviceId: paired.body.deviceId,
+        publicKey,
+        connected: false,
+        pairedAtUnixMs: expect.any(Number),
+      }),
     );
   });
 
@@ -162,7 +198,11 @@ async function handsOf(right: SyntheticPerson, left?: SyntheticPerson): Promise<
   return { captures };
 }
 
-const selfOrder = (pass: string, { captures }: Hands, changed: bus.SelfEnrolRequest.$Properties = {}): Uint8Array =>
+const selfOrder = (
+  pass: string,
+  { captures }: Hands,
+  changed: bus.SelfEnrolRequest.$Properties = {},
+): Uint8Array =>
   encode(bus.SelfEnrolRequest, {
     pass,
     captures,
@@ -179,13 +219,23 @@ describe("a person who enrols themselves", () => {
     const order = selfOrder(pass, hands, { consents: [1, 2], testCard: "approve" });
     const { status, body } = await post("enrolments", order);
     expect(status, JSON.stringify(body)).toBe(201);
-    expect(body).toMatchObject({ site: "north", templates: 6, pairwiseId: expect.stringMatching(/^[a-z2-7]{16}$/) });
+    expect(body).toMatchObject({
+      site: "north",
+      templates: 6,
+      pairwiseId: expect.stringMatching(/^[a-z2-7]{16}$/),
+    });
     const read = await anywhere("GET", `/api/v1/members/${body.memberId}`);
-    expect(read.body).toMatchObject({ consents: ["ENTRY", "PAY"], phoneEnding: "78", instrument: { last4: "4242" } });
+    expect(read.body).toMatchObject({
+      consents: ["ENTRY", "PAY"],
+      phoneEnding: "78",
+      instrument: { last4: "4242" },
+    });
     expect(JSON.stringify([body, read.body])).not.toContain(PHONE.slice(1));
     const { consentTextSha256 } = await profileOf(String(body.memberId));
     expect(toHex(consentTextSha256)).toBe(consentText.sha256Hex);
-    expect(await post("enrolments", selfOrder(pass, await handsOf(somebody())))).toMatchObject(refusal("PASS_USED"));
+    expect(await post("enrolments", selfOrder(pass, await handsOf(somebody())))).toMatchObject(
+      refusal("PASS_USED"),
+    );
   });
 
   it("is the same member with the same authority when the answer was lost and they ask again, and takes no further use", async () => {
@@ -196,18 +246,28 @@ describe("a person who enrols themselves", () => {
     expect(answers.map(({ status }) => status)).toEqual([201, 201]);
     expect(answers[1]?.body).toEqual(answers[0]?.body);
     // The second use is still there.
-    expect(await post("enrolments", selfOrder(pass, await handsOf(somebody())))).toMatchObject({ status: 201 });
+    expect(await post("enrolments", selfOrder(pass, await handsOf(somebody())))).toMatchObject({
+      status: 201,
+    });
     const { memberId, authority } = answers[0]?.body ?? {};
-    expect(await post("erasures", { memberId, authority })).toMatchObject({ status: 200, body: { memberId } });
+    expect(await post("erasures", { memberId, authority })).toMatchObject({
+      status: 200,
+      body: { memberId },
+    });
   });
 
   it("keeps the use of the pass when they are refused, and may try again with it", async () => {
     const pass = await passFor(ENROL);
     const person = somebody();
     const order = selfOrder(pass, await handsOf(person));
-    const blurred = (await handsOf(person)).captures.map((each) => ({ ...each, image: new Uint8Array(each.image?.length ?? 0).fill(128) }));
+    const blurred = (await handsOf(person)).captures.map((each) => ({
+      ...each,
+      image: new Uint8Array(each.image?.length ?? 0).fill(128),
+    }));
     const headers = { "idempotency-key": randomUUID() };
-    expect(await post("enrolments", selfOrder(pass, { captures: blurred }), headers)).toMatchObject(refusal("LOW_QUALITY"));
+    expect(await post("enrolments", selfOrder(pass, { captures: blurred }), headers)).toMatchObject(
+      refusal("LOW_QUALITY"),
+    );
     expect(await post("enrolments", order)).toMatchObject({ status: 201 });
   });
 
@@ -222,7 +282,9 @@ describe("a person who enrols themselves", () => {
   ];
   it.each(wrong)("is refused with %s: %s", async (_what, code, changed) => {
     const pass = await passFor(ENROL);
-    expect(await post("enrolments", selfOrder(pass, await handsOf(somebody()), changed))).toMatchObject(refusal(code));
+    expect(await post("enrolments", selfOrder(pass, await handsOf(somebody()), changed))).toMatchObject(
+      refusal(code),
+    );
   });
 
   it("is refused with two of three captures, with packed images, and with more than the pass allows", async () => {
@@ -240,14 +302,28 @@ describe("a person who enrols themselves", () => {
 describe("a member who asks to be forgotten", () => {
   it("is, with the authority of their enrolment and no other", async () => {
     const { body } = await post("enrolments", selfOrder(await passFor(ENROL), await handsOf(somebody())));
-    const { body: other } = await post("enrolments", selfOrder(await passFor(ENROL), await handsOf(somebody())));
+    const { body: other } = await post(
+      "enrolments",
+      selfOrder(await passFor(ENROL), await handsOf(somebody())),
+    );
     const { memberId, authority } = body;
-    for (const wrong of ["", "x", other.authority, String(authority).slice(0, -1), String(authority).replace(ORGANISATION, "others")]) {
-      expect(await post("erasures", { memberId, authority: wrong })).toMatchObject(refusal("AUTHORITY_WRONG"));
+    for (const wrong of [
+      "",
+      "x",
+      other.authority,
+      String(authority).slice(0, -1),
+      String(authority).replace(ORGANISATION, "others"),
+    ]) {
+      expect(await post("erasures", { memberId, authority: wrong })).toMatchObject(
+        refusal("AUTHORITY_WRONG"),
+      );
     }
     const receipt = await post("erasures", { memberId, authority });
     expect(receipt).toMatchObject({ status: 200, body: { memberId, requestedBy: "member" } });
-    expect(await post("erasures", { memberId, authority })).toMatchObject({ status: 200, body: receipt.body });
+    expect(await post("erasures", { memberId, authority })).toMatchObject({
+      status: 200,
+      body: receipt.body,
+    });
     expect(await anywhere("GET", `/api/v1/members/${memberId}`)).toMatchObject(refusal("ERASED"));
     expect(await anywhere("GET", `/api/v1/members/${other.memberId}`)).toMatchObject({ status: 200 });
   });

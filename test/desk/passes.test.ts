@@ -128,7 +128,10 @@ describe("a pass", () => {
 
   it("remembers the latest requests that it was used for, and no more than that", () => {
     const requests = Array.from({ length: 40 }, newRequest);
-    const pass = requests.reduce<Pass>((each, request) => withUseTaken(each, request), lanePass({ usesLeft: 100 }));
+    const pass = requests.reduce<Pass>(
+      (each, request) => withUseTaken(each, request),
+      lanePass({ usesLeft: 100 }),
+    );
     expect(requests.filter((request) => isTakenFor(pass, request))).toEqual(requests.slice(-16));
   });
 });
@@ -139,7 +142,15 @@ describe("passes in their bucket", () => {
   const metrics = openMetrics();
   const newThrottle = () => new Throttle({ maxWrong: 3, windowMs: 60_000 });
   const open = (more: object = {}) =>
-    new Passes({ nats: rig.nc, key: KEY, throttle: newThrottle(), metrics, log, nowUnixMs: () => nowUnixMs, ...more });
+    new Passes({
+      nats: rig.nc,
+      key: KEY,
+      throttle: newThrottle(),
+      metrics,
+      log,
+      nowUnixMs: () => nowUnixMs,
+      ...more,
+    });
   const by = (request = newRequest(), address = HERE) => ({ address, request });
 
   async function issued(passes: Passes, pass: Pass): Promise<string> {
@@ -189,7 +200,9 @@ describe("passes in their bucket", () => {
     const code = await issued(open(), lanePass({ usesLeft }));
     const desks = [open(), open()];
     const redeemed = await Promise.all(
-      Array.from({ length: 8 }, (_, n) => (n % 2 ? desks[0] : desks[1])?.redeem(code, "LANE", by(newRequest(), `a${n}`))),
+      Array.from({ length: 8 }, (_, n) =>
+        (n % 2 ? desks[0] : desks[1])?.redeem(code, "LANE", by(newRequest(), `a${n}`)),
+      ),
     );
     expect(redeemed.filter((each) => each?.ok)).toHaveLength(usesLeft);
     const used = redeemed.filter((each) => each && !each.ok && each.code === "PASS_USED");
@@ -221,7 +234,9 @@ describe("passes in their bucket", () => {
 
   it("are not to be guessed by many who try at once", async () => {
     const passes = open();
-    const answers = await Promise.all(Array.from({ length: 20 }, () => passes.look(newPassCode(), "LANE", HERE)));
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, () => passes.look(newPassCode(), "LANE", HERE)),
+    );
     const codes = answers.map((answer) => (answer.ok ? "" : answer.code));
     expect(codes.filter((code) => code === "PASS_UNKNOWN")).toHaveLength(3);
     expect(codes.filter((code) => code === "TOO_MANY_TRIES")).toHaveLength(17);
@@ -229,7 +244,10 @@ describe("passes in their bucket", () => {
 
   it("are bounded in number", async () => {
     await issued(open(), lanePass());
-    expect(await open({ maxPasses: 1 }).issue(lanePass(), randomUUID())).toEqual({ ok: false, code: "LIMIT_REACHED" });
+    expect(await open({ maxPasses: 1 }).issue(lanePass(), randomUUID())).toEqual({
+      ok: false,
+      code: "LIMIT_REACHED",
+    });
   });
 
   it("are listed and revoked for their organisation, and for no other", async () => {
@@ -241,7 +259,10 @@ describe("passes in their bucket", () => {
     const listed = await passes.list("acme");
     expect(listed.ok && listed.value.map((each) => each.id)).toContain(id);
     expect(await passes.revoke("acme", id)).toBe("REVOKED");
-    expect(await passes.known(answer.ok ? answer.code : "", HERE)).toEqual({ ok: false, code: "PASS_UNKNOWN" });
+    expect(await passes.known(answer.ok ? answer.code : "", HERE)).toEqual({
+      ok: false,
+      code: "PASS_UNKNOWN",
+    });
   });
 
   it("are not in their bucket under anything that tells the code, and open under no other key", async () => {
@@ -252,7 +273,10 @@ describe("passes in their bucket", () => {
       expect(key).toMatch(/^[0-9a-f]{64}$/);
       expect(Buffer.from(value).toString("latin1")).not.toContain(code);
     }
-    expect(await open({ key: randomBytes(32) }).look(code, "LANE", HERE)).toEqual({ ok: false, code: "PASS_UNKNOWN" });
+    expect(await open({ key: randomBytes(32) }).look(code, "LANE", HERE)).toEqual({
+      ok: false,
+      code: "PASS_UNKNOWN",
+    });
   });
 
   it("are counted by what became of them", async () => {

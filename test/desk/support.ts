@@ -200,7 +200,8 @@ const callerOf =
     });
     const text = await response.text();
     await checkDocumented(url, method, path, response);
-    const json: unknown = text === "" || !/json/.test(response.headers.get("content-type") ?? "") ? {} : JSON.parse(text);
+    const json: unknown =
+      text === "" || !/json/.test(response.headers.get("content-type") ?? "") ? {} : JSON.parse(text);
     return { status: response.status, headers: response.headers, body: json as Record<string, unknown> };
   };
 
@@ -210,7 +211,9 @@ interface ApiDocument {
 const documents = new Map<string, Promise<ApiDocument>>();
 
 export function documentOf(url: string): Promise<ApiDocument> {
-  const known = documents.get(url) ?? fetch(`${url}/api/v1/openapi.json`).then((answer) => answer.json() as Promise<ApiDocument>);
+  const known =
+    documents.get(url) ??
+    fetch(`${url}/api/v1/openapi.json`).then((answer) => answer.json() as Promise<ApiDocument>);
   documents.set(url, known);
   return known;
 }
@@ -221,16 +224,21 @@ async function checkDocumented(url: string, method: string, path: string, respon
   const given = new URL(path, url).pathname.split("/");
   const [template] = Object.keys(paths).filter((each) => {
     const wanted = each.split("/");
-    return wanted.length === given.length && wanted.every((part, at) => part.startsWith("{") || part === given[at]);
+    return (
+      wanted.length === given.length && wanted.every((part, at) => part.startsWith("{") || part === given[at])
+    );
   });
   const operation = template === undefined ? undefined : paths[template]?.[method.toLowerCase()];
   if (!operation) return;
   const { status } = response;
   const documented = operation.responses[String(status)] ?? operation.responses[`${String(status)[0]}XX`];
   const type = (response.headers.get("content-type") ?? "").split(";", 1)[0] ?? "";
-  if (!documented) throw new Error(`${method} ${template} answered ${status}, which its document does not know`);
+  if (!documented)
+    throw new Error(`${method} ${template} answered ${status}, which its document does not know`);
   if (!Object.hasOwn(documented.content ?? {}, type)) {
-    throw new Error(`${method} ${template} answered ${type} with ${status}, which its document does not know`);
+    throw new Error(
+      `${method} ${template} answered ${type} with ${status}, which its document does not know`,
+    );
   }
 }
 
@@ -246,7 +254,11 @@ let seed = 90_000;
 /** Somebody whom no other test knows. */
 export const somebody = (): SyntheticPerson => syntheticPerson(seed++);
 
-export async function capturesOf(person: SyntheticPerson, position = 1, attempt = 0): Promise<bus.ICapture[]> {
+export async function capturesOf(
+  person: SyntheticPerson,
+  position = 1,
+  attempt = 0,
+): Promise<bus.ICapture[]> {
   return (await person.enrolment(attempt)).map(({ width, height, pixels }) => ({
     encoding: edge.Encoding.GRAY8,
     widthPx: width,
@@ -270,7 +282,9 @@ export const enrolBody = (captures: bus.ICapture[], changed: bus.EnrolRequest.$P
 
 /** Enrols somebody new. @returns the member's id */
 export async function enrolled(call: TestDesk["call"]): Promise<string> {
-  const { status, body } = await call("POST", "/api/v1/members", { body: enrolBody(await capturesOf(somebody())) });
+  const { status, body } = await call("POST", "/api/v1/members", {
+    body: enrolBody(await capturesOf(somebody())),
+  });
   if (status !== 201) throw new Error(JSON.stringify(body));
   return String(body.memberId);
 }
