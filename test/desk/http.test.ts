@@ -129,7 +129,7 @@ describe("the desk's web server", () => {
   });
 
   it("keeps nothing of a body once its handler has answered", async () => {
-    const kept: { body?: Buffer; seen?: string } = {};
+    const kept: { body: Buffer | undefined; seen: string | undefined } = { body: undefined, seen: undefined };
     const { url } = await serve((app) => {
       app.post("/api/v1/keep", { config: { access: "operator" }, schema: ok }, async ({ bodyBytes }) => {
         kept.body = bodyBytes;

@@ -126,7 +126,7 @@ export async function openDeskRig({
       const url = `http://127.0.0.1:${desk.port}`;
       return { ...desk, url, call: callerOf(url) };
     };
-    const desks = [];
+    const desks: TestDesk[] = [];
     for (let at = 0; at < count; at++) desks.push(await startOne());
     if (whole) await Promise.all(desks.map(servesAllShards));
     let turn = 0;
