@@ -3,8 +3,9 @@
 //
 // A search compares line maps with so many templates only (matcher/index/search-members.ts). A mated template that is
 // not among them is missed, whatever its line map would have said: identification is counted with what was compared.
-import { CANDIDATES_PER_PARTITION } from "../gateway/search/scatter.js";
+
 import { comparedTemplates } from "../matcher/index/search-members.js";
+import { COMPARED_MEMBERS } from "../matcher/segment.js";
 import { dot, type ModelInfo, type Signature } from "../palm/index.js";
 import type { SimilarityOwners } from "./rates.js";
 
@@ -56,7 +57,7 @@ export function searchDepth(
   if (!lineMaps) return Number.POSITIVE_INFINITY;
   const templates = new Map<number, number>();
   for (const palm of galleryPalms) templates.set(palm, (templates.get(palm) ?? 0) + 1);
-  return comparedTemplates(CANDIDATES_PER_PARTITION, Math.max(...templates.values()));
+  return comparedTemplates(COMPARED_MEMBERS, Math.max(...templates.values()));
 }
 
 /** What is not compared is not alike at all. */

@@ -86,8 +86,14 @@ export class Beats {
     this.#closed = true;
     clearInterval(this.#timer);
     await this.#busy;
-    if (this.leads() && this.#known !== undefined) await this.#append(this.#known, NOBODY);
+    const known = this.leads() ? this.#known : undefined;
     this.#leads = false;
+    try {
+      if (known !== undefined) await this.#append(known, NOBODY);
+    } catch (error) {
+      // Unheard: another one takes over a little later.
+      if (!(error instanceof LogUnavailableError)) throw error;
+    }
   }
 
   #check(): void {
@@ -121,17 +127,16 @@ export class Beats {
 
   /** @returns the log's last beat, and since when we know it */
   async #lastInLog(): Promise<Known> {
-    const { eventLog, keyring } = this.#options;
+    const { eventLog, keyring, clock } = this.#options;
     const event = await eventLog.last(STREAMS.members, BEAT_SUBJECT);
     const sequence = event?.sequence ?? 0;
     if (this.#known?.sequence === sequence) return this.#known;
     const beat = event && readBeat(keyring, event.body);
-    this.#known = {
-      sequence,
-      atUnixMs: beat?.atUnixMs ?? 0,
-      author: beat?.ledgerId ?? NOBODY,
-      seenAtMs: this.#clocks.monotonicMs(),
-    };
+    const atUnixMs = beat?.atUnixMs ?? 0;
+    // One that was heard when it was written is as old as that; of any other nobody knows.
+    const isHeard = clock.heard() && atUnixMs <= clock.nowUnixMs() - clock.beatAgeMs();
+    const seenAtMs = this.#clocks.monotonicMs() - (isHeard ? clock.beatAgeMs() : 0);
+    this.#known = { sequence, atUnixMs, author: beat?.ledgerId ?? NOBODY, seenAtMs };
     return this.#known;
   }
 

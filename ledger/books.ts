@@ -241,7 +241,8 @@ function checkedFolder(dataDir: string): string {
   const layoutFile = join(dataDir, "layout");
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   if (!existsSync(layoutFile)) {
-    if (readdirSync(dataDir).length > 0) {
+    // Hidden ones are those of wire/data-folder.ts.
+    if (readdirSync(dataDir).some((name) => !name.startsWith("."))) {
       throw new UsageError(
         `${dataDir} is not empty and holds no ledger's data of layout ${LAYOUT}: name another folder.`,
       );

@@ -13,19 +13,24 @@ import { CURSOR_PATTERN } from "./rows.js";
 
 const { HistoryStatus } = bus;
 
-/** @returns the function that ends it */
-export function serveHistory(nc: NatsConnection, books: Pick<Books, "read">, log: Log): () => void {
+/** @returns the function that ends it, once what was asked already is answered */
+export function serveHistory(nc: NatsConnection, books: Pick<Books, "read">, log: Log): () => Promise<void> {
+  const answering = new Set<Promise<void>>();
   const subscription = nc.subscribe(HISTORY_SUBJECT, {
     queue: LEDGER_QUEUE,
     callback: (error, message) => {
       if (error !== null) return;
-      answer(books, message).catch((failure: unknown) => {
-        log.error({ error: String(failure) }, "a question for history failed");
-      });
+      const answered = answer(books, message)
+        .catch((failure: unknown) => {
+          log.error({ error: String(failure) }, "a question for history failed");
+        })
+        .finally(() => answering.delete(answered));
+      answering.add(answered);
     },
   });
-  return () => {
-    if (!subscription.isClosed()) subscription.unsubscribe();
+  return async () => {
+    if (!subscription.isClosed() && !nc.isClosed()) await subscription.drain();
+    await Promise.all(answering);
   };
 }
 

@@ -8,6 +8,7 @@ import { similarityBy } from "../identify/thresholds.js";
 import { loadCalibration, modelInfo } from "../palm/index.js";
 import { openEventLog, openHolders, openSagas, sandboxProcessor } from "../records/index.js";
 import { helpText } from "../wire/config.js";
+import { claimDataFolder } from "../wire/data-folder.js";
 import { openDirectory } from "../wire/directory.js";
 import { opened } from "../wire/disposer.js";
 import { openKeyring } from "../wire/keyring.js";
@@ -34,6 +35,8 @@ export function startLedger(config: LedgerConfig): Promise<RunningLedger> {
   return opened(async (disposer) => {
     const { ledgerId, dataDir } = config;
     const log = openLog("ledger", { ledger: ledgerId });
+    const folder = await claimDataFolder(dataDir);
+    disposer.defer(() => folder.release());
     const { modelId } = await modelInfo(config.model);
     const similarityFor = similarityBy(await loadCalibration(config.calibration, modelId));
     const nc = await connectNats({ url: config.natsUrl, name: `ledger ${ledgerId}`, log });

@@ -37,7 +37,7 @@ const MAX_STEPS = 8;
 const { PaymentStep } = bus;
 
 export interface SettleDeps {
-  eventLog: Pick<EventLog, "last" | "all">;
+  eventLog: Pick<EventLog, "last">;
   payments: PaymentLog;
   processorOf(name: string): PaymentProcessor | undefined;
   ruleOf(organisation: string, site: string): SiteRule;
@@ -112,9 +112,10 @@ async function readDecision(
   { site, deviceId }: bus.PaymentEvent,
 ): Promise<LaneDecision> {
   const subject = decisionSubject(organisation, site, deviceId, presentationHex);
-  const events = await eventLog.all(STREAMS.decisions, subject);
-  if (events.length === 0) return "NONE";
-  return events.some(({ body }) => decode(bus.DecisionEvent, body)?.granted) ? "GRANTED" : "REFUSED";
+  // The last one counts: a grant that could not be answered in time has a refusal on top of it.
+  const last = await eventLog.last(STREAMS.decisions, subject);
+  if (last === undefined) return "NONE";
+  return decode(bus.DecisionEvent, last.body)?.granted ? "GRANTED" : "REFUSED";
 }
 
 async function act(

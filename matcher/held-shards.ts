@@ -44,6 +44,8 @@ interface Unit {
   /** `undefined` where it was stopped before that. */
   opened: Promise<ShardGroup | undefined>;
   group: ShardGroup | undefined;
+  /** The disk has no room to begin with. */
+  storeFull: boolean;
 }
 
 export class HeldShards implements ServingThread, AppliedSource {
@@ -74,7 +76,7 @@ export class HeldShards implements ServingThread, AppliedSource {
 
   /** The disk refuses what a shard must write next. */
   anyStoreFull(): boolean {
-    return this.#groups().some((group) => group.storeFull);
+    return [...this.#units].some(({ group, storeFull }) => group?.storeFull ?? storeFull);
   }
 
   get lag(): number {
@@ -127,7 +129,8 @@ export class HeldShards implements ServingThread, AppliedSource {
   }
 
   storeFull(shard: number): boolean {
-    return this.#groupOf(shard)?.storeFull ?? false;
+    const unit = this.#unitOf(shard);
+    return unit?.group?.storeFull ?? unit?.storeFull ?? false;
   }
 
   holds(member: string): boolean {
@@ -147,13 +150,10 @@ export class HeldShards implements ServingThread, AppliedSource {
 
   /** Starts to read these shards in; `onChanged` tells when they have caught up. */
   open(shards: readonly number[]): void {
-    const { members, log } = this.#options;
     const closed = shards.filter((shard) => this.#unitOf(shard) === undefined);
-    if (closed.length === 0) return;
-    const held = members.store.hold(closed);
-    if (!held.ok) return log.error({ detail: held.detail }, "the store's disk is full: no shards are taken");
     for (const shard of closed) this.#held.add(shard);
-    for (const together of clusters(members.store.positions(), closed)) this.#openUnit(together);
+    for (const together of clusters(this.#options.members.store.positions(), closed))
+      this.#openUnit(together);
   }
 
   /** Resolves when nothing of these shards is left in memory and on disk; it is tried until then. */
@@ -182,7 +182,13 @@ export class HeldShards implements ServingThread, AppliedSource {
 
   #openUnit(shards: ShardSet): void {
     const stopping = new AbortController();
-    const unit: Unit = { shards, stopping, opened: Promise.resolve(undefined), group: undefined };
+    const unit: Unit = {
+      shards,
+      stopping,
+      opened: Promise.resolve(undefined),
+      group: undefined,
+      storeFull: false,
+    };
     unit.opened = this.#openGroup(unit);
     this.#units.add(unit);
   }
@@ -193,6 +199,9 @@ export class HeldShards implements ServingThread, AppliedSource {
     const stopped = unit.stopping.signal;
     while (!stopped.aborted) {
       try {
+        const held = members.store.hold(unit.shards);
+        unit.storeFull = !held.ok;
+        if (!held.ok) throw new Error(`the disk refuses writes: ${held.detail}`);
         const positions = members.store.positions();
         const afterSequence = Math.min(...[...unit.shards].map((shard) => positions.get(shard) ?? 0));
         const options = { ...this.#options, shards: unit.shards, afterSequence };

@@ -89,17 +89,20 @@ class SearchThread {
     switch (order.type) {
       case "directory":
         this.#organisations = new Map(order.organisations.map((each) => [each.name, each]));
-        return this.#shards.setGalleries(order.galleries);
+        this.#shards.setGalleries(order.galleries);
+        break;
       case "row":
-        return this.#setRow(order.row);
+        this.#setRow(order.row);
+        break;
       case "open":
         this.#shards.open(order.shards);
-        for (const shard of order.shards) if (this.#shards.held.has(shard)) this.#listenTo(shard);
-        return;
+        for (const shard of order.shards) this.#listenTo(shard);
+        break;
       case "close":
-        return void this.#close(order.shards);
+        void this.#close(order.shards);
+        break;
       case "stop":
-        return void this.#stop();
+        void this.#stop();
     }
   }
 

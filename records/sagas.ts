@@ -168,7 +168,7 @@ class LoggedSagas implements Sagas {
     id: string,
     withinMs: number,
   ): Promise<Saga | undefined> {
-    const over = AbortSignal.timeout(Math.max(0, withinMs));
+    const over = AbortSignal.timeout(Math.ceil(Math.max(0, withinMs)));
     let heard = new AbortController();
     const subscription = this.#nc.subscribe(sagaSubject(kind, organisation, id), {
       callback: () => heard.abort(),

@@ -4,7 +4,7 @@
 // - a plan applied leaves nothing to plan: applying twice changes nothing;
 // - a gallery's model, dimension and line maps never change: its members live by them;
 // - a device that the file names no more goes at once (it is nobody), but for one that paired itself; anything else goes
-//   only when asked to (`prune`), and a gallery that has members, or a site where a device stands, never does;
+//   only when asked to (`prune`), and a gallery that has members, or where a paired device stands, never does;
 // - of two people who change one thing at once, the later one is told, and stops there.
 import { z } from "zod";
 import { type Directory, type DirectoryView, directoryKey, type Gallery, type Written } from "./directory.js";
@@ -125,6 +125,8 @@ export function planOf(directory: DirectoryView, file: DirectoryFile, options: P
   return plan.end();
 }
 
+const STILL_PAIRED = "still has a paired device: revoke it first.";
+
 class Planner {
   readonly #directory: DirectoryView;
   readonly #options: PlanOptions;
@@ -214,24 +216,27 @@ class Planner {
     named: Record<"galleries" | "sites" | "devices", ReadonlySet<string>>,
     withPaired = false,
   ): void {
-    const staying = new Set<string>();
-    for (const { id, site, pairedAtUnixMs } of this.#directory.devices(organisation)) {
-      const stays = named.devices.has(id) || (pairedAtUnixMs !== undefined && !withPaired);
-      if (stays) staying.add(site);
-      else this.#remove(directoryKey.device(id), `device ${id} of ${organisation}`);
+    const paired: Device[] = [];
+    for (const device of this.#directory.devices(organisation)) {
+      if (named.devices.has(device.id)) continue;
+      if (device.pairedAtUnixMs !== undefined && !withPaired) paired.push(device);
+      else this.#remove(directoryKey.device(device.id), `device ${device.id} of ${organisation}`);
     }
     if (this.#options.prune !== true) return;
     for (const { name } of this.#directory.sites(organisation)) {
       if (named.sites.has(name)) continue;
-      if (staying.has(name))
-        this.#problems.push(`site ${name} of ${organisation} still has a paired device: revoke it first.`);
-      else this.#remove(directoryKey.site(organisation, name), `site ${name} of ${organisation}`);
+      const where = `site ${name} of ${organisation}`;
+      if (paired.some(({ site }) => site === name)) this.#problems.push(`${where} ${STILL_PAIRED}`);
+      else this.#remove(directoryKey.site(organisation, name), where);
     }
     for (const { name } of this.#directory.galleries(organisation)) {
       if (named.galleries.has(name)) continue;
+      const which = `gallery ${name} of ${organisation}`;
       if (this.#options.hasMembers?.(organisation, name) === true)
-        this.#problems.push(`gallery ${name} of ${organisation} still has members: erase them first.`);
-      else this.#remove(directoryKey.gallery(organisation, name), `gallery ${name} of ${organisation}`);
+        this.#problems.push(`${which} still has members: erase them first.`);
+      else if (paired.some(({ gallery }) => gallery === name))
+        this.#problems.push(`${which} ${STILL_PAIRED}`);
+      else this.#remove(directoryKey.gallery(organisation, name), which);
     }
   }
 

@@ -8,7 +8,17 @@
 // read; what must not be lost is acknowledged, and sent again.
 import { NodeTransport, nodeResolveHost } from "@nats-io/transport-node/lib/node_transport.js";
 
+//
+// And where TLS is asked for, the certificate must be that of the address we dial. For an IP address the library leaves
+// the name out, and Node would then be content with any certificate of "localhost".
 class QuietTransport extends NodeTransport {
+  override connect(...[to, options]: Parameters<NodeTransport["connect"]>): Promise<void> {
+    if (!options.tls) return super.connect(to, options);
+    // Handed on to Node's tls.connect(), which checks the certificate against it.
+    const tls = Object.assign({ host: to.hostname }, options.tls);
+    return super.connect(to, { ...options, tls });
+  }
+
   override _send(frame: Uint8Array): Promise<void> {
     // There is no socket once the transport has closed, whatever the library's types say.
     return this.socket?.writableEnded ? Promise.resolve() : super._send(frame);

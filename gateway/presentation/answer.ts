@@ -21,9 +21,9 @@ import type { PresentationLane } from "./presentation-lane.js";
 /** How long a grant may take into the log; with everything else inside the presentation's deadline. */
 const RECORD_MS = 250;
 
-export type Conclusion =
-  | { outcome: "MATCH"; member: bus.MemberFacts; result: ActResult }
-  | { outcome: Exclude<OutcomeName, "MATCH">; reason: DecisionReason };
+type Matched = { outcome: "MATCH"; member: bus.MemberFacts; result: ActResult };
+
+export type Conclusion = Matched | { outcome: Exclude<OutcomeName, "MATCH">; reason: DecisionReason };
 
 export interface Concluded {
   id: Uint8Array;
@@ -60,7 +60,7 @@ export class Answers {
   async answer(reached: Concluded): Promise<void> {
     const { conclusion, lane } = reached;
     if (conclusion.outcome === "MATCH" && conclusion.result.granted) {
-      await this.#grant(reached, conclusion.member);
+      await this.#grant(reached, conclusion);
       return;
     }
     lane.answer(messageOf(reached));
@@ -72,16 +72,19 @@ export class Answers {
     this.#show(reached);
   }
 
-  async #grant(reached: Concluded, { booksRef }: bus.MemberFacts): Promise<void> {
+  async #grant(reached: Concluded, { member, result }: Matched): Promise<void> {
     const { lane, id, stages, endsAtMs } = reached;
     const { grants, metrics, gatewayId, nowUnixMs } = this.#parts;
     if (!lane.open) return metrics.grant("unheard");
     const fromMs = performance.now();
     const refused = { ...reached, conclusion: RECORD_UNAVAILABLE };
     const recorded = await grants.record(
-      { ...eventOf(reached), booksRef },
-      Math.min(RECORD_MS, endsAtMs - fromMs),
-      () => encode(bus.DecisionEvent, { ...eventOf(refused), atUnixMs: nowUnixMs(), gatewayId }),
+      { ...eventOf(reached), booksRef: member.booksRef },
+      {
+        withinMs: Math.min(RECORD_MS, endsAtMs - fromMs),
+        money: result.payment !== undefined,
+        refusal: () => encode(bus.DecisionEvent, { ...eventOf(refused), atUnixMs: nowUnixMs(), gatewayId }),
+      },
     );
     const waitedMs = performance.now() - fromMs;
     stages.actMs += waitedMs;

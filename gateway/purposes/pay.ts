@@ -9,7 +9,6 @@
 // - a repeated presentation that is granted renews AUTHORISED in the log first, so that nobody voids it meanwhile;
 // - one that asks while the first is still being authorised, here or at another gateway, waits for that answer; only
 //   when its author has had all its time is it given up, for both of them.
-import { setTimeout as pause } from "node:timers/promises";
 import {
   type AuthoriseAnswer,
   nextStep,
@@ -72,23 +71,19 @@ export const payBy = (parts: PayParts): Purpose => ({
 /** Takes one hold for one presentation; answers by the deadline. */
 async function pay(parts: PayParts, request: PayRequest): Promise<ActResult> {
   // Once the time is up the answer is no, whatever the work still does: the ledger undoes what it must.
-  const stop = new AbortController();
-  const leftMs = Math.max(0, request.deadlineAtMs - performance.now());
-  const late = pause(leftMs, refused(request, Reason.PAYMENT_UNKNOWN), { signal: stop.signal });
-  late.catch(() => {}); // stopped: nobody waits for it any more
-  try {
-    return await Promise.race([begin(parts, request, stop.signal), late]);
-  } finally {
-    stop.abort();
-  }
+  const late = after(request.deadlineAtMs - performance.now(), refused(request, Reason.PAYMENT_UNKNOWN));
+  const isOver = () => late.isDue();
+  const result = await Promise.race([begin(parts, request, isOver), late.due]);
+  late.cancel();
+  return result;
 }
 
-async function begin(parts: PayParts, request: PayRequest, signal: AbortSignal): Promise<ActResult> {
+async function begin(parts: PayParts, request: PayRequest, isOver: () => boolean): Promise<ActResult> {
   const event = requested(parts, request);
   const appended = await parts.log.append(request, event, 0);
   if (!appended.ok) {
     return appended.code === "CONFLICT"
-      ? repeat(parts, request, signal)
+      ? repeat(parts, request, isOver)
       : refused(request, Reason.RECORD_UNAVAILABLE);
   }
   parts.onStep(PaymentStep.REQUESTED);
@@ -114,14 +109,14 @@ async function authorise(parts: PayParts, request: PayRequest, at: PaymentAt): P
 }
 
 /** The presentation has paid, or tried to, before: the record answers. */
-async function repeat(parts: PayParts, request: PayRequest, signal: AbortSignal): Promise<ActResult> {
-  for (let looks = 0; looks < MAX_LOOKS && !signal.aborted; looks++) {
+async function repeat(parts: PayParts, request: PayRequest, isOver: () => boolean): Promise<ActResult> {
+  for (let looks = 0; looks < MAX_LOOKS && !isOver(); looks++) {
     const last = await parts.log.last(request);
     if (!last.ok || !last.at) return refused(request, Reason.RECORD_UNAVAILABLE);
     if (!samePayment(last.at.event, request)) return refused(request, Reason.PAYMENT_CONFLICT);
     const answer = await answerOf(parts, request, last.at);
     if (answer !== undefined) return answer;
-    await pause(LOOK_AGAIN_MS, undefined, { signal }).catch(() => {});
+    await after(LOOK_AGAIN_MS, undefined).due;
   }
   return refused(request, Reason.PAYMENT_UNKNOWN);
 }
@@ -167,14 +162,28 @@ async function askProcessor(processor: PaymentProcessor, request: PayRequest): P
   const budgetMs = deadlineAtMs - performance.now() - APPEND_RESERVE_MS;
   if (budgetMs <= 0) return { ok: false, code: "NO_ANSWER" };
   const stop = new AbortController();
-  const tooLate = pause(budgetMs, { ok: false, code: "NO_ANSWER" } as const, { signal: stop.signal });
-  tooLate.catch(() => {}); // stopped: the answer was there before
-  try {
-    const asked = processor.authorise({ key, token: instrument.token, ...charge }, stop.signal);
-    return await Promise.race([asked, tooLate]);
-  } finally {
-    stop.abort();
-  }
+  const late = after<AuthoriseAnswer>(budgetMs, { ok: false, code: "NO_ANSWER" });
+  const asked = processor.authorise({ key, token: instrument.token, ...charge }, stop.signal);
+  const answer = await Promise.race([asked, late.due]);
+  late.cancel();
+  stop.abort();
+  return answer;
+}
+
+/** A value that is there after some time. */
+function after<T>(ms: number, value: T): { due: Promise<T>; isDue(): boolean; cancel(): void } {
+  let isDue = false;
+  let timer: NodeJS.Timeout | undefined;
+  const due = new Promise<T>((resolve) => {
+    timer = setTimeout(
+      () => {
+        isDue = true;
+        resolve(value);
+      },
+      Math.max(0, ms),
+    );
+  });
+  return { due, isDue: () => isDue, cancel: () => clearTimeout(timer) };
 }
 
 function requested({ processor, nowUnixMs }: PayParts, request: PayRequest): bus.PaymentEvent {

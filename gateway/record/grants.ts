@@ -5,6 +5,7 @@
 // - GRANTED is said only when the log has acknowledged the grant as the presentation's newest decision;
 // - a presentation that was granted is granted again only to the same person, within REGRANT_MS and while no passage is
 //   on record, with the same token; that stands on top of the first, so that of two gateways one is heard;
+// - one that was refused is granted after all only where no money is held: a refusal on record has money let go;
 // - record() ends within its time. What may have been stored by then, and was not answered, is taken back.
 import { type EventLog, LogUnavailableError } from "../../records/index.js";
 import { bus, decode, encode } from "../../wire/codec.js";
@@ -46,6 +47,14 @@ export type Grant = Omit<bus.DecisionEvent.$Properties, "atUnixMs" | "gatewayId"
   booksRef: Uint8Array;
 };
 
+export interface GrantOptions {
+  withinMs: number;
+  /** Money is held for it. */
+  money: boolean;
+  /** What is to stand in the log when it is not answered. */
+  refusal(): Uint8Array;
+}
+
 export class Grants {
   readonly #parts: GrantsParts;
 
@@ -53,11 +62,11 @@ export class Grants {
     this.#parts = parts;
   }
 
-  /** Never rejects for an expected failure. @param refusal what is to stand in the log when it is not answered */
-  async record(grant: Grant, withinMs: number, refusal: () => Uint8Array): Promise<GrantAnswer> {
+  /** Never rejects for an expected failure. */
+  async record(grant: Grant, { withinMs, money, refusal }: GrantOptions): Promise<GrantAnswer> {
     const { gatewayId, recorder, passages, nowUnixMs } = this.#parts;
     const event = bus.DecisionEvent.create({ ...grant, atUnixMs: nowUnixMs(), gatewayId, granted: true });
-    const attempt = new Attempt(this.#parts, event);
+    const attempt = new Attempt(this.#parts, event, money);
     const recorded = await attempt.within(withinMs);
     if (recorded === "UNAVAILABLE") {
       const takesBack = { atUnixMs: attempt.atUnixMs, gatewayId };
@@ -83,16 +92,18 @@ class Attempt {
   readonly subject: string;
   readonly #parts: GrantsParts;
   readonly #event: bus.DecisionEvent;
+  readonly #money: boolean;
   readonly #passages: string;
   /** Of the grant that was sent to the log last. */
   atUnixMs: number;
   #over = false;
 
-  constructor(parts: GrantsParts, event: bus.DecisionEvent) {
+  constructor(parts: GrantsParts, event: bus.DecisionEvent, money: boolean) {
     const { organisation, site, deviceId, presentationId } = event;
     const presentationHex = toHex(presentationId);
     this.#parts = parts;
     this.#event = event;
+    this.#money = money;
     this.atUnixMs = event.atUnixMs;
     this.subject = decisionSubject(organisation, site, deviceId, presentationHex);
     this.#passages = passageSubject(organisation, site, deviceId, presentationHex);
@@ -137,7 +148,9 @@ class Attempt {
     const last = await this.#parts.eventLog.last(STREAMS.decisions, this.subject);
     const decided = last && decode(bus.DecisionEvent, last.body);
     if (last === undefined || decided === undefined) return "UNAVAILABLE";
-    if (!decided.granted) return this.#append(this.#event, last.sequence, reads);
+    if (!decided.granted) {
+      return this.#money ? "CLOSED" : this.#append(this.#event, last.sequence, reads);
+    }
     const isSame = toHex(decided.booksRef) === toHex(this.#event.booksRef);
     const ageMs = this.#parts.nowUnixMs() - decided.atUnixMs;
     if (!isSame || ageMs > REGRANT_MS) return "CLOSED";

@@ -1,243 +1,341 @@
-// Replies to search and applied requests, byte in to byte out, without NATS.
+// Replies to searches, comparisons, member reads and applied requests, byte in to byte out, without NATS.
 import { describe, expect, it } from "vitest";
 import { AppliedDesk, type AppliedSource, MAX_WAITING_APPLIED } from "../../matcher/applied-desk.js";
+import { answerCompare } from "../../matcher/compare-request.js";
 import { openExactIndex } from "../../matcher/index/exact-index.js";
 import { openLineShelf } from "../../matcher/index/line-shelf.js";
-import { Roster } from "../../matcher/roster.js";
-import { answerSearch, type Searchable } from "../../matcher/search-request.js";
-import { type Signature, similarity, templateOf } from "../../palm/signature.js";
+import { answerMember } from "../../matcher/member-request.js";
+import { answerSearch } from "../../matcher/search-request.js";
+import { Segment } from "../../matcher/segment.js";
+import type { SegmentFacts, Served, ServingThread } from "../../matcher/serving.js";
+import { similarity, templateOf } from "../../palm/signature.js";
 import { bus, decode, encode } from "../../wire/codec.js";
-import { fromHex, toHex } from "../../wire/partition.js";
+import { openFacts } from "../../wire/facts.js";
+import { fromHex, toHex } from "../../wire/hex.js";
+import { ShardSet } from "../../wire/shard.js";
 import { bytesOf, ofVector, randomProbe, randomUnit, seeded } from "./support/vectors.js";
 
 const D = 32;
+const NOW = 1_800_000_000_000;
 const random = seeded(11);
+const KEY = new Uint8Array(32).fill(9);
+const nonce = new Uint8Array(16).fill(5);
+/** Everybody lives in shard 0. */
 const memberHex = (n: number) => n.toString(16).padStart(32, "0");
-const signatures = Array.from({ length: 20 }, () => randomUnit(random, D));
-const roster = new Roster({ index: openExactIndex(D) });
-for (const [i, signature] of signatures.entries())
-  roster.add(memberHex(i), [ofVector(signature), ofVector(randomUnit(random, D))]);
-const target: Searchable = {
-  partition: 3,
-  modelId: "model-1",
-  dimension: D,
-  lineMaps: false,
-  ready: true,
-  templates: roster.templates,
-  search: (probe, k) => roster.search(probe, k),
+const identity = { workerId: "w", instance: "life", thread: 1 };
+const vectors = Array.from({ length: 20 }, () => randomUnit(random, D));
+const someone = vectors[7] ?? new Float32Array(D);
+const counter = () => {
+  let next = 0;
+  return () => next++;
 };
-const someone = signatures[7] ?? new Float32Array(D);
-const request = (fields: Partial<bus.ISearchRequest>) =>
-  encode(bus.SearchRequest, { modelId: "model-1", probe: bytesOf(someone), maxCandidates: 5, ...fields });
-const ask = (body: Uint8Array, of: Searchable = target) => {
-  const { status, reply } = answerSearch(of, body, "w");
-  const message = decode(bus.SearchReply, reply);
-  if (!message) throw new Error("no SearchReply");
-  expect(message.status).toBe(bus.SearchStatus[status]);
+
+const plain = new Segment({ index: openExactIndex(D) }, counter());
+for (const [i, vector] of vectors.entries())
+  plain.add(memberHex(i), i + 1, [ofVector(vector), ofVector(randomUnit(random, D))]);
+const facts: SegmentFacts = {
+  ...{ organisation: "org", gallery: "g", modelId: "model-1", dimension: D, lineMaps: false },
+};
+
+type Serving = Served | "NOT_HERE" | "NOT_READY" | "NOT_CURRENT";
+const served: Served = { shards: new ShardSet([0, 2]), appliedSequence: 77 };
+function thread(
+  fields: { serving?: Serving; templates?: Segment; facts?: SegmentFacts } = {},
+): ServingThread {
+  const open = { facts: fields.facts ?? facts, templates: fields.templates ?? plain };
+  return {
+    identity,
+    nowUnixMs: () => NOW,
+    serving: () => fields.serving ?? served,
+    segment: (organisation, gallery) => (organisation === "org" && gallery === "g" ? open : undefined),
+    member: (organisation, member) => {
+      if (organisation !== "org") return { status: "UNKNOWN" };
+      if (member === memberHex(3)) return { status: "ERASED", gallery: "g" };
+      if (member === memberHex(4)) return { status: "UNREADY" };
+      const told = { memberId: fromHex(member), revision: 12 };
+      return { status: "FOUND", gallery: "g", templates: [{ modelId: "model-1", position: 2 }], facts: told };
+    },
+    factsKey: () => KEY,
+  };
+}
+
+const searchBody = (fields: Partial<bus.ISearchRequest> = {}) =>
+  encode(bus.SearchRequest, {
+    ...{ organisation: "org", gallery: "g", modelId: "model-1", probe: bytesOf(someone), nearest: 5 },
+    ...{ deadlineUnixMs: NOW + 1, ...fields },
+  });
+const search = (body: Uint8Array, of = thread()) => {
+  const answer = answerSearch(of, body);
+  const message = answer && decode(bus.SearchReply, answer.reply);
+  if (!message || !answer) throw new Error("no SearchReply");
+  expect(message.status).toBe(bus.SearchStatus[answer.status]);
+  return { status: answer.status, message };
+};
+const compareBody = (fields: Partial<bus.ICompareRequest> = {}) =>
+  encode(bus.CompareRequest, {
+    ...{ organisation: "org", gallery: "g", modelId: "model-1", instance: "life", handles: [14, 3] },
+    ...{ probe: bytesOf(someone), nonce, deadlineUnixMs: NOW + 1, ...fields },
+  });
+const compare = (body: Uint8Array, of = thread()) => {
+  const { status, reply } = answerCompare(of, body);
+  const message = decode(bus.CompareReply, reply);
+  if (!message) throw new Error("no CompareReply");
+  expect(message).toMatchObject({
+    workerId: "w",
+    instance: "life",
+    thread: 1,
+    status: bus.SearchStatus[status],
+  });
   return { status, message };
 };
 
+/** A body that lies so and so in memory. */
+const movedBy = (offset: number, body: Uint8Array) => {
+  const moved = new Uint8Array(body.length + offset).subarray(offset);
+  moved.set(body);
+  return moved;
+};
+const holed = Float32Array.from(someone);
+holed[3] = Number.NaN;
+
 describe("a search request", () => {
-  it("is answered with the best members, best first", () => {
-    const { status, message } = ask(request({}));
+  it("is answered with the nearest templates, best first, and the shards that were searched", () => {
+    const { status, message } = search(searchBody());
     expect(status).toBe("SEARCHED");
-    expect(message).toMatchObject({ partition: 3, templates: 40, workerId: "w" });
-    expect(message.candidates).toHaveLength(5);
-    expect(toHex(message.candidates[0]?.memberId ?? new Uint8Array())).toBe(memberHex(7));
-    expect(message.candidates[0]?.similarity).toBeCloseTo(1, 5);
+    expect(message).toMatchObject({
+      workerId: "w",
+      instance: "life",
+      thread: 1,
+      templates: 40,
+      appliedSequence: 77,
+    });
+    expect([...(ShardSet.from(message.shards) ?? [])]).toEqual([0, 2]);
+    expect(message.near).toHaveLength(5);
+    expect(message.near[0]?.handle).toBe(14);
+    expect(message.near[0]?.similarity).toBeCloseTo(1, 5);
   });
 
   it("leaves nothing of the probe behind, wherever it lay in memory, nor of a message that is refused", () => {
-    let seen: Signature | undefined;
-    const search = (probe: Signature) => {
-      seen = probe;
-      return [];
-    };
     for (const offset of [0, 1, 2, 3]) {
-      const body = new Uint8Array(2000).subarray(offset, offset + request({}).length);
-      body.set(request({}));
-      ask(body, { ...target, search });
+      const body = movedBy(offset, searchBody());
+      expect(search(body).message.near[0]?.handle).toBe(14);
       expect(body.every((byte) => byte === 0)).toBe(true);
-      expect(seen?.vector.every((number) => number === 0)).toBe(true);
     }
-    const refused = request({ modelId: "another" });
-    expect(ask(refused).status).toBe("MODEL_MISMATCH");
+    const refused = searchBody({ modelId: "another" });
+    expect(search(refused).status).toBe("MODEL_MISMATCH");
     expect(refused.every((byte) => byte === 0)).toBe(true);
   });
 
   it("leaves nothing of the probe behind when the search fails, wherever it lay in memory", () => {
-    let seen: Signature | undefined;
-    const search = (probe: Signature) => {
-      expect(probe.vector).toEqual(someone);
-      seen = probe;
+    let seen: Float32Array | undefined;
+    const failing = new Segment({ index: openExactIndex(D) }, counter());
+    failing.shortlist = (vector) => {
+      expect(vector).toEqual(someone);
+      seen = vector;
       throw new Error("no luck");
     };
     for (const offset of [0, 1, 2, 3]) {
-      const body = new Uint8Array(2000).subarray(offset, offset + request({}).length);
-      body.set(request({}));
-      expect(() => answerSearch({ ...target, search }, body, "w")).toThrow("no luck");
+      const body = movedBy(offset, searchBody());
+      expect(() => answerSearch(thread({ templates: failing }), body)).toThrow("no luck");
       expect(body.every((byte) => byte === 0)).toBe(true);
-      expect(seen?.vector.every((number) => number === 0)).toBe(true);
+      expect(seen?.every((number) => number === 0)).toBe(true);
     }
   });
 
-  it("gives the same answer wherever the probe lies in memory", () => {
-    const body = request({});
-    const replies = [0, 1, 2, 3].map((offset) => {
-      const moved = new Uint8Array(body.length + offset).subarray(offset);
-      moved.set(body);
-      return ask(moved).message.candidates;
-    });
-    for (const each of replies) expect(each).toEqual(replies[0]);
-  });
-
-  const holed = Float32Array.from(someone);
-  holed[3] = Number.NaN;
   it.each([
-    ["a probe of another length", request({ probe: bytesOf(someone.slice(1)) }), "PROBE_INVALID"],
-    ["a probe cut inside a number", request({ probe: bytesOf(someone).subarray(1) }), "PROBE_INVALID"],
-    ["no probe", request({ probe: new Uint8Array() }), "PROBE_INVALID"],
-    ["a probe with a NaN", request({ probe: bytesOf(holed) }), "PROBE_INVALID"],
-    ["a probe that is all zeros", request({ probe: new Uint8Array(D * 4) }), "PROBE_INVALID"],
+    ["a probe of another length", searchBody({ probe: bytesOf(someone.slice(1)) }), "PROBE_INVALID"],
+    ["a probe cut inside a number", searchBody({ probe: bytesOf(someone).subarray(1) }), "PROBE_INVALID"],
+    ["no probe", searchBody({ probe: new Uint8Array() }), "PROBE_INVALID"],
+    ["a probe with a NaN", searchBody({ probe: bytesOf(holed) }), "PROBE_INVALID"],
+    ["a probe that is all zeros", searchBody({ probe: new Uint8Array(D * 4) }), "PROBE_INVALID"],
     [
       "a probe twice as long as a unit",
-      request({ probe: bytesOf(someone.map((x) => 2 * x)) }),
+      searchBody({ probe: bytesOf(someone.map((x) => 2 * x)) }),
       "PROBE_INVALID",
     ],
-    ["no candidates wanted", request({ maxCandidates: 0 }), "PROBE_INVALID"],
-    ["too many candidates wanted", request({ maxCandidates: 65 }), "PROBE_INVALID"],
+    ["nothing wanted", searchBody({ nearest: 0 }), "PROBE_INVALID"],
+    ["too much wanted", searchBody({ nearest: 65 }), "PROBE_INVALID"],
+    ["a set of shards that is none", searchBody({ shards: new Uint8Array(3) }), "PROBE_INVALID"],
     ["bytes that are no request", new Uint8Array([0x0a, 0xff]), "PROBE_INVALID"],
-    ["line maps that its model does not make", request({ lines: new Uint8Array(4) }), "PROBE_INVALID"],
-    ["another model", request({ modelId: "model-2" }), "MODEL_MISMATCH"],
-  ])("with %s is refused with a status and no candidates", (_, body, expected) => {
-    const { status, message } = ask(body);
+    ["another model", searchBody({ modelId: "model-2" }), "MODEL_MISMATCH"],
+    ["a gallery that was not heard of", searchBody({ gallery: "new" }), "NOT_READY"],
+    ["another organisation's gallery", searchBody({ organisation: "other" }), "NOT_READY"],
+    ["a deadline that is over", searchBody({ deadlineUnixMs: NOW }), "PAST_DEADLINE"],
+    ["no deadline", searchBody({ deadlineUnixMs: 0 }), "PAST_DEADLINE"],
+  ])("with %s is refused with a status and no handles", (_, body, expected) => {
+    const { status, message } = search(body);
     expect(status).toBe(expected);
-    expect(message.candidates).toEqual([]);
+    expect(message.near).toEqual([]);
+    expect(message.shards).toHaveLength(0);
   });
 
-  it("to a partition that has not caught up is told so", () => {
-    expect(ask(request({}), { ...target, ready: false }).status).toBe("NOT_READY");
+  it("is told that shards have not caught up or are not current, and not answered where they are others'", () => {
+    expect(search(searchBody(), thread({ serving: "NOT_READY" })).status).toBe("NOT_READY");
+    expect(search(searchBody(), thread({ serving: "NOT_CURRENT" })).status).toBe("NOT_CURRENT");
+    expect(answerSearch(thread({ serving: "NOT_HERE" }), searchBody())).toBeUndefined();
   });
 });
 
-describe("a search request to a gallery with line maps", () => {
-  const probes = Array.from({ length: 5 }, () => randomProbe(random, D));
-  const withLines = new Roster({ index: openExactIndex(D), shelf: openLineShelf() });
-  for (const [i, probe] of probes.entries()) withLines.add(memberHex(i), [templateOf(probe)]);
-  const gallery: Searchable = {
-    ...target,
-    lineMaps: true,
-    search: (probe, k) => withLines.search(probe, k),
-  };
-  const [someoneHere = randomProbe(random, D)] = probes;
-  const requestOf = ({ vector, lines }: Signature) =>
-    request({ probe: bytesOf(vector), lines: bytesOf(lines) });
-
-  it("is answered with the similarities of line maps, wherever the probe lies in memory", () => {
-    const body = requestOf(someoneHere);
-    const expected = probes.map((each) => similarity(someoneHere, templateOf(each))).sort((a, b) => b - a);
-    for (const offset of [0, 1, 2, 3]) {
-      const moved = new Uint8Array(body.length + offset).subarray(offset);
-      moved.set(body);
-      const { candidates } = ask(moved, gallery).message;
-      expect(toHex(candidates[0]?.memberId ?? new Uint8Array())).toBe(memberHex(0));
-      expect(candidates).toHaveLength(expected.length);
-      for (const [i, { similarity: found }] of candidates.entries())
-        expect(found).toBeCloseTo(expected[i] ?? 2, 5);
-    }
+describe("a compare request", () => {
+  it("is answered with members and the best one's facts, which open with its nonce alone", () => {
+    const { status, message } = compare(compareBody());
+    expect(status).toBe("SEARCHED");
+    expect(message.candidates.map(({ memberId }) => toHex(memberId ?? nonce))).toEqual([
+      memberHex(7),
+      memberHex(1),
+    ]);
+    expect(message.candidates[0]?.similarity).toBeCloseTo(1, 5);
+    const best = fromHex(memberHex(7));
+    expect(openFacts(KEY, nonce, best, message.profile)).toMatchObject({ revision: 12 });
+    expect(openFacts(KEY, new Uint8Array(16), best, message.profile)).toBeUndefined();
+    expect(openFacts(KEY, nonce, fromHex(memberHex(1)), message.profile)).toBeUndefined();
+    expect(openFacts(new Uint8Array(32), nonce, best, message.profile)).toBeUndefined();
   });
 
-  it("leaves nothing of vector and line maps behind, wherever they lay in memory", () => {
-    const sent = requestOf(someoneHere);
-    for (const offset of [0, 1, 2, 3]) {
-      const seen: Signature[] = [];
-      const search = (probe: Signature) => {
-        expect(probe).toEqual(someoneHere);
-        seen.push(probe);
-        return [];
-      };
-      const body = new Uint8Array(sent.length + offset).subarray(offset);
-      body.set(sent);
-      expect(ask(body, { ...gallery, search }).status).toBe("SEARCHED");
-      expect(body.every((byte) => byte === 0)).toBe(true);
-      expect(seen).toHaveLength(1);
-      for (const { vector, lines } of seen) {
-        expect(vector.every((number) => number === 0)).toBe(true);
-        expect(lines.every((word) => word === 0)).toBe(true);
-      }
-    }
-  });
-
-  const { vector, lines } = someoneHere;
   it.each([
-    ["no line maps", new Uint32Array()],
-    ["the line map of a template", templateOf(someoneHere).lines],
-    ["a word too few", lines.subarray(1)],
-    ["a word too many", Uint32Array.of(...lines, 0)],
-  ])("with %s is refused with a status and no candidates", (_, wrong) => {
-    const { status, message } = ask(requestOf({ vector, lines: wrong }), gallery);
-    expect(status).toBe("PROBE_INVALID");
+    ["handles of another life", compareBody({ instance: "former" }), "STALE_HANDLES"],
+    ["a handle of nobody", compareBody({ handles: [14, 999] }), "STALE_HANDLES"],
+    ["no handles", compareBody({ handles: [] }), "PROBE_INVALID"],
+    ["too many handles", compareBody({ handles: Array(65).fill(1) }), "PROBE_INVALID"],
+    ["a short nonce", compareBody({ nonce: new Uint8Array(8) }), "PROBE_INVALID"],
+    ["line maps that its model does not make", compareBody({ lines: new Uint8Array(4) }), "PROBE_INVALID"],
+    ["a probe with a NaN", compareBody({ probe: bytesOf(holed) }), "PROBE_INVALID"],
+    ["bytes that are no request", new Uint8Array([0x0a, 0xff]), "PROBE_INVALID"],
+    ["another model", compareBody({ modelId: "model-2" }), "MODEL_MISMATCH"],
+    ["another organisation's gallery", compareBody({ organisation: "other" }), "NOT_READY"],
+    ["a deadline that is over", compareBody({ deadlineUnixMs: NOW }), "PAST_DEADLINE"],
+    ["a best one whose key is being destroyed", compareBody({ handles: [8] }), "STALE_HANDLES"],
+  ])("with %s is refused with a status, and nothing else", (_, body, expected) => {
+    const { status, message } = compare(body);
+    expect(status).toBe(expected);
     expect(message.candidates).toEqual([]);
+    expect(message.profile).toBeNull();
+    expect(body.every((byte) => byte === 0)).toBe(true);
   });
 
-  it("with line maps cut inside a word is refused", () => {
-    const body = request({ probe: bytesOf(vector), lines: bytesOf(lines).subarray(1) });
-    expect(ask(body, gallery).status).toBe("PROBE_INVALID");
+  it("compares nothing of a shard that is not current any more", () => {
+    const other: Served = { shards: new ShardSet([2]), appliedSequence: 1 };
+    expect(compare(compareBody(), thread({ serving: other })).status).toBe("NOT_CURRENT");
+    expect(compare(compareBody(), thread({ serving: "NOT_CURRENT" })).status).toBe("NOT_CURRENT");
+    expect(compare(compareBody(), thread({ serving: "NOT_HERE" })).status).toBe("STALE_HANDLES");
+  });
+
+  it("answers similarities of line maps where there are any, wherever they lay, and leaves nothing of the probe", () => {
+    const probes = Array.from({ length: 5 }, () => randomProbe(random, D));
+    const [probe = { vector: new Float32Array(), lines: new Uint32Array() }] = probes;
+    const withLines = new Segment({ index: openExactIndex(D), shelf: openLineShelf() }, counter());
+    for (const [i, each] of probes.entries()) withLines.add(memberHex(i + 10), i, [templateOf(each)]);
+    const of = thread({ templates: withLines, facts: { ...facts, lineMaps: true } });
+    for (const offset of [0, 1, 2, 3]) {
+      const fields = { handles: [0, 1], probe: new Uint8Array(), lines: bytesOf(probe.lines) };
+      const body = movedBy(offset, compareBody(fields));
+      const { message } = compare(body, of);
+      expect(message.candidates[0]?.similarity).toBeCloseTo(similarity(probe, templateOf(probe)), 6);
+      expect(body.every((byte) => byte === 0)).toBe(true);
+    }
+    const short = compareBody({ handles: [0], lines: bytesOf(probe.lines.subarray(1)) });
+    expect(compare(short, of).status).toBe("PROBE_INVALID");
+  });
+});
+
+describe("a member request", () => {
+  const ask = (fields: Partial<bus.IMemberRequest> = {}, serving: Serving = served, shard = 0) => {
+    const request = { organisation: "org", memberId: fromHex(memberHex(7)), nonce, ...fields };
+    const { status, reply } = answerMember(thread({ serving }), shard, encode(bus.MemberRequest, request));
+    const message = decode(bus.MemberReply, reply);
+    if (!message) throw new Error("no MemberReply");
+    expect(message).toMatchObject({ workerId: "w", status: bus.MemberStatus[status] });
+    return { status, message };
+  };
+
+  it("is answered with facts under its nonce, gallery, kinds of templates, and the sequence that is applied", () => {
+    const { status, message } = ask();
+    expect(status).toBe("FOUND");
+    expect(message).toMatchObject({
+      gallery: "g",
+      appliedSequence: 77,
+      templates: [{ modelId: "model-1", position: 2 }],
+    });
+    expect(openFacts(KEY, nonce, fromHex(memberHex(7)), message.facts)).toMatchObject({ revision: 12 });
+  });
+
+  it.each([
+    ["an erased member", { memberId: fromHex(memberHex(3)) }, "ERASED"],
+    ["one whose key is being destroyed", { memberId: fromHex(memberHex(4)) }, "UNREADY"],
+    ["one of another organisation", { organisation: "other" }, "UNKNOWN"],
+    ["an id of another length", { memberId: new Uint8Array(8) }, "UNKNOWN"],
+    ["a short nonce", { nonce: new Uint8Array(8) }, "UNKNOWN"],
+  ])("for %s says so, and no facts", (_, fields, expected) => {
+    const { status, message } = ask(fields);
+    expect(status).toBe(expected);
+    expect(message.facts).toBeNull();
+  });
+
+  it("is told nothing by a shard that is not current, or is another one", () => {
+    expect(ask({}, "NOT_CURRENT").status).toBe("UNREADY");
+    expect(ask({}, "NOT_READY").status).toBe("UNREADY");
+    expect(ask({ memberId: fromHex(memberHex(3)) }, "NOT_CURRENT").status).toBe("UNREADY");
+    expect(ask({}, served, 1).status).toBe("UNKNOWN");
   });
 });
 
 describe("an applied request", () => {
   class Source implements AppliedSource {
-    appliedSequence = 10;
-    storeFull = false;
+    applied = 10;
+    full = false;
     present = new Set<string>();
     forgotten: string[] = [];
+    appliedSequence = (shard: number) => (shard === 0 ? this.applied : 0);
+    storeFull = () => this.full;
     holds = (member: string) => this.present.has(member);
-    forgetKey = (member: string) => this.forgotten.push(member);
+    forgetKey = (member: string) => void this.forgotten.push(member);
   }
   const setUp = () => {
     const source = new Source();
-    const count = { waiting: 0 };
-    const desk = new AppliedDesk(source, "w", count);
+    const desk = new AppliedDesk(source, identity);
     const answers: string[] = [];
-    const put = (streamSequence: number, waitMs: number, erased?: Uint8Array) =>
+    const put = (streamSequence: number, waitMs: number, erased?: Uint8Array, shard = 0) =>
       desk.ask(
+        shard,
         encode(bus.AppliedRequest, { streamSequence, waitMs, ...(erased ? { erasedMemberId: erased } : {}) }),
-        (reply) => answers.push(bus.AppliedStatus[decode(bus.AppliedReply, reply)?.status ?? 0] ?? ""),
+        (reply) => {
+          const message = decode(bus.AppliedReply, reply);
+          expect(message).toMatchObject({ workerId: "w", instance: "life" });
+          answers.push(bus.AppliedStatus[message?.status ?? 0] ?? "");
+        },
       );
-    return { source, count, desk, answers, put };
+    return { source, desk, answers, put };
   };
 
-  it("is answered at once when applied, and when it must not wait", () => {
+  it("is answered at once when applied, and when it must not wait; by its own shard", () => {
     const { answers, put } = setUp();
     put(10, 0);
     put(11, 0);
-    expect(answers).toEqual(["APPLIED", "NOT_YET"]);
+    put(10, 0, undefined, 1);
+    expect(answers).toEqual(["APPLIED", "NOT_YET", "NOT_YET"]);
   });
 
   it("waits until the sequence is applied, and is answered once", () => {
-    const { source, desk, answers, put, count } = setUp();
+    const { source, desk, answers, put } = setUp();
     put(11, 5000);
     put(12, 5000);
     desk.changed();
     expect(answers).toEqual([]);
-    source.appliedSequence = 11;
+    source.applied = 11;
     desk.changed();
     desk.changed();
     expect(answers).toEqual(["APPLIED"]);
-    expect(count.waiting).toBe(1);
+    expect(desk.waiting).toBe(1);
     desk.close();
     expect(answers).toEqual(["APPLIED", "NOT_YET"]);
-    expect(count.waiting).toBe(0);
+    expect(desk.waiting).toBe(0);
   });
 
   it("ends with NOT_YET when its time is up", async () => {
-    const { desk, source } = setUp();
+    const { desk } = setUp();
+    const body = encode(bus.AppliedRequest, { streamSequence: 11, waitMs: 30 });
     const status = await new Promise<number | undefined>((resolve) => {
-      desk.ask(
-        encode(bus.AppliedRequest, { streamSequence: source.appliedSequence + 1, waitMs: 30 }),
-        (reply) => resolve(decode(bus.AppliedReply, reply)?.status),
-      );
+      desk.ask(0, body, (reply) => resolve(decode(bus.AppliedReply, reply)?.status));
     });
     expect(status).toBe(bus.AppliedStatus.NOT_YET);
   });
@@ -245,7 +343,7 @@ describe("an applied request", () => {
   it("is told that the store is full, also while it waits, but not for what is applied already", () => {
     const { source, desk, answers, put } = setUp();
     put(11, 5000);
-    source.storeFull = true;
+    source.full = true;
     desk.changed();
     put(12, 5000);
     put(10, 5000);
@@ -265,13 +363,14 @@ describe("an applied request", () => {
     expect(source.forgotten).toEqual([memberHex(7)]);
   });
 
-  it("does not wait when too many wait already", () => {
-    const { desk, answers, put, count } = setUp();
+  it("does not wait when too many wait already, and bytes that are no question get NOT_YET", () => {
+    const { desk, answers, put } = setUp();
     for (let i = 0; i < MAX_WAITING_APPLIED; i++) put(11, 5000);
     expect(answers).toEqual([]);
     put(11, 5000);
-    expect(answers).toEqual(["NOT_YET"]);
-    expect(count.waiting).toBe(MAX_WAITING_APPLIED);
+    desk.ask(0, new Uint8Array([0x0a, 0xff]), () => answers.push("answered"));
+    expect(answers).toEqual(["NOT_YET", "answered"]);
+    expect(desk.waiting).toBe(MAX_WAITING_APPLIED);
     desk.close();
   });
 });

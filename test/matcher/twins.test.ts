@@ -7,15 +7,15 @@ import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { PALMGATE_JS } from "../../cli/stack/child.js";
 import { goesFirst } from "../../matcher/twin.js";
-import { toHex } from "../../wire/partition.js";
+import { toHex } from "../../wire/hex.js";
+import { SHARDS, ShardSet } from "../../wire/shard.js";
 import { type Cluster, DIMENSION, startCluster } from "./support/cluster.js";
 import { randomUnit, seeded } from "./support/vectors.js";
 
-const PARTITIONS = 2;
 let cluster: Cluster;
 
 beforeAll(async () => {
-  cluster = await startCluster(PARTITIONS, 1);
+  cluster = await startCluster();
 });
 afterAll(() => cluster.close());
 
@@ -68,7 +68,7 @@ describe("twins", () => {
   it("a matcher whose name is that of a living one ends with one line, and the living one serves on", async () => {
     const first = start(folder("t1"), ["--worker-id", "same"]);
     expect(await first.outcome).toBe("ready");
-    await cluster.allServed(1);
+    await cluster.allServed();
     const person = await cluster.enrol(randomUnit(seeded(5), DIMENSION));
     const second = start(folder("t2"), ["--worker-id", "same"]);
     expect(await second.outcome).toBe(2);
@@ -77,7 +77,7 @@ describe("twins", () => {
         "or, where its data folder is a copy, remove .worker-id from it.",
     ]);
     expect(first.child.exitCode).toBeNull();
-    expect(await cluster.best(person.signature)).toBe(person.hex);
+    expect((await cluster.searcher.best(0, person.signature))?.member).toBe(person.hex);
     await killed(first);
   });
 
@@ -88,7 +88,7 @@ describe("twins", () => {
     await killed(first);
     const second = start(folder("r"), ["--worker-id", "again"]);
     expect(await second.outcome).toBe("ready");
-    await cluster.allServed(1);
+    await cluster.allServed();
     await killed(second);
   });
 
@@ -100,14 +100,14 @@ describe("twins", () => {
     expect(await other?.outcome).toBe("ready");
     // It has heard of the other, if it ever does, before it serves everything.
     await cluster.workers.until((states) =>
-      states.some(({ partitions }) => partitions?.length === PARTITIONS),
+      states.some(({ shardsReady }) => ShardSet.from(shardsReady)?.size === SHARDS),
     );
-    await cluster.allServed(1);
+    await cluster.allServed();
     expect(other?.child.exitCode).toBeNull();
   });
 
   it("agree on who gives way", () => {
-    const at = (startedUnixMs: number, instanceId: string) => ({ workerId: "w", startedUnixMs, instanceId });
+    const at = (startedUnixMs: number, instance: string) => ({ workerId: "w", startedUnixMs, instance });
     for (const [a, b] of [
       [at(1, "b"), at(2, "a")],
       [at(1, "a"), at(1, "b")],

@@ -1,112 +1,130 @@
+import { randomBytes } from "node:crypto";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { askApplied } from "../../records/index.js";
+import { type AppliedQuestion, askApplied } from "../../records/index.js";
+import { bus, encode } from "../../wire/codec.js";
+import { toHex } from "../../wire/hex.js";
+import { appliedSubject } from "../../wire/subjects.js";
 import { openRig, type Rig } from "./support/rig.js";
 import { type FakeWorker, fakeWorker } from "./support/worker.js";
 
-describe("asking holders whether they have applied", () => {
+const SHARD = 7;
+
+describe("asking workers what they have applied", () => {
   let rig: Rig;
-  let workers: FakeWorker[] = [];
+  let fakes: FakeWorker[] = [];
   beforeAll(async () => {
     rig = await openRig();
   });
   afterEach(() => {
-    for (const worker of workers) worker.leave();
-    workers = [];
+    for (const fake of fakes) fake.leave();
+    fakes = [];
   });
   afterAll(() => rig.close());
 
-  const place = { gallery: "g", partition: 1 };
-  const question = { ...place, sequence: 7, waitMs: 400 };
-  const worker = async (workerId: string, answer: Parameters<typeof fakeWorker>[2]) => {
-    const each = await fakeWorker(rig.nc, { ...place, workerId }, answer);
-    workers.push(each);
-    return each;
+  const worker = async (workerId: string, answer: Parameters<typeof fakeWorker>[2], instance?: string) => {
+    const place = { shard: SHARD, workerId, ...(instance === undefined ? {} : { instance }) };
+    const fake = await fakeWorker(rig.nc, place, answer);
+    fakes.push(fake);
+    return fake;
   };
-  const timed = async <T>(run: Promise<T>): Promise<[T, number]> => {
+  const ask = (workers: string[], more: Partial<AppliedQuestion> = {}) =>
+    askApplied(rig.nc, { workers, shard: SHARD, sequence: 5, waitMs: 500, ...more });
+
+  it("is whole when every worker that was named has confirmed, and tells which life of it did", async () => {
+    const fake = await worker("w1", "APPLIED");
+    await worker("w2", "APPLIED", "i2");
+    await worker("stranger", "APPLIED");
+    const answer = await ask(["w1", "w2"]);
+    expect(answer.missing).toEqual([]);
+    expect(new Set(answer.confirmed)).toEqual(
+      new Set([
+        { workerId: "w1", instance: "i1" },
+        { workerId: "w2", instance: "i2" },
+      ]),
+    );
+    expect(fake.requests).toHaveLength(1);
+    expect(fake.requests[0]).toMatchObject({ streamSequence: 5 });
+    expect(fake.requests[0]?.waitMs).toBeLessThan(500);
+  });
+
+  it("does not take one for the other: a paused worker is missing, though its twin has confirmed", async () => {
+    await worker("w1", "APPLIED");
+    await worker("paused", "silent");
     const startedAtMs = performance.now();
-    const result = await run;
-    return [result, performance.now() - startedAtMs];
-  };
-
-  it("is content with the first of several for an enrolment, though others are silent", async () => {
-    await worker("slow", "silent");
-    const quick = await worker("quick", "APPLIED");
-    const [answer, tookMs] = await timed(askApplied(rig.nc, { ...question, holders: "first" }));
-    expect(answer).toEqual({ ok: true, workers: ["quick"] });
-    expect(tookMs).toBeLessThan(question.waitMs);
-    expect(quick.requests[0]?.streamSequence).toBe(7);
-    expect(quick.requests[0]?.waitMs).toBeLessThan(question.waitMs);
-  });
-
-  it("wants all holders for an erasure, and tells them whom it is about", async () => {
-    const erasedMemberId = new Uint8Array(16).fill(9);
-    const a = await worker("a", "APPLIED");
-    await worker("b", "APPLIED");
-    const answer = await askApplied(rig.nc, { ...question, holders: 2, erasedMemberId });
-    expect(answer).toMatchObject({ ok: true });
-    expect(new Set(answer.workers)).toEqual(new Set(["a", "b"]));
-    expect(Buffer.from(a.requests[0]?.erasedMemberId ?? [])).toEqual(Buffer.from(erasedMemberId));
-  });
-
-  it("does not count one worker twice", async () => {
-    await worker("a", "APPLIED");
-    await worker("a", "APPLIED");
-    const answer = await askApplied(rig.nc, { ...question, holders: 2 });
-    expect(answer).toEqual({ ok: false, code: "NOT_YET_DURABLE", workers: ["a"] });
-  });
-
-  it("answers NOT_YET_DURABLE when one is missing at the end, or all have spoken and one has not", async () => {
-    await worker("a", "APPLIED");
-    await worker("b", "silent");
-    const [late, lateMs] = await timed(askApplied(rig.nc, { ...question, holders: 2 }));
-    expect(late).toEqual({ ok: false, code: "NOT_YET_DURABLE", workers: ["a"] });
-    expect(lateMs).toBeGreaterThanOrEqual(question.waitMs - 5);
-    workers.pop()?.leave();
-    await worker("c", "NOT_YET");
-    const [spoken, spokenMs] = await timed(askApplied(rig.nc, { ...question, holders: 2 }));
-    expect(spoken).toEqual({ ok: false, code: "NOT_YET_DURABLE", workers: ["a"] });
-    expect(spokenMs).toBeLessThan(question.waitMs);
-  });
-
-  it("tells a full disk and a member still present from being late", async () => {
-    await worker("full", "STORE_FULL");
-    expect(await askApplied(rig.nc, { ...question, holders: "first" })).toMatchObject({ code: "STORE_FULL" });
-    workers.pop()?.leave();
-    await worker("odd", "STILL_PRESENT");
-    expect(await askApplied(rig.nc, { ...question, holders: 1 })).toMatchObject({ code: "STILL_PRESENT" });
-  });
-
-  it("waits for a holder to come, and answers NO_HOLDER when none does", async () => {
-    expect(await askApplied(rig.nc, { ...question, holders: "first" })).toEqual({
-      ok: false,
-      code: "NO_HOLDER",
-      workers: [],
+    const answer = await ask(["w1", "paused", "gone"]);
+    expect(performance.now() - startedAtMs).toBeLessThan(1500);
+    expect(answer).toEqual({
+      confirmed: [{ workerId: "w1", instance: "i1" }],
+      missing: ["paused", "gone"],
+      storeFull: [],
+      stillPresent: [],
+      doubled: [],
     });
-    const asked = askApplied(rig.nc, { ...question, waitMs: 5000, holders: "first" });
-    await rig.nc.flush();
-    await worker("late", "APPLIED");
-    expect(await asked).toEqual({ ok: true, workers: ["late"] });
   });
 
-  it("ends at once when the connection is closed while it waits for a holder", async () => {
+  it("counts as not confirmed what two processes say under one name, also when the second speaks later", async () => {
+    const erasedMemberId = Uint8Array.from(randomBytes(16));
+    await worker("w1", "APPLIED", "i1");
+    await worker("w1", "APPLIED", "i2");
+    expect(await ask(["w1"], { erasedMemberId })).toMatchObject({
+      confirmed: [],
+      missing: ["w1"],
+      doubled: ["w1"],
+    });
+    await worker("w2", "APPLIED", "i1");
+    await worker("w2", () => new Promise((resolve) => setTimeout(() => resolve("APPLIED"), 30)), "i2");
+    expect(await ask(["w2"], { erasedMemberId })).toMatchObject({ confirmed: [], doubled: ["w2"] });
+  });
+
+  it("tells a full disk, a member still present and being late apart, and goes on asking the others", async () => {
+    await worker("full", "STORE_FULL");
+    await worker("bug", "STILL_PRESENT");
+    await worker("late", "NOT_YET");
+    await worker("fine", "APPLIED");
+    const answer = await ask(["full", "bug", "late", "fine"]);
+    expect(answer).toMatchObject({
+      confirmed: [{ workerId: "fine" }],
+      missing: ["full", "bug", "late"],
+      storeFull: ["full"],
+      stillPresent: ["bug"],
+    });
+  });
+
+  it("tells the workers whom an erasure is about", async () => {
+    const erasedMemberId = Uint8Array.from(randomBytes(16));
+    const fake = await worker("w1", "APPLIED");
+    expect((await ask(["w1"], { erasedMemberId })).missing).toEqual([]);
+    expect(toHex(fake.requests[0]?.erasedMemberId ?? new Uint8Array())).toBe(toHex(erasedMemberId));
+  });
+
+  it("waits for a worker that is just starting", async () => {
+    const asking = ask(["w1"], { waitMs: 5000 });
+    await rig.nc.flush();
+    await worker("w1", "APPLIED");
+    expect((await asking).missing).toEqual([]);
+  });
+
+  it("asks nobody when nobody is named, and ends at once when the connection is closed", async () => {
+    expect(await ask([])).toMatchObject({ confirmed: [], missing: [] });
     const nc = await rig.connect();
-    const asked = timed(askApplied(nc, { ...question, waitMs: 5000, holders: "first" }));
+    const asking = askApplied(nc, { workers: ["nobody"], shard: SHARD, sequence: 1, waitMs: 20_000 });
     await nc.flush();
     await nc.close();
-    const [answer, tookMs] = await asked;
-    expect(answer).toMatchObject({ ok: false, code: "NO_HOLDER" });
-    expect(tookMs).toBeLessThan(5000);
+    expect((await asking).missing).toEqual(["nobody"]);
   });
 
-  it("ignores what is not a reply", async () => {
-    const stranger = rig.nc.subscribe("applied.g.1", {
+  it("ignores what is not a reply of the worker that was asked", async () => {
+    const bodies = [
+      new Uint8Array([255]),
+      encode(bus.AppliedReply, { workerId: "other", instance: "i", status: bus.AppliedStatus.APPLIED }),
+      encode(bus.AppliedReply, { workerId: "w1", instance: "", status: bus.AppliedStatus.APPLIED }),
+    ];
+    const subscription = rig.nc.subscribe(appliedSubject("w1", SHARD), {
       callback: (_error, message) => {
-        message.respond(new Uint8Array([255, 255, 255]));
-        message.respond(new Uint8Array());
+        for (const body of bodies) message.respond(body);
       },
     });
-    await worker("a", "APPLIED");
-    expect(await askApplied(rig.nc, { ...question, holders: "first" })).toEqual({ ok: true, workers: ["a"] });
-    stranger.unsubscribe();
+    expect(await ask(["w1"])).toMatchObject({ confirmed: [], missing: ["w1"], doubled: [] });
+    subscription.unsubscribe();
   });
 });

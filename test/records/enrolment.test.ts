@@ -1,193 +1,154 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
-  type Appended,
   decodeMemberEvent,
-  type EventLog,
-  enrolMember,
-  newDataKey,
-  openInstrument,
-  openMemberKeys,
+  destroyMember,
+  type Enrolment,
+  fetchDataKey,
+  keySubjectOf,
+  memberSubjectOf,
+  openProfile,
   openTemplate,
+  storeMember,
 } from "../../records/index.js";
-import { toHex } from "../../wire/partition.js";
-import { keySubject, memberSubject, partitionKeysFilter } from "../../wire/subjects.js";
+import { newSealKey } from "../../wire/seal.js";
+import { changedLog, crashingLog, losingLog } from "./support/changed-log.js";
 import { DIMENSION, enrolmentOf } from "./support/members.js";
-import { log, openRig, type Rig } from "./support/rig.js";
-import { type FakeWorker, fakeWorker } from "./support/worker.js";
+import { newKeyring, openRig, type Rig } from "./support/rig.js";
 
-describe("enrolment", () => {
+describe("the durable part of an enrolment", () => {
   let rig: Rig;
-  let worker: FakeWorker | undefined;
-  let count = 0;
   beforeAll(async () => {
     rig = await openRig();
   });
-  afterEach(() => worker?.leave());
   afterAll(() => rig.close());
 
-  const masterKey = newDataKey();
-  const deps = (eventLog: EventLog = rig.eventLog) => ({
-    nc: rig.nc,
-    eventLog,
-    log,
-    masterKey,
-    appliedWaitMs: 400,
+  const stored = async (enrolment: Enrolment) => ({
+    keys: await rig.eventLog.all("KEYS", keySubjectOf(enrolment)),
+    members: await rig.eventLog.all("MEMBERS", memberSubjectOf(enrolment)),
   });
-  const fresh = () => {
-    const enrolment = enrolmentOf(`e${count++}`);
-    const { gallery, partition, memberId } = enrolment;
-    const hex = toHex(memberId);
-    return {
-      enrolment,
-      place: { gallery, partition },
-      key: keySubject(gallery, partition, hex),
-      member: memberSubject(gallery, partition, hex),
-      hex,
-    };
+  const keyOf = async (enrolment: Enrolment) => {
+    const fetched = await fetchDataKey(rig.eventLog, rig.keyring, enrolment);
+    return fetched.ok ? fetched.key : newSealKey();
   };
 
-  /** The log, except that the answer to the first append of a matching subject is lost, or the append itself. */
-  const losing = (prefix: string, what: "answer" | "append", times = 1): EventLog => {
-    let left = times;
-    const append: EventLog["append"] = async (subject, body, options): Promise<Appended> => {
-      if (!subject.startsWith(prefix) || left-- <= 0) return rig.eventLog.append(subject, body, options);
-      if (what === "answer") await rig.eventLog.append(subject, body, options);
-      return { ok: false, code: "LOG_UNAVAILABLE", detail: "lost" };
-    };
-    return {
-      append,
-      last: (stream, subject) => rig.eventLog.last(stream, subject),
-      all: (stream, subject) => rig.eventLog.all(stream, subject),
-      lastSequence: (stream) => rig.eventLog.lastSequence(stream),
-      secureDelete: (stream, subject, options) => rig.eventLog.secureDelete(stream, subject, options),
-      follow: (options) => rig.eventLog.follow(options),
-    };
-  };
-
-  it("puts the key and the sealed member into the log, and waits for a worker that has flushed it", async () => {
-    const { enrolment, place, member, hex } = fresh();
-    worker = await fakeWorker(rig.nc, { ...place, workerId: "w1" }, "APPLIED");
-    const outcome = await enrolMember(deps(), enrolment);
-    const stored = await rig.eventLog.last("MEMBERS", member);
-    expect(outcome).toEqual({ ok: true, sequence: stored?.sequence, confirmedBy: "w1" });
-    expect(worker.requests[0]?.streamSequence).toBe(stored?.sequence);
-
-    const keys = await openMemberKeys(rig.eventLog, {
-      filter: partitionKeysFilter(place.gallery, 0),
-      log,
-      masterKey,
-    });
-    const key = keys.get(hex) ?? new Uint8Array();
-    const event = decodeMemberEvent(stored?.body ?? new Uint8Array());
-    expect(event).toMatchObject({ gallery: place.gallery, partition: 0, enrolled: { consents: [1, 2] } });
+  it("puts the key, wrapped, and the sealed member into the log", async () => {
+    const enrolment = enrolmentOf("main");
+    const outcome = await storeMember(rig.eventLog, rig.keyring, enrolment);
+    const { keys, members } = await stored(enrolment);
+    expect([keys.length, members.length]).toEqual([1, 1]);
+    expect(outcome).toEqual({ ok: true, sequence: members[0]?.sequence });
+    const key = await keyOf(enrolment);
+    const event = decodeMemberEvent(members[0]?.body ?? new Uint8Array());
+    expect(event).toMatchObject({ organisation: "acme", gallery: "main" });
     const templates = event?.enrolled?.templates ?? [];
     expect(templates.map(({ modelId, index, position }) => [modelId, index, position])).toEqual([
       ["model-1", 0, 1],
       ["model-1", 1, 2],
     ]);
-    const opened = templates.map((each) =>
-      openTemplate(key, enrolment.memberId, place.gallery, each, DIMENSION),
+    expect(templates.map((each) => openTemplate(key, enrolment, each, DIMENSION))).toEqual(
+      enrolment.templates.map(({ signature }) => signature),
     );
-    expect(opened).toEqual(enrolment.templates.map(({ signature }) => signature));
-    const instrument = openInstrument(key, enrolment.memberId, place.gallery, event?.enrolled?.instrument);
-    expect(instrument).toEqual(enrolment.instrument);
-    await keys.close();
+    expect(openProfile(key, enrolment, event?.enrolled?.profile)).toMatchObject(enrolment.profile);
   });
 
-  it("puts the data key into the log wrapped: another master key opens nothing", async () => {
-    const { enrolment, place, member, hex } = fresh();
-    worker = await fakeWorker(rig.nc, { ...place, workerId: "w1" }, "APPLIED");
-    expect(await enrolMember(deps(), enrolment)).toMatchObject({ ok: true });
-    const filter = partitionKeysFilter(place.gallery, 0);
-    const keys = await openMemberKeys(rig.eventLog, { filter, log, masterKey });
-    const event = decodeMemberEvent((await rig.eventLog.last("MEMBERS", member))?.body ?? new Uint8Array());
-    const template = event?.enrolled?.templates?.[0] ?? {};
-    const key = keys.get(hex) ?? newDataKey();
-    const opened = openTemplate(key, enrolment.memberId, place.gallery, template, DIMENSION);
-    expect(opened).toEqual(enrolment.templates[0]?.signature);
-    await keys.close();
-    const wrong = { filter, log, masterKey: newDataKey() };
-    await expect(openMemberKeys(rig.eventLog, wrong)).rejects.toThrow(/opens none/);
+  it("lets nothing of signature, instrument, contact or key into the log in the clear", async () => {
+    const enrolment = enrolmentOf("main");
+    await storeMember(rig.eventLog, rig.keyring, enrolment);
+    const { keys, members } = await stored(enrolment);
+    const bodies = [...keys, ...members].map(({ body }) => Buffer.from(body));
+    const key = await keyOf(enrolment);
+    const secrets = [
+      Buffer.from("tok_approve"),
+      Buffer.from("4915112345678"),
+      Buffer.from(key),
+      ...enrolment.templates.flatMap(({ signature }) => [
+        Buffer.from(signature.vector.buffer, 0, 16),
+        Buffer.from(signature.lines.buffer, 0, 16),
+      ]),
+    ];
+    expect(bodies.some((body) => secrets.some((secret) => body.includes(secret)))).toBe(false);
+    expect(bodies[1]?.length).toBeGreaterThan(500);
   });
 
-  it("lets nothing of signature or instrument into the log in the clear", async () => {
-    const { enrolment, place, member } = fresh();
-    worker = await fakeWorker(rig.nc, { ...place, workerId: "w1" }, "APPLIED");
-    await enrolMember(deps(), enrolment);
-    const body = Buffer.from((await rig.eventLog.last("MEMBERS", member))?.body ?? []);
-    expect(body.length).toBeGreaterThan(500);
-    expect(body.includes("tok_approve")).toBe(false);
-    for (const { signature } of enrolment.templates) {
-      expect(body.includes(Buffer.from(signature.vector.buffer, 0, 16))).toBe(false);
-      expect(body.includes(Buffer.from(signature.lines.buffer, 0, 16))).toBe(false);
+  it("opens under its own master key and organisation only", async () => {
+    const enrolment = enrolmentOf("main");
+    await storeMember(rig.eventLog, rig.keyring, enrolment);
+    expect(await fetchDataKey(rig.eventLog, newKeyring(), enrolment)).toEqual({
+      ok: false,
+      code: "UNOPENED",
+    });
+    const elsewhere = { ...enrolment, organisation: "other" };
+    expect(await fetchDataKey(rig.eventLog, rig.keyring, elsewhere)).toEqual({
+      ok: false,
+      code: "DESTROYED",
+    });
+  });
+
+  it("stores one key and one member, however often it is repeated and however many drive it at once", async () => {
+    const enrolment = enrolmentOf("main");
+    const outcomes = await Promise.all(
+      Array.from({ length: 8 }, () => storeMember(rig.eventLog, rig.keyring, enrolment)),
+    );
+    const again = await storeMember(rig.eventLog, rig.keyring, enrolment);
+    expect(new Set([...outcomes, again].map((each) => each.ok && each.sequence)).size).toBe(1);
+    const { keys, members } = await stored(enrolment);
+    expect([keys.length, members.length]).toEqual([1, 1]);
+    const templates = decodeMemberEvent(members[0]?.body ?? new Uint8Array())?.enrolled?.templates ?? [];
+    const key = await keyOf(enrolment);
+    expect(templates.every((each) => openTemplate(key, enrolment, each, DIMENSION) !== undefined)).toBe(true);
+  });
+
+  it("goes on to the same end after a crash at any step, or a lost answer", async () => {
+    for (const broken of [
+      crashingLog(rig.eventLog, 0),
+      crashingLog(rig.eventLog, 1),
+      losingLog(rig.eventLog, "keys.", "answer"),
+      losingLog(rig.eventLog, "members.", "answer"),
+      losingLog(rig.eventLog, "members.", "append"),
+    ]) {
+      const enrolment = enrolmentOf("main");
+      expect(await storeMember(broken, rig.keyring, enrolment)).toMatchObject({ code: "LOG_UNAVAILABLE" });
+      const outcome = await storeMember(rig.eventLog, rig.keyring, enrolment);
+      const { keys, members } = await stored(enrolment);
+      expect([keys.length, members.length, outcome]).toEqual([
+        1,
+        1,
+        { ok: true, sequence: members[0]?.sequence },
+      ]);
+      const [template] = decodeMemberEvent(members[0]?.body ?? new Uint8Array())?.enrolled?.templates ?? [];
+      expect(openTemplate(await keyOf(enrolment), enrolment, template ?? {}, DIMENSION)).toBeDefined();
     }
   });
 
-  it("is NOT_YET_DURABLE without a worker that has flushed it; the log has the member then", async () => {
-    const none = fresh();
-    expect(await enrolMember(deps(), none.enrolment)).toMatchObject({ ok: false, code: "NOT_YET_DURABLE" });
-    expect(await rig.eventLog.last("MEMBERS", none.member)).toBeDefined();
-    const slow = fresh();
-    worker = await fakeWorker(rig.nc, { ...slow.place, workerId: "w1" }, "NOT_YET");
-    expect(await enrolMember(deps(), slow.enrolment)).toMatchObject({ ok: false, code: "NOT_YET_DURABLE" });
-    expect(await rig.eventLog.last("KEYS", slow.key)).toBeDefined();
+  it("stores the key first, and nothing where the organisation has none", async () => {
+    const enrolment = enrolmentOf("main");
+    const order: string[] = [];
+    const watching = changedLog(rig.eventLog, {
+      append: (...call) => {
+        order.push(call[0].split(".", 1)[0] ?? "");
+        return rig.eventLog.append(...call);
+      },
+    });
+    await storeMember(watching, rig.keyring, enrolment);
+    expect(order).toEqual(["keys", "members"]);
+    const stranger = enrolmentOf("main", "unknown");
+    expect(await storeMember(rig.eventLog, rig.keyring, stranger)).toMatchObject({
+      ok: false,
+      code: "NO_KEY",
+    });
+    expect(await stored(stranger)).toEqual({ keys: [], members: [] });
   });
 
-  it("is undone when a worker's disk is full: no key and no template stays in the log", async () => {
-    const { enrolment, place, key, member } = fresh();
-    worker = await fakeWorker(rig.nc, { ...place, workerId: "w1" }, "STORE_FULL");
-    expect(await enrolMember(deps(), enrolment)).toMatchObject({ ok: false, code: "STORE_FULL" });
-    expect(await rig.eventLog.last("KEYS", key)).toBeUndefined();
-    const left = await rig.eventLog.all("MEMBERS", member);
-    expect(left.map(({ body }) => decodeMemberEvent(body)?.body)).toEqual(["erased"]);
+  it("never brings an erased member back", async () => {
+    const enrolment = enrolmentOf("main");
+    await storeMember(rig.eventLog, rig.keyring, enrolment);
+    await destroyMember(rig.eventLog, enrolment, "member");
+    expect(await storeMember(rig.eventLog, rig.keyring, enrolment)).toMatchObject({
+      ok: false,
+      code: "ERASED",
+    });
+    const { keys, members } = await stored(enrolment);
+    expect(keys).toEqual([]);
+    expect(members.map(({ body }) => decodeMemberEvent(body)?.body)).toEqual(["erased"]);
   });
-
-  it("does not touch a member that is there already", async () => {
-    const { enrolment, place, key, member } = fresh();
-    worker = await fakeWorker(rig.nc, { ...place, workerId: "w1" }, "APPLIED");
-    expect((await enrolMember(deps(), enrolment)).ok).toBe(true);
-    const before = [await rig.eventLog.all("KEYS", key), await rig.eventLog.all("MEMBERS", member)];
-    expect(await enrolMember(deps(), enrolment)).toMatchObject({ ok: false, code: "CONFLICT" });
-    expect([await rig.eventLog.all("KEYS", key), await rig.eventLog.all("MEMBERS", member)]).toEqual(before);
-  });
-
-  it("takes its key back when the member's subject turns out to be taken", async () => {
-    const { enrolment, key, member } = fresh();
-    await rig.eventLog.append(member, new Uint8Array([1]));
-    expect(await enrolMember(deps(), enrolment)).toMatchObject({ ok: false, code: "CONFLICT" });
-    expect(await rig.eventLog.last("KEYS", key)).toBeUndefined();
-    expect(await rig.eventLog.all("MEMBERS", member)).toHaveLength(1);
-  });
-
-  it.each(["keys.", "members."])("goes on when the answer to its append to %s was lost", async (prefix) => {
-    const { enrolment, place, key, member } = fresh();
-    worker = await fakeWorker(rig.nc, { ...place, workerId: "w1" }, "APPLIED");
-    expect(await enrolMember(deps(losing(prefix, "answer")), enrolment)).toMatchObject({ ok: true });
-    expect(await rig.eventLog.all("KEYS", key)).toHaveLength(1);
-    expect(await rig.eventLog.all("MEMBERS", member)).toHaveLength(1);
-  });
-
-  it.each(["answer", "append"] as const)(
-    "leaves no key when every %s of the member is lost",
-    async (what) => {
-      const { enrolment, key, member } = fresh();
-      const eventLog = losing(`members.${enrolment.gallery}`, what, what === "append" ? 3 : 1);
-      // A lost answer is found out by the next try; here the next tries are lost altogether.
-      const broken: EventLog = {
-        ...eventLog,
-        append: async (subject, body, options) => {
-          const appended = await eventLog.append(subject, body, options);
-          const isEnrolment = subject === member && options?.messageId === undefined;
-          return isEnrolment ? { ok: false, code: "LOG_UNAVAILABLE", detail: "lost" } : appended;
-        },
-      };
-      expect(await enrolMember(deps(broken), enrolment)).toMatchObject({
-        ok: false,
-        code: "LOG_UNAVAILABLE",
-      });
-      expect(await rig.eventLog.last("KEYS", key)).toBeUndefined();
-      const left = await rig.eventLog.all("MEMBERS", member);
-      expect(left.every(({ body }) => decodeMemberEvent(body)?.body === "erased")).toBe(true);
-    },
-  );
 });

@@ -4,13 +4,17 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { decodeMemberEvent, enrolMember, eraseMember, newDataKey } from "../../records/index.js";
+import {
+  decodeMemberEvent,
+  destroyMember,
+  keySubjectOf,
+  memberSubjectOf,
+  storeMember,
+} from "../../records/index.js";
 import { bus, decode } from "../../wire/codec.js";
-import { toHex } from "../../wire/partition.js";
-import { keySubject, memberSubject } from "../../wire/subjects.js";
+import type { MemberPlace } from "../../wire/subjects.js";
 import { enrolmentOf } from "./support/members.js";
-import { log, openRig, type Rig } from "./support/rig.js";
-import { fakeWorker } from "./support/worker.js";
+import { openRig, type Rig } from "./support/rig.js";
 
 /** Names of the files below `dir` that hold the bytes. */
 function filesWith(dir: string, bytes: Uint8Array): string[] {
@@ -25,30 +29,26 @@ async function reconnected({ nc }: Rig): Promise<void> {
 }
 
 /** Enrols members and gives, for each, the secret bytes as the log holds them. */
-async function enrolSome(rig: Rig, members: number) {
-  const { nc, eventLog } = rig;
-  const worker = await fakeWorker(nc, { gallery: "g", partition: 0, workerId: "w" }, "APPLIED");
+async function enrolSome({ eventLog, keyring }: Rig, members: number) {
   const enrolled = [];
   for (let i = 0; i < members; i++) {
     const enrolment = enrolmentOf("g");
-    const outcome = await enrolMember({ nc, eventLog, log, masterKey: newDataKey() }, enrolment);
+    const outcome = await storeMember(eventLog, keyring, enrolment);
     if (!outcome.ok) throw new Error(outcome.detail);
-    const hex = toHex(enrolment.memberId);
-    const keyEvent = await eventLog.last("KEYS", keySubject("g", 0, hex));
+    const keyEvent = await eventLog.last("KEYS", keySubjectOf(enrolment));
     const { wrapped } = decode(bus.DataKey, keyEvent?.body ?? new Uint8Array()) ?? {};
-    const key = Uint8Array.from(wrapped?.ciphertext ?? []);
-    const event = await eventLog.last("MEMBERS", memberSubject("g", 0, hex));
+    const key = Uint8Array.from(wrapped?.sealed?.ciphertext ?? []);
+    const event = await eventLog.last("MEMBERS", memberSubjectOf(enrolment));
     const body = decodeMemberEvent(event?.body ?? new Uint8Array())?.enrolled;
     const ciphertexts = [
       ...(body?.templates ?? []).map(({ signature }) => signature?.ciphertext),
-      body?.instrument?.ciphertext,
-      body?.contact?.ciphertext,
+      body?.profile?.ciphertext,
     ].map((bytes) => Uint8Array.from(bytes ?? []));
     expect(key).toHaveLength(32 + 16);
-    expect(ciphertexts.map(({ length }) => length > 16)).toEqual([true, true, true, true]);
+    expect(ciphertexts.map(({ length }) => length > 16)).toEqual([true, true, true]);
     enrolled.push({ enrolment, secrets: [key, ...ciphertexts] });
   }
-  return { enrolled, leave: () => worker.leave() };
+  return enrolled;
 }
 
 describe("bytes on the disk of nats-server", () => {
@@ -59,7 +59,7 @@ describe("bytes on the disk of nats-server", () => {
     const rig = await openRig();
     try {
       const store = join(rig.dir, "nats");
-      const { enrolled, leave } = await enrolSome(rig, 6);
+      const enrolled = await enrolSome(rig, 6);
       await rig.server.stop();
       for (const { secrets } of enrolled) {
         for (const secret of secrets) expect(filesWith(store, secret)).toHaveLength(1);
@@ -68,21 +68,17 @@ describe("bytes on the disk of nats-server", () => {
       await rig.server.restart();
       await back;
       // Events after the restart go into the block that the server writes to now.
-      const fresh = restartBefore ? enrolled : [...enrolled, ...(await enrolSome(rig, 4)).enrolled];
+      const fresh = restartBefore ? enrolled : [...enrolled, ...(await enrolSome(rig, 4))];
       const isErased = (at: number) => at === 0 || at === 2 || at >= fresh.length - 2;
       for (const [at, { enrolment }] of fresh.entries()) {
         if (!isErased(at)) continue;
-        const outcome = await eraseMember(
-          { nc: rig.nc, eventLog: rig.eventLog, log },
-          { ...enrolment, requestedBy: "operator", holders: 1 },
-        );
+        const outcome = await destroyMember(rig.eventLog, enrolment, "operator");
         expect(outcome.ok).toBe(true);
       }
       await rig.server.stop();
       for (const [at, { secrets }] of fresh.entries()) {
         for (const secret of secrets) expect(filesWith(store, secret)).toHaveLength(isErased(at) ? 0 : 1);
       }
-      leave();
     } finally {
       await rig.close();
     }
@@ -92,11 +88,10 @@ describe("bytes on the disk of nats-server", () => {
     const rig = await openRig();
     try {
       const store = join(rig.dir, "nats");
-      const { enrolled, leave } = await enrolSome(rig, 3);
+      const enrolled = await enrolSome(rig, 3);
       const [, erased, kept] = enrolled;
       if (!erased || !kept) throw new Error("nobody enrolled");
-      const request = { ...erased.enrolment, requestedBy: "operator", holders: 1 };
-      const outcome = await eraseMember({ nc: rig.nc, eventLog: rig.eventLog, log }, request);
+      const outcome = await destroyMember(rig.eventLog, erased.enrolment, "operator");
       expect(outcome.ok).toBe(true);
       await rig.server.kill();
       for (const secret of erased.secrets) expect(filesWith(store, secret)).toEqual([]);
@@ -104,11 +99,10 @@ describe("bytes on the disk of nats-server", () => {
       const back = reconnected(rig);
       await rig.server.restart();
       await back;
-      const keyOf = async ({ memberId }: { memberId: Uint8Array }) =>
-        (await rig.eventLog.all("KEYS", keySubject("g", 0, toHex(memberId)))).length;
+      const keyOf = async (place: MemberPlace) =>
+        (await rig.eventLog.all("KEYS", keySubjectOf(place))).length;
       await expect.poll(() => keyOf(kept.enrolment).catch(() => "starting"), { timeout: 10_000 }).toBe(1);
       expect(await keyOf(erased.enrolment)).toBe(0);
-      leave();
     } finally {
       await rig.close();
     }
@@ -119,15 +113,14 @@ describe("bytes on the disk of nats-server", () => {
     try {
       const { jetstreamManager } = await import("@nats-io/jetstream");
       const manager = await jetstreamManager(rig.nc);
-      const { enrolled, leave } = await enrolSome(rig, 3);
+      const enrolled = await enrolSome(rig, 3);
       const member = enrolled[1];
-      const hex = toHex(member?.enrolment.memberId ?? new Uint8Array());
-      const event = await rig.eventLog.last("KEYS", keySubject("g", 0, hex));
+      if (!member) throw new Error("nobody enrolled");
+      const event = await rig.eventLog.last("KEYS", keySubjectOf(member.enrolment));
       await manager.streams.deleteMessage("KEYS", event?.sequence ?? 0, false);
       await rig.server.stop();
-      const key = member?.secrets[0] ?? new Uint8Array();
+      const key = member.secrets[0] ?? new Uint8Array();
       expect(filesWith(join(rig.dir, "nats"), key)).toHaveLength(1);
-      leave();
     } finally {
       await rig.close();
     }

@@ -1,172 +1,121 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
-  consentChanged,
   decodeMemberEvent,
+  destroyMember,
   type Enrolment,
-  type EventLog,
-  enrolMember,
-  eraseMember,
-  newDataKey,
-  resumeErasures,
+  keySubjectOf,
+  memberSubjectOf,
+  profileChanged,
+  sealProfile,
+  storeMember,
 } from "../../records/index.js";
-import { toHex } from "../../wire/partition.js";
-import { keySubject, memberSubject } from "../../wire/subjects.js";
+import { toHex } from "../../wire/hex.js";
+import { newSealKey } from "../../wire/seal.js";
+import { shardOf } from "../../wire/shard.js";
+import { changedLog, crashingLog } from "./support/changed-log.js";
 import { enrolmentOf } from "./support/members.js";
-import { log, openRig, type Rig } from "./support/rig.js";
-import { type FakeWorker, fakeWorker } from "./support/worker.js";
+import { openRig, type Rig } from "./support/rig.js";
 
-describe("erasure", () => {
+describe("erasure from the log", () => {
   let rig: Rig;
-  let workers: FakeWorker[] = [];
-  let count = 0;
   beforeAll(async () => {
     rig = await openRig();
   });
-  afterEach(() => {
-    for (const worker of workers) worker.leave();
-    workers = [];
-  });
   afterAll(() => rig.close());
 
-  const masterKey = newDataKey();
-  const deps = (eventLog: EventLog = rig.eventLog) => ({
-    nc: rig.nc,
-    eventLog,
-    log,
-    masterKey,
-    appliedWaitMs: 400,
-  });
-  const worker = async (enrolment: Enrolment, workerId: string, answer: Parameters<typeof fakeWorker>[2]) => {
-    const { gallery, partition } = enrolment;
-    const each = await fakeWorker(rig.nc, { gallery, partition, workerId }, answer);
-    workers.push(each);
-    return each;
-  };
   const enrolled = async () => {
-    const enrolment = enrolmentOf(`x${count++}`);
-    const holder = await worker(enrolment, "w1", "APPLIED");
-    const outcome = await enrolMember(deps(), enrolment);
+    const enrolment = enrolmentOf("main");
+    const outcome = await storeMember(rig.eventLog, rig.keyring, enrolment);
     if (!outcome.ok) throw new Error(outcome.detail);
-    const { gallery, partition, memberId } = enrolment;
     return {
       enrolment,
-      holder,
       sequence: outcome.sequence,
-      key: keySubject(gallery, partition, toHex(memberId)),
-      member: memberSubject(gallery, partition, toHex(memberId)),
+      key: keySubjectOf(enrolment),
+      member: memberSubjectOf(enrolment),
     };
   };
-  const request = (enrolment: Enrolment, holders = 1) => ({ ...enrolment, requestedBy: "operator", holders });
+  const changed = (enrolment: Enrolment) =>
+    profileChanged(enrolment, sealProfile(newSealKey(), enrolment, { consents: [1] }));
   const kindsLeft = async (member: string) =>
     (await rig.eventLog.all("MEMBERS", member)).map(({ body }) => decodeMemberEvent(body)?.body);
 
-  /** The log until a crash: the call number `after` and every later one that changes it fail. */
-  const crashing = (after: number): EventLog => {
-    let calls = 0;
-    const alive = () => calls++ < after;
-    return {
-      append: async (...call) =>
-        alive() ? rig.eventLog.append(...call) : { ok: false, code: "LOG_UNAVAILABLE", detail: "crash" },
-      secureDelete: async (...call) =>
-        alive()
-          ? rig.eventLog.secureDelete(...call)
-          : { ok: false, code: "LOG_UNAVAILABLE", detail: "crash" },
-      last: (...call) => rig.eventLog.last(...call),
-      all: (...call) => rig.eventLog.all(...call),
-      lastSequence: (...call) => rig.eventLog.lastSequence(...call),
-      follow: (...call) => rig.eventLog.follow(...call),
-    };
-  };
-
-  it("leaves nothing of the member in the log but Erased, and says what it destroyed and who confirmed", async () => {
-    const { enrolment, holder, key, member, sequence } = await enrolled();
-    const consent = await rig.eventLog.append(member, consentChanged(enrolment, [1]));
+  it("leaves nothing of the member in the log but Erased, and says what it destroyed", async () => {
+    const { enrolment, key, member, sequence } = await enrolled();
+    const change = await rig.eventLog.append(member, changed(enrolment));
     const keySequence = (await rig.eventLog.last("KEYS", key))?.sequence;
-    const outcome = await eraseMember(deps(), request(enrolment));
-    const erasedSequence = (await rig.eventLog.last("MEMBERS", member))?.sequence;
+    const outcome = await destroyMember(rig.eventLog, enrolment, "operator");
+    const last = await rig.eventLog.last("MEMBERS", member);
     expect(outcome).toEqual({
       ok: true,
-      erasure: {
-        gallery: enrolment.gallery,
-        partition: 0,
+      destruction: {
+        organisation: "acme",
+        gallery: "main",
+        shard: shardOf(enrolment.memberId),
         memberId: toHex(enrolment.memberId),
         requestedBy: "operator",
-        erasedAtUnixMs: expect.any(Number),
-        erasedSequence,
+        erasedAtUnixMs: last?.atUnixMs,
+        erasedSequence: last?.sequence,
         keySequences: [keySequence],
-        memberSequences: [sequence, consent.ok ? consent.sequence : -1],
-        workers: ["w1"],
+        memberSequences: [sequence, change.ok ? change.sequence : -1],
       },
     });
     expect(await rig.eventLog.last("KEYS", key)).toBeUndefined();
     expect(await kindsLeft(member)).toEqual(["erased"]);
-    const asked = holder.requests.at(-1);
-    expect(asked?.streamSequence).toBe(erasedSequence);
-    expect(toHex(asked?.erasedMemberId ?? new Uint8Array())).toBe(toHex(enrolment.memberId));
   });
 
-  it("gives the same facts however often it is asked", async () => {
+  it("gives the same facts however often it is asked, and by whomever", async () => {
     const { enrolment, member } = await enrolled();
-    const first = await eraseMember(deps(), request(enrolment));
-    const again = await Promise.all([1, 2, 3].map(() => eraseMember(deps(), request(enrolment))));
+    const first = await destroyMember(rig.eventLog, enrolment, "member");
+    const again = await Promise.all(
+      ["operator", "policy", "member"].map((by) => destroyMember(rig.eventLog, enrolment, by)),
+    );
     expect(again).toEqual([first, first, first]);
     expect(await kindsLeft(member)).toEqual(["erased"]);
   });
 
-  it("declares one intent although many ask at once, and while consents change", async () => {
-    const { enrolment, key, member } = await enrolled();
+  it("declares one intent although many ask at once, and while the profile changes", async () => {
+    const { enrolment, key, member, sequence } = await enrolled();
+    const body = changed(enrolment);
     const outcomes = await Promise.all([
-      ...Array.from({ length: 5 }, () => eraseMember(deps(), request(enrolment))),
-      ...Array.from({ length: 3 }, () => rig.eventLog.append(member, consentChanged(enrolment, [2]))),
+      ...Array.from({ length: 5 }, () => destroyMember(rig.eventLog, enrolment, "operator")),
+      ...Array.from({ length: 3 }, () =>
+        rig.eventLog.append(member, body, { expectedSubjectSequence: sequence }),
+      ),
     ]);
-    expect(outcomes.every(({ ok }) => ok)).toBe(true);
-    const kinds = await kindsLeft(member);
-    expect(kinds.filter((kind) => kind === "erased")).toHaveLength(1);
-    expect(kinds).not.toContain("enrolled");
+    expect(outcomes.slice(0, 5).every(({ ok }) => ok)).toBe(true);
+    expect(await kindsLeft(member)).toEqual(["erased"]);
     expect(await rig.eventLog.last("KEYS", key)).toBeUndefined();
   });
 
-  it("is NOT_FOUND for a member that the log does not know", async () => {
-    expect(await eraseMember(deps(), request(enrolmentOf("nobody")))).toMatchObject({
+  it("fences a change that was made on top of what it erased", async () => {
+    const { enrolment, member, sequence } = await enrolled();
+    await destroyMember(rig.eventLog, enrolment, "operator");
+    const late = await rig.eventLog.append(member, changed(enrolment), { expectedSubjectSequence: sequence });
+    expect(late).toMatchObject({ ok: false, code: "CONFLICT" });
+  });
+
+  it("is NOT_FOUND for a member that the log does not know, and takes away a key without a member", async () => {
+    expect(await destroyMember(rig.eventLog, enrolmentOf("nobody"), "operator")).toMatchObject({
       ok: false,
       code: "NOT_FOUND",
     });
-  });
-
-  it("stays pending, its key destroyed, until every holder has confirmed", async () => {
-    const { enrolment, key } = await enrolled();
-    await worker(enrolment, "w2", "silent");
-    expect(await eraseMember(deps(), request(enrolment, 2))).toMatchObject({ code: "ERASURE_PENDING" });
-    expect(await rig.eventLog.last("KEYS", key)).toBeUndefined();
-    workers.pop()?.leave();
-    await worker(enrolment, "w2", "APPLIED");
-    const outcome = await eraseMember(deps(), request(enrolment, 2));
-    expect(outcome.ok && new Set(outcome.erasure.workers)).toEqual(new Set(["w1", "w2"]));
-  });
-
-  it("stays pending while nobody holds the partition, and while an index still finds the member", async () => {
-    const { enrolment } = await enrolled();
-    workers.pop()?.leave();
-    expect(await eraseMember(deps(), request(enrolment, 0))).toMatchObject({ code: "ERASURE_PENDING" });
-    await worker(enrolment, "w1", "STILL_PRESENT");
-    expect(await eraseMember(deps(), request(enrolment))).toMatchObject({
-      code: "ERASURE_PENDING",
-      detail: expect.stringContaining("bug"),
-    });
-    workers.pop()?.leave();
-    await worker(enrolment, "w1", "STORE_FULL");
-    expect(await eraseMember(deps(), request(enrolment))).toMatchObject({ code: "STORE_FULL" });
+    const given = enrolmentOf("main");
+    await storeMember(crashingLog(rig.eventLog, 1), rig.keyring, given);
+    expect(await rig.eventLog.all("KEYS", keySubjectOf(given))).toHaveLength(1);
+    expect(await destroyMember(rig.eventLog, given, "operator")).toMatchObject({ code: "NOT_FOUND" });
+    expect(await rig.eventLog.all("KEYS", keySubjectOf(given))).toEqual([]);
   });
 
   it("goes on to the same end after a crash at any step", async () => {
     for (let after = 0; after <= 3; after++) {
       const { enrolment, key, member } = await enrolled();
-      const crashed = await eraseMember(deps(crashing(after)), request(enrolment));
+      const crashed = await destroyMember(crashingLog(rig.eventLog, after), enrolment, "operator");
       expect(crashed.ok).toBe(after === 3);
-      const outcome = await eraseMember(deps(), request(enrolment));
-      expect(outcome).toMatchObject({ ok: true, erasure: { requestedBy: "operator" } });
-      expect(outcome.ok && outcome.erasure.keySequences).toHaveLength(1);
-      expect(outcome.ok && outcome.erasure.memberSequences).toHaveLength(1);
+      const outcome = await destroyMember(rig.eventLog, enrolment, "resumed");
+      const requestedBy = after === 0 ? "resumed" : "operator";
+      expect(outcome).toMatchObject({ ok: true, destruction: { requestedBy } });
+      expect(outcome.ok && outcome.destruction.keySequences).toHaveLength(1);
+      expect(outcome.ok && outcome.destruction.memberSequences).toHaveLength(1);
       expect(await rig.eventLog.last("KEYS", key)).toBeUndefined();
       expect(await kindsLeft(member)).toEqual(["erased"]);
     }
@@ -174,44 +123,25 @@ describe("erasure", () => {
 
   it("destroys nothing while the log does not take the intent, and everything once it does", async () => {
     const { enrolment, key, member } = await enrolled();
-    const refusing: EventLog = {
-      ...crashing(Number.POSITIVE_INFINITY),
+    const refusing = changedLog(rig.eventLog, {
       append: async () => ({ ok: false, code: "STORE_FULL", detail: "no room" }),
-    };
-    expect(await eraseMember(deps(refusing), request(enrolment))).toMatchObject({ ok: false });
+    });
+    expect(await destroyMember(refusing, enrolment, "operator")).toMatchObject({ code: "STORE_FULL" });
     expect(await rig.eventLog.last("KEYS", key)).toBeDefined();
     expect(await kindsLeft(member)).toEqual(["enrolled"]);
-    const outcome = await eraseMember(deps(), request(enrolment));
-    expect(outcome.ok && outcome.erasure.keySequences).toHaveLength(1);
-  });
-
-  it("finds and finishes by itself what a crash left half done, and nothing else", async () => {
-    const whole = await enrolled();
-    const done = await enrolled();
-    await eraseMember(deps(), request(done.enrolment));
-    const keyLeft = await enrolled();
-    await eraseMember(deps(crashing(1)), request(keyLeft.enrolment));
-    expect(await rig.eventLog.last("KEYS", keyLeft.key)).toBeDefined();
-    const eventsLeft = await enrolled();
-    await eraseMember(deps(crashing(2)), request(eventsLeft.enrolment));
-    expect(await kindsLeft(eventsLeft.member)).toEqual(["enrolled", "erased"]);
-
-    expect(await resumeErasures(deps(), () => 1)).toEqual({ finished: 2, pending: 0 });
-    for (const { key, member } of [keyLeft, eventsLeft]) {
-      expect(await rig.eventLog.last("KEYS", key)).toBeUndefined();
-      expect(await kindsLeft(member)).toEqual(["erased"]);
-    }
-    expect(await rig.eventLog.last("KEYS", whole.key)).toBeDefined();
-    expect(await kindsLeft(whole.member)).toEqual(["enrolled"]);
-    expect(await resumeErasures(deps(), () => 1)).toEqual({ finished: 0, pending: 0 });
+    const outcome = await destroyMember(rig.eventLog, enrolment, "operator");
+    expect(outcome.ok && outcome.destruction.keySequences).toHaveLength(1);
   });
 
   it("tells LOG_UNAVAILABLE from a member that is not there", async () => {
     const { enrolment } = await enrolled();
-    const silent: EventLog = {
-      ...crashing(0),
-      all: (...call) => rig.eventLog.all(...call),
-    };
-    expect(await eraseMember(deps(silent), request(enrolment))).toMatchObject({ code: "LOG_UNAVAILABLE" });
+    const nc = await rig.connect();
+    const { openEventLog } = await import("../../records/index.js");
+    const eventLog = await openEventLog(nc);
+    await nc.close();
+    expect(await destroyMember(eventLog, enrolment, "operator")).toMatchObject({ code: "LOG_UNAVAILABLE" });
+    expect(await destroyMember(eventLog, enrolmentOf("nobody"), "operator")).toMatchObject({
+      code: "LOG_UNAVAILABLE",
+    });
   });
 });

@@ -1,161 +1,188 @@
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { dataKeyEvent, readDataKey } from "../../records/data-key.js";
-import { type MemberKeys, newDataKey, openMemberKeys, parseMasterKey } from "../../records/index.js";
-import { toHex } from "../../wire/partition.js";
-import { keySubject, partitionKeysFilter } from "../../wire/subjects.js";
-import { unwrappedKeyEvent } from "./support/forged.js";
-import { log, openRig, type Rig } from "./support/rig.js";
+import { fetchDataKey, keySubjectOf, type MemberKeys, openMemberKeys } from "../../records/index.js";
+import { bus, encode } from "../../wire/codec.js";
+import { toHex } from "../../wire/hex.js";
+import { newSealKey } from "../../wire/seal.js";
+import { type MemberPlace, shardKeysFilter } from "../../wire/subjects.js";
+import { unwrappedKeyEvents } from "./support/forged.js";
+import { log, newKeyring, openRig, type Rig } from "./support/rig.js";
 
 describe("member keys", () => {
   let rig: Rig;
-  let gallery = 0;
+  let shards = 0;
   beforeAll(async () => {
     rig = await openRig();
   });
   afterAll(() => rig.close());
 
-  const masterKey = newDataKey();
-  const put = async (name: string, partition = 0) => {
+  /** Tests do not share shards. */
+  const freshShard = () => shards++;
+  const placeIn = (shard: number, organisation = "acme"): MemberPlace => {
     const memberId = Uint8Array.from(randomBytes(16));
-    const key = newDataKey();
-    const hex = toHex(memberId);
-    const stored = await rig.eventLog.append(
-      keySubject(name, partition, hex),
-      dataKeyEvent(keySubject(name, partition, hex), memberId, key, masterKey),
-    );
-    if (!stored.ok) throw new Error(stored.detail);
-    return { hex, key };
+    memberId[0] = shard;
+    return { organisation, gallery: "main", memberId };
   };
-  const openKeys = (name: string, partition = 0): Promise<MemberKeys> =>
-    openMemberKeys(rig.eventLog, { filter: partitionKeysFilter(name, partition), log, masterKey });
-  const freshGallery = () => `k${gallery++}`;
+  const put = async (shard: number, organisation = "acme") => {
+    const place = placeIn(shard, organisation);
+    const key = newSealKey();
+    const body = dataKeyEvent(rig.keyring, keySubjectOf(place), place.memberId, key);
+    const stored = await rig.eventLog.append(keySubjectOf(place), body ?? new Uint8Array());
+    if (!stored.ok) throw new Error(stored.detail);
+    return { place, hex: toHex(place.memberId), key };
+  };
+  const openKeys = (...shards: number[]): Promise<MemberKeys> =>
+    openMemberKeys(rig.eventLog, rig.keyring, { filters: shards.map(shardKeysFilter), log });
+  const hexOf = (key: Uint8Array | undefined) => key && toHex(key);
 
-  it("has every key that the log held when it opens, of its own partition only", async () => {
-    const name = freshGallery();
-    const own = [await put(name), await put(name), await put(name)];
-    const other = await put(name, 1);
-    const keys = await openKeys(name);
-    expect(own.map(({ hex }) => toHex(keys.get(hex) ?? new Uint8Array()))).toEqual(
-      own.map(({ key }) => toHex(key)),
-    );
-    expect([keys.size, keys.get(other.hex)]).toEqual([3, undefined]);
+  it("has every key that the log held when it opens, of its own shards only", async () => {
+    const [one, two, other] = [freshShard(), freshShard(), freshShard()];
+    const own = [await put(one), await put(two), await put(one, "other")];
+    const stranger = await put(other);
+    const keys = await openKeys(one, two);
+    expect(own.map(({ hex }) => hexOf(keys.get(hex)))).toEqual(own.map(({ key }) => toHex(key)));
+    expect([keys.size, keys.get(stranger.hex)]).toEqual([3, undefined]);
     await keys.close();
   });
 
   it("learns a key that comes later, by itself or by asking the log", async () => {
-    const name = freshGallery();
-    const keys = await openKeys(name);
-    const late = await put(name);
-    expect(toHex((await keys.fetch(name, 0, late.hex)) ?? new Uint8Array())).toBe(toHex(late.key));
-    const later = await put(name);
-    await expect
-      .poll(() => keys.get(later.hex) && toHex(keys.get(later.hex) ?? later.key))
-      .toBe(toHex(later.key));
+    const shard = freshShard();
+    const keys = await openKeys(shard);
+    const late = await put(shard);
+    expect(await keys.fetch(late.place)).toEqual({ ok: true, key: Buffer.from(late.key) });
+    const later = await put(shard);
+    await expect.poll(() => hexOf(keys.get(later.hex))).toBe(toHex(later.key));
     await keys.close();
   });
 
   it("overwrites a forgotten key, and does not take it back from the log", async () => {
-    const name = freshGallery();
-    const { hex } = await put(name);
-    const keys = await openKeys(name);
+    const shard = freshShard();
+    const { place, hex } = await put(shard);
+    const keys = await openKeys(shard);
     const held = keys.get(hex);
     expect(held?.some((byte) => byte !== 0)).toBe(true);
     keys.forget(hex);
     expect(held?.every((byte) => byte === 0)).toBe(true);
     expect([keys.get(hex), keys.size]).toEqual([undefined, 0]);
-    expect(await keys.fetch(name, 0, hex)).toBeUndefined();
-    const after = await put(name);
+    expect(await keys.fetch(place)).toEqual({ ok: false, code: "DESTROYED" });
+    const after = await put(shard);
     await expect.poll(() => keys.get(after.hex)).toBeDefined();
     expect(keys.get(hex)).toBeUndefined();
     await keys.close();
   });
 
-  it("knows no key that was destroyed in the log, or never was", async () => {
-    const name = freshGallery();
-    const { hex } = await put(name);
-    await rig.eventLog.secureDelete("KEYS", keySubject(name, 0, hex));
-    const keys = await openKeys(name);
-    expect(await keys.fetch(name, 0, hex)).toBeUndefined();
-    expect(await keys.fetch(name, 0, "00".repeat(16))).toBeUndefined();
+  it("tells a key that was destroyed, or never was, from one that does not open here", async () => {
+    const shard = freshShard();
+    const destroyed = await put(shard);
+    await rig.eventLog.secureDelete("KEYS", keySubjectOf(destroyed.place));
+    const kept = await put(shard);
+    const [keys, strangers] = [await openKeys(shard), newKeyring()];
+    for (const place of [destroyed.place, placeIn(shard)]) {
+      expect(await keys.fetch(place)).toEqual({ ok: false, code: "DESTROYED" });
+      expect(await fetchDataKey(rig.eventLog, rig.keyring, place)).toEqual({ ok: false, code: "DESTROYED" });
+    }
+    expect(await fetchDataKey(rig.eventLog, rig.keyring, kept.place)).toMatchObject({ ok: true });
+    expect(await fetchDataKey(rig.eventLog, strangers, kept.place)).toEqual({ ok: false, code: "UNOPENED" });
+    await keys.close();
+  });
+
+  it("opens a key later whose organisation it did not know at first", async () => {
+    const shard = freshShard();
+    const first = await put(shard, "other");
+    const second = await put(shard);
+    let isKnown = false;
+    const keyring = {
+      unwrap: (...call: Parameters<typeof rig.keyring.unwrap>) =>
+        call[0] === "acme" && !isKnown ? undefined : rig.keyring.unwrap(...call),
+    };
+    const keys = await openMemberKeys(rig.eventLog, keyring, { filters: [shardKeysFilter(shard)], log });
+    expect([hexOf(keys.get(first.hex)), keys.unopened]).toEqual([toHex(first.key), 1]);
+    expect(await keys.fetch(second.place)).toEqual({ ok: false, code: "UNOPENED" });
+    isKnown = true;
+    expect(await keys.fetch(second.place)).toMatchObject({ ok: true });
     await keys.close();
   });
 
   it("leaves out an event that is no key, or that names another member than its subject", async () => {
-    const name = freshGallery();
-    const memberId = Uint8Array.from(randomBytes(16));
-    const subject = keySubject(name, 0, toHex(memberId));
+    const shard = freshShard();
+    const place = placeIn(shard);
+    const subject = keySubjectOf(place);
     const bodies = [
       new Uint8Array([255]),
-      dataKeyEvent(subject, memberId, new Uint8Array(31).fill(1), masterKey),
-      dataKeyEvent(subject, new Uint8Array(16), newDataKey(), masterKey),
+      dataKeyEvent(rig.keyring, subject, place.memberId, new Uint8Array(31).fill(1)),
+      dataKeyEvent(rig.keyring, subject, new Uint8Array(16), newSealKey()),
     ];
-    for (const body of bodies) await rig.eventLog.append(subject, body);
-    const good = await put(name);
+    for (const body of bodies) await rig.eventLog.append(subject, body ?? new Uint8Array());
+    const good = await put(shard);
     const refused: string[] = [];
-    const filter = partitionKeysFilter(name, 0);
-    const onRefused = (code: string) => refused.push(code);
-    const keys = await openMemberKeys(rig.eventLog, { filter, log, masterKey, onRefused });
-    expect(refused).toEqual(["MALFORMED", "MALFORMED", "MALFORMED"]);
-    expect([keys.size, keys.get(toHex(memberId))]).toEqual([1, undefined]);
+    const keys = await openMemberKeys(rig.eventLog, rig.keyring, {
+      filters: [shardKeysFilter(shard)],
+      log,
+      onRefused: (code) => refused.push(code),
+    });
+    expect(refused).toEqual(["MALFORMED", "UNOPENED", "MALFORMED"]);
+    expect([keys.size, keys.get(toHex(place.memberId))]).toEqual([1, undefined]);
     expect(keys.get(good.hex)).toBeDefined();
     await keys.close();
   });
 
-  it("takes no key that is not wrapped, whether it was there at start, comes later or is asked for", async () => {
-    const name = freshGallery();
+  it("takes no key that is not wrapped under its organisation's, at start, later or when asked for", async () => {
+    const shard = freshShard();
     const forge = async () => {
-      const memberId = Uint8Array.from(randomBytes(16));
-      await rig.eventLog.append(
-        keySubject(name, 0, toHex(memberId)),
-        unwrappedKeyEvent(memberId, newDataKey()),
-      );
-      return toHex(memberId);
+      const places: MemberPlace[] = [];
+      for (let kind = 0; kind < unwrappedKeyEvents(placeIn(shard).memberId, newSealKey()).length; kind++) {
+        const place = placeIn(shard);
+        const body = unwrappedKeyEvents(place.memberId, newSealKey())[kind] ?? new Uint8Array();
+        await rig.eventLog.append(keySubjectOf(place), body);
+        places.push(place);
+      }
+      return places;
     };
+    const good = await put(shard);
     const before = await forge();
     const refused: string[] = [];
-    const filter = partitionKeysFilter(name, 0);
-    const onRefused = (code: string) => refused.push(code);
-    const keys = await openMemberKeys(rig.eventLog, { filter, log, masterKey, onRefused });
+    const keys = await openMemberKeys(rig.eventLog, rig.keyring, {
+      filters: [shardKeysFilter(shard)],
+      log,
+      onRefused: (code) => refused.push(code),
+    });
     const later = await forge();
-    for (const hex of [before, later]) {
-      expect(await keys.fetch(name, 0, hex)).toBeUndefined();
-      expect(keys.get(hex)).toBeUndefined();
+    for (const place of [...before, ...later]) {
+      expect(await keys.fetch(place)).toEqual({ ok: false, code: "UNOPENED" });
+      expect(keys.get(toHex(place.memberId))).toBeUndefined();
     }
-    const good = await put(name);
-    await expect.poll(() => keys.get(good.hex)).toBeDefined();
-    expect([keys.size, new Set(refused)]).toEqual([1, new Set(["UNWRAPPED"])]);
+    expect(keys.get(good.hex)).toBeDefined();
+    expect([keys.size, new Set(refused)]).toEqual([1, new Set(["UNWRAPPED", "UNOPENED"])]);
     await keys.close();
   });
 
-  it("wraps keys under a master key, and tells a wrong one from erased members", async () => {
-    const name = freshGallery();
-    const masterKey = parseMasterKey(`${"0a".repeat(32)}\n`);
-    const filter = partitionKeysFilter(name, 0);
-    const put = async (memberId = Uint8Array.from(randomBytes(16)), key = newDataKey()) => {
-      const subject = keySubject(name, 0, toHex(memberId));
-      const body = dataKeyEvent(subject, memberId, key, masterKey);
-      expect(Buffer.from(body).includes(Buffer.from(key))).toBe(false);
-      await rig.eventLog.append(subject, body);
-      return { hex: toHex(memberId), key, memberId, body };
-    };
-    const { hex, key, body } = await put();
-    const keys = await openMemberKeys(rig.eventLog, { filter, log, masterKey });
-    expect(toHex(keys.get(hex) ?? new Uint8Array())).toBe(toHex(key));
-    const other = Uint8Array.from(randomBytes(16));
-    expect(readDataKey(keySubject(name, 0, toHex(other)), body, masterKey)).toMatchObject({ ok: false });
-    await keys.close();
-    const wrong = newDataKey();
-    await expect(openMemberKeys(rig.eventLog, { filter, log, masterKey: wrong })).rejects.toThrow(
+  it("does not take one member's wrapped key for another's", async () => {
+    const shard = freshShard();
+    const { place, key } = await put(shard);
+    const other = placeIn(shard);
+    const own = dataKeyEvent(rig.keyring, keySubjectOf(place), place.memberId, key) ?? new Uint8Array();
+    const forged = { ...bus.DataKey.decode(own), memberId: other.memberId };
+    const moved = encode(bus.DataKey, forged);
+    expect(readDataKey(rig.keyring, keySubjectOf(other), moved)).toEqual({ ok: false, code: "UNOPENED" });
+    const elsewhere = keySubjectOf({ ...place, organisation: "other" });
+    expect(readDataKey(rig.keyring, elsewhere, own)).toEqual({ ok: false, code: "UNOPENED" });
+    expect(Buffer.from(own).includes(Buffer.from(key))).toBe(false);
+  });
+
+  it("refuses to open when the master key opens none of the keys that are there", async () => {
+    const shard = freshShard();
+    await put(shard);
+    const options = { filters: [shardKeysFilter(shard)], log };
+    await expect(openMemberKeys(rig.eventLog, newKeyring(), options)).rejects.toThrow(
       /opens none of the 1 data keys/,
     );
-    expect(() => parseMasterKey("0a0b")).toThrow(/64 hex digits/);
   });
 
   it("overwrites all keys when it closes", async () => {
-    const name = freshGallery();
-    const { hex } = await put(name);
-    const keys = await openKeys(name);
+    const shard = freshShard();
+    const { hex } = await put(shard);
+    const keys = await openKeys(shard);
     const held = keys.get(hex);
     await keys.close();
     expect(held?.every((byte) => byte === 0)).toBe(true);

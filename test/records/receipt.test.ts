@@ -5,8 +5,9 @@ import { type Receipt, signingKeyId, signReceipt, verifyReceipt } from "../../re
 
 const { privateKey, publicKey } = generateKeyPairSync("ed25519");
 const facts = {
+  organisation: "acme",
   gallery: "main",
-  partition: 3,
+  shard: 0,
   memberId: "00112233445566778899aabbccddeeff",
   requestedBy: "operator",
   erasedAtUnixMs: 1_700_000_000_000,
@@ -14,11 +15,12 @@ const facts = {
   keySequences: [4],
   memberSequences: [5, 9],
   workers: ["matcher-1", "matcher-2"],
+  confirmedAtUnixMs: 1_700_000_000_500,
 };
 
 describe("erasure receipt", () => {
   it("verifies under the key that signed it, as an object and as text in any order and spacing", () => {
-    const receipt = signReceipt(privateKey, facts, 1_700_000_000_500);
+    const receipt = signReceipt(privateKey, facts);
     expect(verifyReceipt([publicKey], receipt)).toEqual({ ok: true, receipt });
     const shuffled = JSON.stringify(Object.fromEntries(Object.entries(receipt).toReversed()), null, 4);
     expect(verifyReceipt([publicKey], shuffled)).toEqual({ ok: true, receipt });
@@ -27,19 +29,20 @@ describe("erasure receipt", () => {
   });
 
   it("says what was destroyed, and nothing else", () => {
-    expect(signReceipt(privateKey, facts, 1_700_000_000_500)).toEqual({
+    expect(signReceipt(privateKey, facts)).toEqual({
       kind: "palmgate-erasure-receipt",
-      version: 1,
+      version: 2,
+      organisation: "acme",
       gallery: "main",
-      partition: 3,
+      shard: 0,
       memberId: facts.memberId,
       requestedBy: "operator",
       erasedAtUnixMs: 1_700_000_000_000,
       confirmedAtUnixMs: 1_700_000_000_500,
-      dataKey: { stream: "KEYS", subject: `keys.main.3.${facts.memberId}`, sequences: [4] },
+      dataKey: { stream: "KEYS", subject: `keys.0.acme.main.${facts.memberId}`, sequences: [4] },
       memberEvents: {
         stream: "MEMBERS",
-        subject: `members.main.3.${facts.memberId}`,
+        subject: `members.0.acme.main.${facts.memberId}`,
         sequences: [5, 9],
         erasedSequence: 12,
       },
@@ -53,7 +56,7 @@ describe("erasure receipt", () => {
     const seed = Buffer.alloc(32, 7);
     const pkcs8 = Buffer.concat([Buffer.from("302e020100300506032b657004220420", "hex"), seed]);
     const fixed = createPrivateKey({ key: pkcs8, format: "der", type: "pkcs8" });
-    const receipt = signReceipt(fixed, facts, 1_700_000_000_500);
+    const receipt = signReceipt(fixed, facts);
     expect([receipt.signingKeyId, receipt.signature]).toMatchInlineSnapshot(`
       [
         "324be2dea8bc4446",
@@ -67,7 +70,8 @@ describe("erasure receipt", () => {
     const receipt = signReceipt(privateKey, facts);
     const changed: Partial<Receipt>[] = [
       { gallery: "other" },
-      { partition: 4 },
+      { shard: 4 },
+      { organisation: "other" },
       { memberId: "ff".repeat(16) },
       { requestedBy: "nobody" },
       { erasedAtUnixMs: 1 },

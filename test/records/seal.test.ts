@@ -1,17 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { MAP_WORDS } from "../../palm/lines/line-map.js";
-import {
-  instrumentAad,
-  newDataKey,
-  open,
-  openInstrument,
-  openTemplate,
-  seal,
-  sealInstrument,
-  sealTemplate,
-  templateAad,
-} from "../../records/index.js";
+import { openProfile, openTemplate, sealProfile, sealTemplate, templateAad } from "../../records/index.js";
+import { aadOf, newSealKey, open, seal } from "../../wire/seal.js";
 
 const member = (fill: number) => new Uint8Array(16).fill(fill);
 
@@ -31,6 +22,7 @@ const signatures = fc.record({
 
 const place = fc.record({
   memberId: fc.uint8Array({ minLength: 16, maxLength: 16 }),
+  organisation: fc.stringMatching(/^[a-z0-9-]{1,32}$/),
   gallery: fc.stringMatching(/^[a-z0-9-]{1,32}$/),
   modelId: fc.string({ maxLength: 16 }),
   index: fc.nat(7),
@@ -41,18 +33,18 @@ describe("sealed bytes", () => {
   it("open under their key and additional data, and nothing else", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), fc.uint8Array({ maxLength: 40 }), (plain, aad) => {
-        const key = newDataKey();
+        const key = newSealKey();
         const sealed = seal(key, aad, plain);
         expect(Buffer.from(open(key, aad, sealed) ?? [1, 2, 3])).toEqual(Buffer.from(plain));
-        expect(open(newDataKey(), aad, sealed)).toBeUndefined();
+        expect(open(newSealKey(), aad, sealed)).toBeUndefined();
         expect(open(key, Uint8Array.of(...aad, 0), sealed)).toBeUndefined();
       }),
     );
   });
 
   it("do not open with any bit of nonce, ciphertext or tag changed, nor cut short", () => {
-    const key = newDataKey();
-    const aad = instrumentAad(member(1), "g");
+    const key = newSealKey();
+    const aad = aadOf("place", [member(1), "g"]);
     const sealed = seal(key, aad, new Uint8Array(20).fill(7));
     for (const part of ["nonce", "ciphertext"] as const) {
       for (let bit = 0; bit < sealed[part].length * 8; bit++) {
@@ -70,7 +62,7 @@ describe("sealed bytes", () => {
   });
 
   it("never repeat a nonce or a ciphertext", () => {
-    const key = newDataKey();
+    const key = newSealKey();
     const sealed = Array.from({ length: 200 }, () => seal(key, new Uint8Array(), new Uint8Array(16)));
     expect(new Set(sealed.map(({ nonce }) => Buffer.from(nonce).toString("hex"))).size).toBe(200);
     expect(new Set(sealed.map(({ ciphertext }) => Buffer.from(ciphertext).toString("hex"))).size).toBe(200);
@@ -86,18 +78,22 @@ describe("a sealed template", () => {
         fc.uint8Array({ minLength: 16, maxLength: 16 }),
         (at, signature, other) => {
           fc.pre(Buffer.compare(at.memberId, other) !== 0);
-          const key = newDataKey();
+          const key = newSealKey();
           const template = sealTemplate(key, at, signature);
           const { length } = signature.vector;
-          const opened = openTemplate(key, at.memberId, at.gallery, template, length);
-          expect(opened).toEqual(signature);
-          expect(openTemplate(newDataKey(), at.memberId, at.gallery, template, length)).toBeUndefined();
-          expect(openTemplate(key, other, at.gallery, template, length)).toBeUndefined();
-          expect(openTemplate(key, at.memberId, `${at.gallery}x`, template, length)).toBeUndefined();
-          const elsewhere = { ...template, index: template.index + 1 };
-          expect(openTemplate(key, at.memberId, at.gallery, elsewhere, length)).toBeUndefined();
-          const otherModel = { ...template, modelId: `${template.modelId}x` };
-          expect(openTemplate(key, at.memberId, at.gallery, otherModel, length)).toBeUndefined();
+          expect(openTemplate(key, at, template, length)).toEqual(signature);
+          expect(openTemplate(newSealKey(), at, template, length)).toBeUndefined();
+          for (const elsewhere of [
+            { ...at, memberId: other },
+            { ...at, gallery: `${at.gallery}x` },
+            { ...at, organisation: `${at.organisation}x` },
+          ]) {
+            expect(openTemplate(key, elsewhere, template, length)).toBeUndefined();
+          }
+          const otherIndex = { ...template, index: at.index + 1 };
+          expect(openTemplate(key, at, otherIndex, length)).toBeUndefined();
+          const otherModel = { ...template, modelId: `${at.modelId}x` };
+          expect(openTemplate(key, at, otherModel, length)).toBeUndefined();
         },
       ),
     );
@@ -106,24 +102,28 @@ describe("a sealed template", () => {
   it("binds different places with different bytes, wherever the parts begin and end", () => {
     fc.assert(
       fc.property(place, place, (a, b) => {
-        const aad = (each: typeof a) => templateAad(each.memberId, each.gallery, each.modelId, each.index);
         const same =
           Buffer.compare(a.memberId, b.memberId) === 0 &&
+          a.organisation === b.organisation &&
           a.gallery === b.gallery &&
           a.modelId === b.modelId &&
           a.index === b.index;
-        expect(Buffer.compare(aad(a), aad(b)) === 0).toBe(same);
+        expect(Buffer.compare(templateAad(a), templateAad(b)) === 0).toBe(same);
       }),
     );
-    expect(templateAad(member(1), "ab", "c", 0)).not.toEqual(templateAad(member(1), "a", "bc", 0));
+    const at = { memberId: member(1), index: 0, modelId: "m" };
+    expect(templateAad({ ...at, organisation: "ab", gallery: "c" })).not.toEqual(
+      templateAad({ ...at, organisation: "a", gallery: "bc" }),
+    );
   });
 
   it("does not open to numbers that are no unit vector and whole words, though the tag fits", () => {
-    const key = newDataKey();
-    const aad = templateAad(member(1), "g", "m", 0);
+    const key = newSealKey();
+    const at = { memberId: member(1), organisation: "acme", gallery: "g" };
+    const aad = templateAad({ ...at, modelId: "m", index: 0 });
     const openBytes = (bytes: Uint8Array) => {
       const template = { modelId: "m", index: 0, signature: seal(key, aad, bytes) };
-      return openTemplate(key, member(1), "g", template, 2);
+      return openTemplate(key, at, template, 2);
     };
     const openNumbers = (...numbers: number[]) => openBytes(Buffer.from(Float32Array.from(numbers).buffer));
     const vector = Float32Array.from([0.6, 0.8]);
@@ -139,20 +139,40 @@ describe("a sealed template", () => {
   });
 
   it("refuses to seal what could never be opened", () => {
-    const at = { memberId: member(1), gallery: "g", modelId: "m", index: 0, position: 0 };
+    const at = {
+      memberId: member(1),
+      organisation: "acme",
+      gallery: "g",
+      modelId: "m",
+      index: 0,
+      position: 0,
+    };
     const tooLong = { vector: Float32Array.from([2, 0]), lines: new Uint32Array(MAP_WORDS) };
-    expect(() => sealTemplate(newDataKey(), at, tooLong)).toThrow(/unit length/);
+    expect(() => sealTemplate(newSealKey(), at, tooLong)).toThrow(/unit length/);
   });
 });
 
-describe("a sealed instrument", () => {
-  it("comes back whole for its member only", () => {
-    const key = newDataKey();
-    const instrument = { processor: "sandbox", token: "tok_1", brand: "visa", last4: "4242" };
-    const sealed = sealInstrument(key, member(1), "g", instrument);
-    expect(openInstrument(key, member(1), "g", sealed)).toEqual(instrument);
-    expect(openInstrument(key, member(2), "g", sealed)).toBeUndefined();
-    expect(openInstrument(newDataKey(), member(1), "g", sealed)).toBeUndefined();
+describe("a sealed profile", () => {
+  it("comes back whole for its member, gallery and organisation only", () => {
+    const key = newSealKey();
+    const at = { memberId: member(1), organisation: "acme", gallery: "g" };
+    const profile = {
+      consents: [1, 2],
+      instrument: { processor: "sandbox", token: "tok_1", brand: "visa", last4: "4242" },
+      contact: { phone: "+4915112345678" },
+      consentTextSha256: new Uint8Array(32).fill(9),
+    };
+    const sealed = sealProfile(key, at, profile);
+    expect(openProfile(key, at, sealed)).toMatchObject({
+      consents: [1, 2],
+      instrument: profile.instrument,
+      contact: profile.contact,
+    });
+    expect(openProfile(key, { ...at, memberId: member(2) }, sealed)).toBeUndefined();
+    expect(openProfile(key, { ...at, organisation: "other" }, sealed)).toBeUndefined();
+    expect(openProfile(key, { ...at, gallery: "h" }, sealed)).toBeUndefined();
+    expect(openProfile(newSealKey(), at, sealed)).toBeUndefined();
+    expect(openProfile(key, at, undefined)).toBeUndefined();
     expect(Buffer.from(sealed.ciphertext).includes("tok_1")).toBe(false);
   });
 });

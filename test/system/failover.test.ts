@@ -146,7 +146,10 @@ describe("a running site", () => {
       "two uses on record",
       RECOVERY_DEADLINE_MS,
       async () => (await usesOf(site, members.get(second))).length === 2,
-    );
+    ).catch(async (error: unknown) => {
+      console.log(JSON.stringify(await usesOf(site, members.get(second))));
+      throw error;
+    });
   });
 
   it("answers at the other gateway when one dies, and pays an order once, whichever it is asked at", async () => {

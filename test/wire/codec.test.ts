@@ -18,7 +18,7 @@ describe("codec", () => {
     const bytes = encode(bus.SearchRequest, {
       modelId: "m",
       probe: new Uint8Array([1, 2, 3]),
-      maxCandidates: 1,
+      nearest: 1,
     });
     const probe = decode(bus.SearchRequest, bytes)?.probe;
     expect(probe?.buffer).toBe(bytes.buffer);
@@ -34,15 +34,15 @@ describe("codec", () => {
         return made.at(-1) as Uint8Array;
       });
     try {
-      const head = encode(bus.SearchRequest, { modelId: "m", maxCandidates: 3 });
+      const head = encode(bus.CompareRequest, { modelId: "m", handles: [3, 1] });
       const bytes = encodeSecrets(head, [
-        { number: 2, bytes: probe },
-        { number: 4, bytes: lines },
+        { number: 6, bytes: probe },
+        { number: 7, bytes: lines },
       ]);
-      const message = decode(bus.SearchRequest, bytes);
+      const message = decode(bus.CompareRequest, bytes);
       expect({ ...message, probe: message?.probe, lines: message?.lines }).toMatchObject({
         modelId: "m",
-        maxCandidates: 3,
+        handles: [3, 1],
         probe,
         lines,
       });

@@ -39,19 +39,19 @@ describe("what a frame must be", () => {
 
 describe("a charge", () => {
   it("is needed on the first frame of a PAY lane, and may be left out later", () => {
-    expect(admitCharge(undefined, "PAY", undefined)).toEqual({ ok: false });
-    expect(admitCharge(charge, "PAY", undefined)).toEqual({ ok: true, charge });
-    expect(admitCharge(undefined, "PAY", { charge })).toEqual({ ok: true, charge });
+    expect(admitCharge(undefined, true, undefined)).toEqual({ ok: false });
+    expect(admitCharge(charge, true, undefined)).toEqual({ ok: true, charge });
+    expect(admitCharge(undefined, true, { charge })).toEqual({ ok: true, charge });
   });
 
   it("must not change within the presentation", () => {
-    expect(admitCharge({ ...charge, amountMinor: 251 }, "PAY", { charge })).toEqual({ ok: false });
-    expect(admitCharge({ ...charge }, "PAY", { charge })).toEqual({ ok: true, charge });
+    expect(admitCharge({ ...charge, amountMinor: 251 }, true, { charge })).toEqual({ ok: false });
+    expect(admitCharge({ ...charge }, true, { charge })).toEqual({ ok: true, charge });
   });
 
   it("has no place on an ENTRY lane", () => {
-    expect(admitCharge(charge, "ENTRY", undefined)).toEqual({ ok: false });
-    expect(admitCharge(undefined, "ENTRY", undefined)).toEqual({ ok: true, charge: undefined });
+    expect(admitCharge(charge, false, undefined)).toEqual({ ok: false });
+    expect(admitCharge(undefined, false, undefined)).toEqual({ ok: true, charge: undefined });
   });
 
   it.each([
@@ -63,6 +63,6 @@ describe("a charge", () => {
     { orderRef: "ö".repeat(33) },
     { orderRef: "4111 1111 1111 1111" },
   ])("is refused when it is malformed or holds a card number: %o", (wrong) => {
-    expect(admitCharge({ ...charge, ...wrong }, "PAY", undefined)).toEqual({ ok: false });
+    expect(admitCharge({ ...charge, ...wrong }, true, undefined)).toEqual({ ok: false });
   });
 });

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { edge } from "../../../wire/codec.js";
-import { MAX_EDGE_MESSAGE_BYTES, PRESENTATION_DEADLINE_MS } from "../../../wire/limits.js";
-import { type Front, frameOf, helloOf, newId, startFront } from "./harness.js";
+import { MAX_EDGE_MESSAGE_BYTES, MONEY_DEADLINE_MS, PRESENTATION_DEADLINE_MS } from "../../../wire/limits.js";
+import { frameOf, helloOf, newId } from "../support/client.js";
+import { type Front, startFront } from "../support/front.js";
 
 describe("greeting", () => {
   let front: Front;
@@ -37,7 +38,16 @@ describe("greeting", () => {
       maxFramesPerPresentation: 3,
       presentationDeadlineMs: PRESENTATION_DEADLINE_MS,
       transport: "uws-native",
+      organisation: "acme",
+      moneyDeadlineMs: 0,
     });
+    const till = await front.connect();
+    const { nonce } = await till.next("challenge");
+    till.send({ hello: helloOf("till-1", nonce ?? new Uint8Array(), front.keyOf("till-1")) });
+    expect(await till.next("welcome")).toMatchObject({ moneyDeadlineMs: MONEY_DEADLINE_MS });
+    till.close();
+    await till.closed();
+    while (front.lanes.count > 1) await new Promise((resolve) => setImmediate(resolve));
     expect(front.lanes.count).toBe(1);
   });
 
@@ -97,10 +107,19 @@ describe("greeting", () => {
     expect(front.lanes.count).toBe(1);
   });
 
-  it("closes the link of a device that leaves the registry, and no other", async () => {
+  it("closes the link of a device whose duty has changed: it comes back to its new one", async () => {
+    const moved = await front.welcome("gate-1");
+    const device = front.world.devices.get("gate-1");
+    if (device === undefined) throw new Error("no gate-1");
+    front.world.devices.set("gate-1", { ...device, site: "south" });
+    front.world.directoryChanged();
+    expect(await moved.nextError()).toBe("SHUTTING_DOWN");
+  });
+
+  it("closes the link of a device that leaves the directory, and no other", async () => {
     const [gone, stays] = [await front.welcome("gate-1"), await front.welcome("gate-2")];
-    front.devices.delete("gate-1");
-    front.lanes.recheck(front.deviceOf);
+    front.world.devices.delete("gate-1");
+    front.world.directoryChanged();
     expect(await gone.nextError()).toBe("UNAUTHENTICATED");
     await stays.settled();
     expect(front.lanes.count).toBe(1);
@@ -168,7 +187,7 @@ describe("a welcomed link", () => {
     let release = () => {};
     front.script.search = () =>
       new Promise((resolve) => {
-        release = () => resolve({ complete: true, missing: [], templates: 1, candidates: [] });
+        release = () => resolve({ complete: true, missing: 0, templates: 1, candidates: [] });
       });
     const client = await front.welcome("gate-1");
     const id = newId();

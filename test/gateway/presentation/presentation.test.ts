@@ -1,39 +1,31 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { ScatterResult } from "../../../gateway/seams.js";
+import type { SearchResult } from "../../../identify/index.js";
 import type { Signature } from "../../../palm/index.js";
-import { bus, decode, edge } from "../../../wire/codec.js";
+import { edge } from "../../../wire/codec.js";
 import { DECISION_VALID_MS, PRESENTATION_DEADLINE_MS } from "../../../wire/limits.js";
+import { pairwiseId } from "../../../wire/pairwise.js";
 import { ofVector } from "../../matcher/support/vectors.js";
-import {
-  ALICE,
-  type Client,
-  type Front,
-  found,
-  frameOf,
-  gate,
-  newId,
-  SIDE_PX,
-  startFront,
-} from "../lane/harness.js";
+import { type Client, frameOf, newId, SIDE_PX } from "../support/client.js";
+import { ALICE, decisionsOf, type Front, factsOf, found, newWorld, startFront } from "../support/front.js";
+import { gate } from "../support/gate.js";
 
 const { Outcome, Reason } = edge;
 const charge = { amountMinor: 250, currency: "EUR", orderRef: "order-7" };
 
 let front: Front;
 let client: Client;
+let world: ReturnType<typeof newWorld>;
 beforeEach(async () => {
-  front = await startFront({ maxPresentations: 2, maxEvents: 5 });
+  world = newWorld();
+  front = await startFront({ world, maxPresentations: 2, maxEvents: 5 });
   client = await front.welcome("gate-1");
 });
-afterEach(() => {
+afterEach(async () => {
   expect(front.presentations.active).toBe(0);
-  front.close();
+  await front.close();
 });
 
-const decisions = async () =>
-  (await front.recorded())
-    .filter(({ subject }) => subject.startsWith("decisions."))
-    .map(({ body }) => decode(bus.DecisionEvent, body));
+const decisions = () => decisionsOf(front, world.log);
 
 describe("a presentation that ends in MATCH", () => {
   it("is answered with the first frame that gives it: granted, a token, a validity, times, the credits back", async () => {
@@ -45,11 +37,11 @@ describe("a presentation that ends in MATCH", () => {
       granted: true,
       reason: Reason.WELCOME_MEMBER,
       displayKey: "decision.welcome",
-      pairwiseId: "pairwise-north",
+      pairwiseId: pairwiseId(factsOf(ALICE).pairwiseRoot, "north"),
       creditLimit: 5,
     });
     expect(Buffer.from(decision.presentationId ?? [])).toEqual(id);
-    expect(decision.passageToken).toHaveLength(16);
+    expect(decision.passageToken).toHaveLength(24);
     const validForMs = (decision.validUntilUnixMs ?? 0) - Date.now();
     expect(validForMs).toBeLessThanOrEqual(DECISION_VALID_MS);
     expect(validForMs).toBeGreaterThan(DECISION_VALID_MS - 1000);
@@ -57,17 +49,32 @@ describe("a presentation that ends in MATCH", () => {
     expect(decision.stages?.totalMs).toBeGreaterThan(0);
   });
 
-  it("is recorded once, and shown without member or similarity", async () => {
+  it("is in the record before it is answered, once, and shown without member or similarity", async () => {
     const id = newId();
+    const stored = gate<void>();
+    world.log.beforeStored = stored.wait;
     client.send({ frame: frameOf(id) });
+    await stored.reached;
+    await client.settled();
+    expect(client.take().some(({ decision }) => decision)).toBe(false);
+    stored.open();
     await client.next("decision");
-    expect(await front.recorded()).toMatchObject([{ subject: "decisions.north.gate-1" }]);
     expect(await decisions()).toMatchObject([
-      { outcome: Outcome.MATCH, granted: true, frames: 1, purpose: 1, presentationId: id },
+      {
+        subject: `decisions.acme.north.gate-1.${id.toString("hex")}`,
+        outcome: Outcome.MATCH,
+        granted: true,
+        frames: 1,
+        purpose: 1,
+        gatewayId: "gateway-1",
+        organisation: "acme",
+      },
     ]);
-    expect(Buffer.from((await decisions())[0]?.memberId ?? []).toString("hex")).toBe(ALICE);
-    const shown = JSON.stringify(front.liveFeed.recent());
-    expect(shown).toContain('"pairwiseId":"pairwise-north"');
+    const [decision] = await decisions();
+    expect(Buffer.from(decision?.presentationId ?? [])).toEqual(id);
+    expect(decision?.booksRef).toEqual(Buffer.from(factsOf(ALICE).booksRef));
+    const shown = JSON.stringify(front.shown);
+    expect(shown).toContain(`"pairwiseId":"${pairwiseId(factsOf(ALICE).pairwiseRoot, "north")}"`);
     expect(shown).not.toContain(ALICE);
     expect(shown).not.toContain("0.9");
   });
@@ -94,7 +101,7 @@ describe("a presentation that ends in MATCH", () => {
       return { ok: true, signature, quality, queueMs: 0, signMs: 1 };
     };
     let searched: Signature | undefined;
-    front.script.search = async (_, probe) => {
+    front.script.search = async ({ probe }) => {
       searched = structuredClone(probe);
       return found([ALICE, 0.9]);
     };
@@ -106,10 +113,30 @@ describe("a presentation that ends in MATCH", () => {
     expect(signature).toEqual({ vector: new Float32Array(2), lines: new Uint32Array(2) });
   });
 
-  it("is NO_MATCH when the gateway does not know the member any more", async () => {
-    front.script.members.clear();
-    client.send({ frame: frameOf(newId(), { last: true }) });
-    expect(await client.next("decision")).toMatchObject({ outcome: Outcome.NO_MATCH, granted: false });
+  it("is searched for in the lane's organisation and gallery, with time kept for the record", async () => {
+    let asked: Parameters<Front["script"]["search"]>[0] | undefined;
+    front.script.search = async (request) => {
+      asked = request;
+      return found([ALICE, 0.9]);
+    };
+    client.send({ frame: frameOf(newId()) });
+    await client.next("decision");
+    expect(asked).toMatchObject({ organisation: "acme", gallery: "g", modelId: "m" });
+    expect(asked?.deadlineMs).toBeLessThanOrEqual(500);
+  });
+
+  it("acts on what the newest of its frames knows of the member", async () => {
+    const without = factsOf(ALICE, { revision: 2, profile: { consents: [2] } });
+    const answers = [
+      found([ALICE, 0.4]),
+      { ...found([ALICE, 0.9]), candidates: [{ member: ALICE, similarity: 0.9, facts: without }] },
+    ];
+    front.script.search = async () => answers.shift() ?? found();
+    const id = newId();
+    client.send({ frame: frameOf(id) });
+    await client.next("guide");
+    client.send({ frame: frameOf(id, { sequence: 1 }) });
+    expect(await client.next("decision")).toMatchObject({ granted: false, reason: Reason.CONSENT_MISSING });
   });
 });
 
@@ -149,8 +176,8 @@ describe("a presentation that does not", () => {
     expect(tookMs).toBeLessThan(PRESENTATION_DEADLINE_MS + 200);
   });
 
-  it("is UNDECIDED, not NO_MATCH, with a partition missing, whatever the other frames said", async () => {
-    const answers: ScatterResult[] = [{ ...found(), complete: false, missing: [3] }, found(), found()];
+  it("is UNDECIDED, not NO_MATCH, with a shard missing, whatever the other frames said", async () => {
+    const answers: SearchResult[] = [{ ...found(), complete: false, missing: 1 }, found(), found()];
     front.script.search = async () => answers.shift() ?? found();
     const id = newId();
     for (let sequence = 0; sequence < 3; sequence++) {
@@ -159,13 +186,13 @@ describe("a presentation that does not", () => {
     }
     expect(await client.next("decision")).toMatchObject({
       outcome: Outcome.UNDECIDED,
-      reason: Reason.PARTITION_MISSING,
+      reason: Reason.SHARD_MISSING,
       displayKey: "decision.one_moment",
     });
   });
 
-  it("is MATCH with the next frame when the partition is back", async () => {
-    const answers = [{ ...found([ALICE, 0.9]), complete: false, missing: [3] }, found([ALICE, 0.9])];
+  it("is MATCH with the next frame when the shard is back", async () => {
+    const answers = [{ ...found([ALICE, 0.9]), complete: false, missing: 1 }, found([ALICE, 0.9])];
     front.script.search = async () => answers.shift() ?? found();
     const id = newId();
     client.send({ frame: frameOf(id) });

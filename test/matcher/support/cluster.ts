@@ -17,7 +17,8 @@ import {
   openHolders,
   storeMember,
 } from "../../../records/index.js";
-import type { bus } from "../../../wire/codec.js";
+import { readBucket } from "../../../wire/bucket.js";
+import { bus, decode } from "../../../wire/codec.js";
 import { type Directory, directoryKey, LAYOUT, openDirectory } from "../../../wire/directory.js";
 import { Disposer } from "../../../wire/disposer.js";
 import { toHex } from "../../../wire/hex.js";
@@ -28,6 +29,7 @@ import { connectNats } from "../../../wire/nats.js";
 import { type LocalNats, startLocalNats } from "../../../wire/nats-server.js";
 import { newSealKey } from "../../../wire/seal.js";
 import { SHARDS, ShardSet, shardOf } from "../../../wire/shard.js";
+import { BUCKETS } from "../../../wire/subjects.js";
 import { watchWorkers } from "../../../wire/workers.js";
 import { type Beats, startBeats } from "./beats.js";
 import { Searcher } from "./searcher.js";
@@ -79,6 +81,12 @@ export interface Cluster {
   addGallery(organisation: string, name: string, modelId?: string): Promise<void>;
   /** Resolves when every row serves every shard. */
   allServed(): Promise<bus.WorkerState[]>;
+  /** Resolves when nobody is heard of but these. */
+  onlyAlive(...workerIds: string[]): Promise<bus.WorkerState[]>;
+  /** Who has which slot, by slot ("row.slot"). */
+  claims(): Promise<Map<string, string>>;
+  /** Resolves when the log's clock has gone on by so much: by beats, not by a guess. */
+  passed(ms: number): Promise<void>;
   /** Stores a member, and does not ask who has applied it. */
   store(
     signature: Float32Array,
@@ -162,6 +170,30 @@ export async function startCluster({ rows = 1, slots = 1 }: ClusterOptions = {})
         const all = Array.from({ length: fleet?.rows ?? 1 }, (_, row) => servedByRow(states, row));
         return all.every((served) => served.size === SHARDS);
       }),
+    onlyAlive: (...workerIds) => {
+      const wanted = [...workerIds].sort().join();
+      return workers.until(
+        (states) =>
+          states
+            .map(({ workerId }) => workerId)
+            .sort()
+            .join() === wanted,
+      );
+    },
+    async claims() {
+      const values = await readBucket(nc, { name: BUCKETS.slots, storage: "file" });
+      return new Map([...values].map(([key, value]) => [key, decode(bus.SlotClaim, value)?.workerId ?? ""]));
+    },
+    passed(ms) {
+      const untilUnixMs = clock.nowUnixMs() + ms;
+      return new Promise((resolve) => {
+        const stop = clock.onBeat(() => {
+          if (clock.nowUnixMs() < untilUnixMs) return;
+          stop();
+          resolve();
+        });
+      });
+    },
     async store(signature, { modelId = MODEL, ...fields } = {}) {
       const { id = new Uint8Array(randomBytes(16)), organisation = ORGANISATION, gallery = GALLERY } = fields;
       const templates = [{ signature: ofVector(signature), modelId, position: 1 }];

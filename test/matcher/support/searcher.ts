@@ -42,6 +42,9 @@ export interface Asked {
   answers?: number;
 }
 
+/** Between the rounds the template or the shard has gone: whoever asks, asks again. */
+export class StaleHandlesError extends Error {}
+
 export class Searcher {
   readonly #nc: NatsConnection;
   readonly #keyring: Keyring;
@@ -79,7 +82,7 @@ export class Searcher {
     return { compared, nonce };
   }
 
-  /** Both rounds of one row. Throws when a shard was not searched. */
+  /** Both rounds of one row. Throws when a shard was not searched, and StaleHandlesError when handles had gone stale. */
   async best(row: number, vector: Float32Array, asked: Asked = {}): Promise<Best | undefined> {
     const { replies, searched } = await this.row(row, vector, asked);
     const wanted = asked.shards ?? ShardSet.all();
@@ -91,6 +94,9 @@ export class Searcher {
       const handles = reply.near.map(({ handle }) => handle ?? 0);
       if (handles.length === 0) continue;
       const { compared, nonce } = await this.compare(reply, { organisation, gallery, handles }, vector);
+      if (compared.status !== bus.SearchStatus.SEARCHED) {
+        throw new StaleHandlesError(`round two: ${bus.SearchStatus[compared.status]}`);
+      }
       const [best] = compared.candidates;
       if (best?.memberId == null) continue;
       const key = this.#keyring.busKey("facts", organisation);

@@ -1,10 +1,10 @@
 // Waits for what a watcher tells, without sleeping.
 
-const UNTIL_DEADLINE_MS = 20_000;
+const UNTIL_DEADLINE_MS = 40_000;
 
 export interface Watched<T> {
   push(value: T): void;
-  /** The latest value once it fulfils `wanted`; rejects with the latest one after 20 s. */
+  /** The latest value once it fulfils `wanted`; rejects with the latest one after 40 s. */
   until(wanted: (value: T) => boolean): Promise<T>;
   onEach(listener: (value: T) => void): void;
 }

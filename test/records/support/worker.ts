@@ -1,4 +1,4 @@
-// A fake matcher: answers applied.<gallery>.<partition> as it is told to.
+// A fake matcher: answers worker.<id>.shard.<shard>.applied as it is told to.
 import type { NatsConnection } from "@nats-io/transport-node";
 import { bus, decode, encode } from "../../../wire/codec.js";
 import { appliedSubject } from "../../../wire/subjects.js";
@@ -13,11 +13,11 @@ export interface FakeWorker {
 /** @param answer "silent" takes the question and never answers */
 export async function fakeWorker(
   nc: NatsConnection,
-  { gallery, partition, workerId }: { gallery: string; partition: number; workerId: string },
+  { shard, workerId, instance = "i1" }: { shard: number; workerId: string; instance?: string },
   answer: Status | "silent" | ((request: bus.AppliedRequest) => Promise<Status>),
 ): Promise<FakeWorker> {
   const requests: bus.AppliedRequest[] = [];
-  const subscription = nc.subscribe(appliedSubject(gallery, partition), {
+  const subscription = nc.subscribe(appliedSubject(workerId, shard), {
     callback: (_error, message) => {
       const request = decode(bus.AppliedRequest, message.data);
       if (!request) return;
@@ -27,6 +27,7 @@ export async function fakeWorker(
         if (status === "silent") return;
         const reply = {
           workerId,
+          instance,
           status: bus.AppliedStatus[status],
           appliedSequence: request.streamSequence,
         };
