@@ -24,9 +24,11 @@ interface Held {
 /** Adds the hooks and parsers. */
 export function watchBodies(app: App): void {
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser(PROTOBUF_TYPE, (request: FastifyRequest, payload: IncomingMessage) =>
-    receive(request, payload),
-  );
+  app.addContentTypeParser(PROTOBUF_TYPE, async (request: FastifyRequest, payload: IncomingMessage) => {
+    const isTaken = request.routeOptions.schema?.consumes?.includes(PROTOBUF_TYPE);
+    if (!isTaken) throw refuse("UNSUPPORTED_MEDIA", "This address takes JSON.");
+    return receive(request, payload);
+  });
   app.addContentTypeParser("application/json", async (request: FastifyRequest, payload: IncomingMessage) =>
     jsonIn(await receive(request, payload)),
   );
