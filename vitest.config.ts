@@ -6,6 +6,7 @@ export default defineConfig({
   test: {
     pool: "forks",
     setupFiles: ["test/property-seed.ts"],
+    globalSetup: ["test/versions.ts"],
     maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 60_000,

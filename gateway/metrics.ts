@@ -27,7 +27,8 @@ export const GRANT_RESULTS = ["recorded", "again", "closed", "unavailable", "unh
 export type GrantResult = (typeof GRANT_RESULTS)[number];
 
 const REPORT_ANSWERS = [
-  "ACKNOWLEDGED",
+  "RECORDED",
+  "KNOWN",
   "TOKEN_INVALID",
   "NOT_NOW",
 ] as const satisfies readonly ReportAnswer[];
@@ -123,7 +124,7 @@ export function openMetrics(): GatewayMetrics {
     passage: (passage, answer) => {
       reportOf[answer].inc();
       const name = PASSAGES[passage - 1];
-      if (answer === "ACKNOWLEDGED" && name !== undefined) passageOf[name].inc();
+      if (answer === "RECORDED" && name !== undefined) passageOf[name].inc();
     },
     payment: (step) => payments.labels(step).inc(),
     transport: (engine) => transportInfo.labels(engine).set(1),

@@ -18,6 +18,7 @@ import { openLog } from "../wire/log.js";
 import { LogClock } from "../wire/log-clock.js";
 import { connectNats } from "../wire/nats.js";
 import { openOpsServer } from "../wire/ops-server.js";
+import { report, STDOUT } from "../wire/report.js";
 import { type LedgerConfig, readLedgerConfig, SETTINGS } from "./config.js";
 import { openLedger } from "./ledger.js";
 import { Silence } from "./silence.js";
@@ -92,7 +93,7 @@ export async function main(argv: string[]): Promise<number> {
   if (argv.includes("--help")) {
     const what =
       "Does what must be done once: enrolments, erasures, payments to their end, members' histories.";
-    process.stdout.write(helpText("palmgate ledger [options]", what, SETTINGS));
+    report(STDOUT, helpText("palmgate ledger [options]", what, SETTINGS));
     return 0;
   }
   const ledger = await startLedger(readLedgerConfig(argv));
@@ -101,7 +102,7 @@ export async function main(argv: string[]): Promise<number> {
     process.once("SIGTERM", resolve);
     process.once("SIGINT", resolve);
   });
-  process.stdout.write(`${JSON.stringify({ ready: true, opsPort: ledger.opsPort })}\n`);
+  report(STDOUT, `${JSON.stringify({ ready: true, opsPort: ledger.opsPort })}\n`);
   await asked;
   await ledger.close();
   return 0;

@@ -1,7 +1,9 @@
 // A ledger's metrics. What is open is the same in every ledger that has caught up: alerts take the maximum over them.
 // What was done is counted by the ledger whose step the log has acknowledged: sums over ledgers count everything once.
 import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
+import { isPaymentEnd } from "../records/index.js";
 import { bus } from "../wire/codec.js";
+import { countDroppedLines } from "../wire/report.js";
 import type { SagaKindName } from "../wire/subjects.js";
 
 export const SAGA_KINDS = ["enrol", "erase", "refund"] as const satisfies readonly SagaKindName[];
@@ -29,12 +31,13 @@ const NEVER_SECONDS = 1e6;
 export function openLedgerMetrics(state: LedgerState): LedgerMetrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
+  countDroppedLines(registry);
   const registers = [registry];
   addGauges(registers, state);
-  const steps = new Counter({
-    name: "palmgate_payments_total",
-    help: "Steps of payments that this process wrote, by step.",
-    labelNames: ["step"],
+  const payments = new Counter({
+    name: "palmgate_payments_ended_total",
+    help: "Payments that this ledger brought to an end, by that end and why.",
+    labelNames: ["step", "why"],
     registers,
   });
   const unreported = new Counter({
@@ -60,7 +63,8 @@ export function openLedgerMetrics(state: LedgerState): LedgerMetrics {
     onStep: ({ step, why }) => {
       const { CAPTURED, VOIDED } = bus.PaymentStep;
       if (step === VOIDED && why === "served") return notPaid.inc();
-      steps.inc({ step: bus.PaymentStep[step] ?? "UNKNOWN" });
+      if (!isPaymentEnd(step)) return;
+      payments.inc({ step: bus.PaymentStep[step] ?? "", why });
       if (why !== "unreported") return;
       if (step === CAPTURED) unreported.inc({ rule: "capture" });
       if (step === VOIDED) unreported.inc({ rule: "void" });

@@ -5,6 +5,7 @@
 
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import { DATA_KEY_REFUSALS } from "../records/index.js";
+import { countDroppedLines } from "../wire/report.js";
 import { SKIP_REASONS } from "./member-changes.js";
 import { type Counts, MEMBER_STATUSES, SEARCH_STATUSES } from "./tally.js";
 import type { ThreadsState } from "./threads.js";
@@ -23,6 +24,7 @@ export function openMatcherMetrics(state: () => ThreadsState): MatcherMetrics {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
+  countDroppedLines(registry);
   openGauges(registers, state);
   const counter = <Name extends string>(
     name: string,
@@ -107,13 +109,13 @@ function openGauges(registers: Registry[], state: () => ThreadsState): void {
     });
   new Gauge({
     name: "palmgate_matcher_shards",
-    help: "Shards held here: caught up and current, or not",
+    help: "Shards held here: ready to answer, or catching up with the log",
     labelNames: ["state"],
     registers,
     collect() {
       const { ready, held } = state();
       this.set({ state: "ready" }, ready.size);
-      this.set({ state: "not_ready" }, held.size - ready.size);
+      this.set({ state: "catching_up" }, held.size - ready.size);
     },
   });
   gauge("palmgate_matcher_templates", "Templates in the indexes", ({ templates }) => templates);

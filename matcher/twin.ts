@@ -6,18 +6,17 @@
 // - of twins that start at the same moment, exactly one goes on: both see the same two starts, and the later gives way;
 // - what a process said before it died is not a twin: alive is who is heard again.
 import type { NatsConnection } from "@nats-io/transport-node";
-import { type BucketSpec, watchBucket } from "../wire/bucket.js";
+import { watchBucket } from "../wire/bucket.js";
 import { bus, decode } from "../wire/codec.js";
 import { UsageError } from "../wire/config.js";
-import { FLEET_HEARTBEAT_INTERVAL_MS, FLEET_HEARTBEAT_TTL_MS } from "../wire/limits.js";
+import { heartbeatBucket } from "../wire/heartbeat.js";
+import { FLEET_HEARTBEAT_INTERVAL_MS } from "../wire/limits.js";
 import type { Log } from "../wire/log.js";
 import { BUCKETS } from "../wire/subjects.js";
 import { WORKER_ID_FILE } from "./worker-id.js";
 
 /** A living process has been heard again by then. Less than the time after which a silent one is forgotten. */
 const SILENCE_MS = 2.5 * FLEET_HEARTBEAT_INTERVAL_MS;
-
-const SPEC: BucketSpec = { name: BUCKETS.matchers, storage: "memory", ttlMs: FLEET_HEARTBEAT_TTL_MS };
 
 /** One start of a worker. */
 export interface WorkerStart {
@@ -90,7 +89,7 @@ function followOther(
   log: Log,
   { onHeard, onLeft }: { onHeard: (other: WorkerStart) => void; onLeft: () => void },
 ) {
-  return watchBucket(nc, SPEC, {
+  return watchBucket(nc, heartbeatBucket(BUCKETS.matchers), {
     log,
     onEntry: ({ key, value }) => {
       if (key !== self.workerId) return;

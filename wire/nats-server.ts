@@ -13,6 +13,7 @@ import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { childEnv } from "./child-env.js";
+import { isNewEnough, LEAST_NATS_VERSION } from "./nats-version.js";
 
 const START_DEADLINE_MS = 10_000;
 /** A port that takes a connection and says nothing is asked again after this. */
@@ -32,14 +33,24 @@ export interface LocalNats {
   restart(): Promise<void>;
 }
 
-/** Path of the nats-server to run: $NATS_SERVER, the one that set-up installed, or the one on PATH. */
-export function findNatsServer(): string {
+/** The nats-server to run: $NATS_SERVER, the one that set-up installed, or the one on PATH; the first new enough one. */
+export function findNatsServer(): { path: string; version: string } {
   const root = fileURLToPath(new URL("..", import.meta.url)).replace(/dist\/$/, "");
   const installed = join(root, ".palmgate", "bin", "nats-server");
-  for (const candidate of [process.env.NATS_SERVER, installed, "nats-server", "/usr/sbin/nats-server"]) {
-    if (candidate && spawnSync(candidate, ["--version"], { stdio: "ignore" }).status === 0) return candidate;
+  for (const path of [process.env.NATS_SERVER, installed, "nats-server", "/usr/sbin/nats-server"]) {
+    const version = path ? versionOf(path) : undefined;
+    if (path && version !== undefined && isNewEnough(version)) return { path, version };
   }
-  throw new Error("nats-server was not found. Run 'node scripts/setup.mjs', or set NATS_SERVER to its path.");
+  throw new Error(
+    `nats-server ${LEAST_NATS_VERSION.join(".")} or later was not found. Run 'node scripts/setup.mjs', or set ` +
+      "NATS_SERVER to its path.",
+  );
+}
+
+/** As it says itself, e.g. "2.15.1"; undefined when it does not run. */
+function versionOf(path: string): string | undefined {
+  const { status, stdout } = spawnSync(path, ["--version"], { encoding: "utf8" });
+  return status === 0 ? /v(\d+\.\d+\.\d+)/.exec(stdout)?.[1] : undefined;
 }
 
 /**
@@ -50,17 +61,15 @@ export async function startLocalNats(
   storeDir: string,
   { maxStoreBytes }: { maxStoreBytes?: number } = {},
 ): Promise<LocalNats> {
-  const binary = findNatsServer();
+  const { path: binary } = findNatsServer();
   const port = await freePort();
   const monitorPort = await freePort();
   const password = randomBytes(16).toString("hex");
   const logFile = join(storeDir, "nats-server.log");
   const configFile = join(storeDir, "nats-server.conf");
   mkdirSync(storeDir, { recursive: true });
-  const version = serverVersion(binary);
-  writeFileSync(configFile, localConfig({ port, monitorPort, password, storeDir, maxStoreBytes, version }), {
-    mode: 0o600,
-  });
+  const config = localConfig({ port, monitorPort, password, storeDir, maxStoreBytes });
+  writeFileSync(configFile, config, { mode: 0o600 });
   let child = await launch(binary, configFile, logFile, port);
   const end = async (signal: NodeJS.Signals) => {
     if (child.exitCode !== null || child.signalCode !== null) return;
@@ -81,32 +90,23 @@ export async function startLocalNats(
   };
 }
 
-function serverVersion(binary: string): [number, number] {
-  const { stdout } = spawnSync(binary, ["--version"], { encoding: "utf8" });
-  const [, major = "2", minor = "9"] = /v(\d+)\.(\d+)/.exec(stdout) ?? [];
-  return [Number(major), Number(minor)];
-}
-
 interface LocalConfig {
   port: number;
   monitorPort: number;
   password: string;
   storeDir: string;
   maxStoreBytes: number | undefined;
-  version: [number, number];
 }
 
 function localConfig(config: LocalConfig): string {
   const { port, monitorPort, password, storeDir, maxStoreBytes } = config;
-  const [major, minor] = config.version;
-  // Before 2.10 the server has no such setting; the views' own flush then carries durability alone.
-  const sync = major > 2 || minor >= 10 ? "\n  sync_interval: always" : "";
   const quota = maxStoreBytes === undefined ? "" : `\n  max_file_store: ${maxStoreBytes}`;
   return `listen: "127.0.0.1:${port}"
 http: "127.0.0.1:${monitorPort}"
 authorization { user: palmgate, password: "${password}" }
 jetstream {
-  store_dir: "${storeDir}"${sync}${quota}
+  store_dir: "${storeDir}"
+  sync_interval: always${quota}
 }
 `;
 }

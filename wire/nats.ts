@@ -10,6 +10,7 @@ import { UsageError } from "./config.js";
 import type { Log } from "./log.js";
 import { type NatsAddress, parseNatsAddress } from "./nats-address.js";
 import { quietTransport } from "./nats-transport.js";
+import { isNewEnough, LEAST_NATS_VERSION } from "./nats-version.js";
 
 export { followLink } from "./link.js";
 
@@ -28,8 +29,6 @@ const MAX_PINGS_OUT = 2;
 const CONNECT_TIMEOUT_MS = 5000;
 const WAITING_FIRST_SAID_MS = 1000;
 const WAITING_SAID_AGAIN_MS = 30_000;
-/** The oldest nats-server whose JetStream does what the record asks of it. */
-const LEAST_VERSION = [2, 11] as const;
 
 /** Connects (waiting for the server if need be) and logs every loss and return of the link. @throws UsageError */
 export async function connectNats({ url, name, log }: NatsOptions): Promise<NatsConnection> {
@@ -85,11 +84,10 @@ const isWithoutTls = (error: unknown): boolean =>
 /** @throws UsageError when the server at the other end is too old for the record */
 export function requireServer(nc: NatsConnection): void {
   const version = nc.info?.version ?? "unknown";
-  const [major = 0, minor = 0] = version.split(".").map(Number);
-  const [leastMajor, leastMinor] = LEAST_VERSION;
-  if (major > leastMajor || (major === leastMajor && minor >= leastMinor)) return;
+  if (isNewEnough(version)) return;
   throw new UsageError(
-    `nats-server ${version} is too old: Palmgate needs ${leastMajor}.${leastMinor} or later ('node scripts/setup.mjs' gets one).`,
+    `nats-server ${version} is too old: Palmgate needs ${LEAST_NATS_VERSION.join(".")} or later ` +
+      "('node scripts/setup.mjs' gets one).",
   );
 }
 

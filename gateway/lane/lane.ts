@@ -112,7 +112,7 @@ export class Lane implements PresentationLane {
     const { presentationId } = report;
     const answer = await this.#parts.passages.report(this.device, report);
     this.#parts.metrics.passage(report.passage, answer);
-    if (answer === "ACKNOWLEDGED") this.#link.send({ passageAck: { presentationId } });
+    if (answer === "RECORDED" || answer === "KNOWN") this.#link.send({ passageAck: { presentationId } });
     if (answer === "TOKEN_INVALID") this.#link.refuse("TOKEN_INVALID", aboutPresentation(presentationId));
   }
 

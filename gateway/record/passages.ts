@@ -21,7 +21,8 @@ const MAX_REPORTS_IN_FLIGHT = 256;
 /** Grants of this gateway whose person is remembered until the gate's report comes. */
 const MAX_REMEMBERED = 4096;
 
-export type ReportAnswer = "ACKNOWLEDGED" | "TOKEN_INVALID" | "NOT_NOW";
+/** RECORDED: stored now. KNOWN: there was one before; it stays. Both are acknowledged. */
+export type ReportAnswer = "RECORDED" | "KNOWN" | "TOKEN_INVALID" | "NOT_NOW";
 
 interface Granted {
   site: string;
@@ -101,7 +102,7 @@ export class Passages {
     const appended = await this.#parts.eventLog.append(subject, body, { expectedSubjectSequence: 0 });
     if (!appended.ok && appended.code !== "CONFLICT") return "NOT_NOW";
     this.#granted.delete(key);
-    return "ACKNOWLEDGED";
+    return appended.ok ? "RECORDED" : "KNOWN";
   }
 
   /** The site is the decision's: the device may stand elsewhere by now. */

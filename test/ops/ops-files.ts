@@ -42,8 +42,10 @@ export interface Metric {
   labels: string[];
 }
 
-/** The metrics that a part of docs/architecture.md ("Gateway", "Matcher" or "Agent") promises. */
-export function documentedMetrics(process: "Gateway" | "Matcher" | "Agent"): Metric[] {
+/** The metrics that a part of docs/architecture.md ("Gateway", "Matcher", .., or "Every process") promises. */
+export function documentedMetrics(
+  process: "Every process" | "Gateway" | "Matcher" | "Agent" | "Ledger",
+): Metric[] {
   const section = /\n## Metrics\n([\s\S]*?)(?=\n## |$)/.exec(read("docs/architecture.md"))?.[1] ?? "";
   const text = new RegExp(`${process}: ([^.]*)`).exec(section)?.[1] ?? "";
   return [...text.matchAll(/`([a-z_]+)(?:\{([^}]*)\})?`/g)].map(([, name, labels = ""]) => ({
@@ -55,6 +57,8 @@ export function documentedMetrics(process: "Gateway" | "Matcher" | "Agent"): Met
   }));
 }
 
+/** Gauges, which have a series of their bare name. */
+const GAUGE_OF_SECONDS = /_(age|oldest)_seconds$/;
 const ADDED_BY_PROMETHEUS = ["job", "instance", "le"];
 
 /** What an expression asks for that neither a process nor a recording rule gives, as `metric` or `metric{label}`. */
@@ -65,7 +69,8 @@ export function unknownIn(expression: string, metrics: Metric[], recorded: strin
     const base = name.replace(/_seconds_(bucket|sum|count)$/, "_seconds");
     const metric = metrics.find((each) => each.name === base);
     // A histogram has no series of its bare name.
-    if (!metric || (name === base && name.endsWith("_seconds"))) unknown.push(name);
+    if (!metric || (name === base && name.endsWith("_seconds") && !GAUGE_OF_SECONDS.test(name)))
+      unknown.push(name);
     for (const [, label = ""] of selector.matchAll(/(\w+)\s*(?:=~|!~|!=|=)/g)) {
       if (metric && ![...metric.labels, ...ADDED_BY_PROMETHEUS].includes(label))
         unknown.push(`${name}{${label}}`);

@@ -7,7 +7,9 @@ const rules = read(RULES_FILE);
 const alerts = [...rules.matchAll(/- alert: (\w+)\n([\s\S]*?)(?=\n {6}- |\n {2}- name|$)/g)].map(
   ([, name = "", body = ""]) => ({ name, body }),
 );
-const TEST_FILES = ["rules", "slo", "watch"].map((name) => `ops/prometheus/palmgate.${name}.test.yml`);
+const TEST_FILES = ["rules", "slo", "watch", "ledger"].map(
+  (name) => `ops/prometheus/palmgate.${name}.test.yml`,
+);
 
 describe("Prometheus rules", () => {
   it("are accepted by Prometheus, and so is the example configuration", () => {

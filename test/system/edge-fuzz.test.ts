@@ -12,7 +12,12 @@ import { syntheticPerson } from "../../cli/demo/people.js";
 import { loadDeviceKey } from "../../edge-agent/device-key.js";
 import { decode, edge, encode } from "../../wire/codec.js";
 import { helloBytes } from "../../wire/hello.js";
-import { MAX_IMAGE_SIDE_PX, MIN_IMAGE_SIDE_PX, PRESENTATION_DEADLINE_MS } from "../../wire/limits.js";
+import {
+  MAX_IMAGE_SIDE_PX,
+  MIN_IMAGE_SIDE_PX,
+  PASSAGE_TOKEN_BYTES,
+  PRESENTATION_DEADLINE_MS,
+} from "../../wire/limits.js";
 import { DEVICES, openSite, present, type Site, seen, until } from "./support.js";
 
 const MESSAGES = 10_000;
@@ -239,7 +244,7 @@ async function oneMessage(
   if (kind < 0.25) return lane.message({ heartbeat: { sentUnixMs: below(random, 2 ** 30) } }, random);
   const presentationId = noise(random, 16);
   if (kind < 0.35) {
-    const passageToken = noise(random, 16);
+    const passageToken = noise(random, PASSAGE_TOKEN_BYTES);
     const gateReport = { presentationId, passageToken, passage: edge.Passage.OPENED, atUnixMs: 1 };
     return lane.message({ gateReport }, random);
   }

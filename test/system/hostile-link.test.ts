@@ -6,7 +6,7 @@ import { WebSocket } from "ws";
 import { loadDeviceKey } from "../../edge-agent/device-key.js";
 import { decode, edge, encode } from "../../wire/codec.js";
 import { helloBytes } from "../../wire/hello.js";
-import { MAX_EDGE_MESSAGE_BYTES } from "../../wire/limits.js";
+import { MAX_EDGE_MESSAGE_BYTES, PASSAGE_TOKEN_BYTES } from "../../wire/limits.js";
 import { gatewayMetric, openSite, present, type Site, seen } from "./support.js";
 
 const ABNORMAL_CLOSURE = 1006;
@@ -33,7 +33,7 @@ class RawLink {
   }
 
   /** The next message that has this field. */
-  async next<K extends "challenge" | "welcome" | "error" | "decision">(
+  async next<K extends "challenge" | "welcome" | "error" | "decision" | "passageAck">(
     kind: K,
   ): Promise<NonNullable<edge.ServerMessage[K]>> {
     for (;;) {
@@ -87,6 +87,8 @@ describe("the front door", () => {
   const key = () => loadDeviceKey(site.stack.deviceKeyFile(DEVICE));
   const errors = (code: keyof typeof edge.ErrorCode) =>
     gatewayMetric(site.stack, `palmgate_link_errors_total{code="${code}"}`);
+  const passages = (passage: keyof typeof edge.Passage) =>
+    gatewayMetric(site.stack, `palmgate_passages_total{passage="${passage}"}`);
   const hello = (
     nonce: Uint8Array,
     signingKey = key(),
@@ -178,26 +180,37 @@ describe("the front door", () => {
     await link.closed;
   });
 
-  it("refuses a passage token that was never given, and one reported before", async () => {
+  it("refuses a passage token that was never given, and acknowledges one that is on record already", async () => {
     const gate = await site.lane(DEVICE);
     const end = await present(gate, 1);
     expect(seen(end)).toMatchObject({ granted: true });
     if (end.kind !== "decision") throw new Error("no decision");
-    await gate.close(); // it has reported the passage; the raw link now takes its place and replays the report
-    const link = await welcomed();
+    await gate.close(); // its report is acknowledged; the raw link now takes its place and replays the report
     const { presentationId = null, passageToken = null } = end.decision;
-    for (const token of [passageToken, randomBytes(16)]) {
+    const link = await welcomed();
+    const report = (token: Uint8Array | null, id = presentationId) =>
       link.send({
         gateReport: {
-          presentationId,
+          presentationId: id,
           passageToken: token,
-          passage: edge.Passage.OPENED,
+          passage: edge.Passage.FAILED,
           atUnixMs: Date.now(),
         },
       });
-      const error = await link.error();
-      expect(error.name).toBe("TOKEN_INVALID");
-    }
+    const before = await passages("FAILED");
+    report(passageToken);
+    expect((await link.next("passageAck")).presentationId).toEqual(presentationId);
+    // What is on record stays: the passage was OPENED.
+    expect(await passages("FAILED")).toBe(before);
+    const changed = Uint8Array.from(passageToken ?? []);
+    changed[PASSAGE_TOKEN_BYTES - 1] = (changed[PASSAGE_TOKEN_BYTES - 1] ?? 0) ^ 1;
+    report(changed);
+    expect((await link.error()).name).toBe("TOKEN_INVALID");
+    report(randomBytes(PASSAGE_TOKEN_BYTES));
+    expect((await link.error()).name).toBe("TOKEN_INVALID");
+    // Of another presentation.
+    report(passageToken, randomBytes(16));
+    expect((await link.error()).name).toBe("TOKEN_INVALID");
     link.close();
   });
 

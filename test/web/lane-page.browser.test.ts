@@ -1,40 +1,32 @@
-// The lane page in real Chromium, before a gateway's real front whose backend is scripted: pairing, camera, link and
-// money. (Hands before its camera: test/system/lane-page.test.ts.)
-
-import type { HttpResponse } from "uWebSockets.js";
-import { readFileSync } from "node:fs";
+// The lane page in real Chromium, before a desk's real pages and a gateway that the test plays: pairing, camera, link,
+// money, and what the page keeps of passages. (Hands of members before its camera: test/system/lane-page.test.ts.)
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
-import { registerPages } from "../../gateway/pages/pages.js";
-import type { Closable } from "../../gateway/seams.js";
-import type { LanePurpose } from "../../gateway/sites.js";
-import { publicKeyFromBase64 } from "../../wire/ed25519.js";
-import { type Front, startFront } from "../gateway/lane/harness.js";
-import { FakeFeed, status } from "../gateway/pages.fake-feed.js";
+import { edge } from "../../wire/codec.js";
+import type { FakeConnection } from "../edge-agent/fake-gateway.js";
 import { openChromium, type Watched, watchPage } from "./chromium.js";
+import { drawnHand } from "./drawn-hand.js";
+import { emptyScene, lasting, makeFilm } from "./film.js";
+import { GOOD_PASS, type LaneFront, openLaneFront } from "./lane-front.js";
 
 /** Every page compiles the WebAssembly runtime anew: on a busy machine of two cores that takes its time. */
 const PAGE_DEADLINE_MS = 60_000;
 vi.setConfig({ testTimeout: 2 * PAGE_DEADLINE_MS });
 
-const DEVICE = "web-1";
-const GOOD_PASS = "GOOD-PASS";
-const MEASURE = readFileSync(new URL("../gateway/pages.measure.js", import.meta.url), "utf8");
+const MEASURE = readFileSync(new URL("../desk/pages.measure.js", import.meta.url), "utf8");
 const measured = z.object({
   sticksOut: z.array(z.string()),
   contrasts: z.array(z.object({ text: z.string(), ratio: z.number() })),
 });
-const pairing = z.object({ pass: z.string(), publicKey: z.string() });
 
 let browser: Browser;
-let front: Front;
-let pages: Closable;
+let front: LaneFront;
 let page: Page;
 let watched: Watched;
-let purpose: LanePurpose;
-/** Public keys in the order in which passes were redeemed. */
-let keys: string[];
 
 beforeAll(async () => {
   browser = await openChromium();
@@ -42,56 +34,19 @@ beforeAll(async () => {
 afterAll(() => browser?.close());
 
 beforeEach(async () => {
-  purpose = "ENTRY";
-  keys = [];
-  front = await startFront({
-    serveMore: (app) => {
-      pages = registerPages(app, {
-        liveFeed: new FakeFeed(),
-        status: () => status(),
-        operatorToken: "operator-secret",
-        livePage: "open",
-        members: { count: () => 0 },
-      });
-      app.post("/api/lanes", (response) => readBody(response, (body) => redeem(response, body)));
-    },
-  });
+  front = await openLaneFront();
   await newPage();
 });
 afterEach(async () => {
   await page.context().close();
-  await pages.close();
-  front.close();
+  await front.close();
 });
 
-async function newPage(options: Parameters<Browser["newContext"]>[0] = {}): Promise<void> {
+async function newPage(options: Parameters<Browser["newContext"]>[0] = {}, of = browser): Promise<void> {
   await page?.context().close();
-  page = await (await browser.newContext(options)).newPage();
+  page = await (await of.newContext(options)).newPage();
   page.setDefaultTimeout(PAGE_DEADLINE_MS);
   watched = watchPage(page);
-}
-
-function readBody(response: HttpResponse, done: (body: string) => void): void {
-  let body = "";
-  response.onAborted(() => {});
-  response.onData((chunk, isLast) => {
-    body += Buffer.from(chunk).toString("utf8");
-    if (isLast) done(body);
-  });
-}
-
-/** The gateway's side of pairing, as its API answers. */
-function redeem(response: HttpResponse, body: string): void {
-  const { pass, publicKey } = pairing.parse(JSON.parse(body));
-  const key = publicKeyFromBase64(publicKey);
-  if (pass !== GOOD_PASS || !key) {
-    const refusal = { code: "UNAUTHORISED", message: "This pass is not known.", next: "Ask for a new one." };
-    response.writeStatus("401 Unauthorized").end(JSON.stringify(refusal));
-    return;
-  }
-  keys.push(publicKey);
-  front.devices.set(DEVICE, { id: DEVICE, publicKey: key, site: "north", purpose, gallery: "g" });
-  response.end(JSON.stringify({ deviceId: DEVICE, site: "north", purpose, gallery: "g" }));
 }
 
 const url = (fragment = "") => `http://127.0.0.1:${front.port}/lane${fragment}`;
@@ -103,6 +58,8 @@ async function enterAmount(text: string): Promise<void> {
   await page.keyboard.press("Enter");
 }
 const linkIs = (phase: string) => page.locator(`#link[data-link="${phase}"]`).waitFor();
+const refuse = (connection: FakeConnection, code: edge.ErrorCode) =>
+  connection.send({ error: { code, fatal: true, message: "no" } });
 
 describe("pairing", () => {
   it("says what to do when there is neither a pass nor a device, and takes a pass that is typed in", async () => {
@@ -121,7 +78,7 @@ describe("pairing", () => {
     expect(page.url()).toBe(url());
     await page.reload();
     await isReady();
-    expect(keys).toHaveLength(1);
+    expect(front.keys).toHaveLength(1);
     expect(watched.problems).toEqual([]);
   });
 
@@ -148,14 +105,15 @@ describe("pairing", () => {
   it("offers to pair again when the gateway does not know the device any more", async () => {
     await goto(`#pass=${GOOD_PASS}`);
     await isReady();
-    front.devices.delete(DEVICE);
-    front.lanes.recheck(front.deviceOf);
+    front.gateway.greets = false;
+    refuse(await front.gateway.connection(), edge.ErrorCode.UNAUTHENTICATED);
     await page.locator("#setup-why", { hasText: "does not know this lane any more" }).waitFor();
     expect(await page.evaluate(`document.getElementById("video").srcObject`)).toBeNull();
+    front.gateway.greets = true;
     await page.locator("#pass").fill(GOOD_PASS);
     await page.keyboard.press("Enter");
     await isReady();
-    expect(new Set(keys).size).toBe(2);
+    expect(new Set(front.keys).size).toBe(2);
   });
 
   it("spends no pass in a browser that cannot keep a key", async () => {
@@ -164,7 +122,7 @@ describe("pairing", () => {
     };`);
     await goto(`#pass=${GOOD_PASS}`);
     await page.locator("#setup-why", { hasText: "a window that is not private" }).waitFor();
-    expect(keys).toEqual([]);
+    expect(front.keys).toEqual([]);
   });
 
   it("forgets the device when it is told to", async () => {
@@ -210,7 +168,7 @@ describe("the lane page", () => {
     await isReady();
     await page.locator("#facts", { hasText: "Each look" }).waitFor();
     expect(await page.locator("#headline").innerText()).toBe("Hold your hand over the reader");
-    expect(front.presentations.active).toBe(0);
+    expect((await front.gateway.connection()).unreadFrames()).toBe(0);
   });
 
   it("lets the camera go while the page is hidden, and takes it again", async () => {
@@ -255,6 +213,7 @@ describe("the lane page", () => {
     const second = await page.context().newPage();
     await second.goto(url());
     await second.locator('body[data-tone="ready"]').waitFor();
+    refuse(await front.gateway.connection(), edge.ErrorCode.DUPLICATE_DEVICE);
     await page.locator("#detail", { hasText: "open in another tab" }).waitFor();
     // A look at what moves (Chromium's test picture does) leaves it standing.
     const looks = () => page.locator("#facts").evaluate((facts) => facts.innerHTML);
@@ -266,15 +225,18 @@ describe("the lane page", () => {
   it("says when the gateway is away, and comes back by itself", async () => {
     await goto(`#pass=${GOOD_PASS}`);
     await isReady();
-    front.devices.delete("nobody");
-    front.lanes.dismiss("all");
-    await linkIs("away");
+    const connection = await front.gateway.connection();
+    front.gateway.greets = false;
+    refuse(connection, edge.ErrorCode.SHUTTING_DOWN);
+    await page.locator("#link:not([data-link=open])").waitFor();
+    front.gateway.greets = true;
+    (await front.gateway.connection()).socket.terminate();
     await linkIs("open");
     await isReady();
   });
 
   it("charges nothing that nobody entered: until there is an amount its camera is off", async () => {
-    purpose = "PAY";
+    front.purpose("PAY");
     await goto(`#pass=${GOOD_PASS}`);
     await page.locator("#headline", { hasText: "What is to pay?" }).waitFor();
     expect(await page.evaluate(`document.getElementById("video").srcObject`)).toBeNull();
@@ -300,7 +262,7 @@ describe("the lane page", () => {
   it.each(["light", "dark"] as const)(
     "is readable in the %s scheme, on a phone too, without sideways scrolling",
     async (colorScheme) => {
-      purpose = "PAY";
+      front.purpose("PAY");
       await newPage({ colorScheme, viewport: { width: 360, height: 740 } });
       await goto(`#pass=${GOOD_PASS}`);
       await page.locator("#headline", { hasText: "What is to pay?" }).waitFor();
@@ -312,6 +274,51 @@ describe("the lane page", () => {
       for (const { text, ratio } of contrasts) expect(ratio, text).toBeGreaterThanOrEqual(4.5);
     },
   );
+});
+
+describe("a payment at the lane page", () => {
+  const FILM_FPS = 30;
+  let dir: string;
+  let filmed: Browser;
+  beforeAll(async () => {
+    dir = mkdtempSync(join(tmpdir(), "palmgate-lane-film-"));
+    const hand = drawnHand(1, 100);
+    const frames = [
+      ...lasting(emptyScene(hand.width, hand.height), 2 * FILM_FPS),
+      ...lasting(hand, 6 * FILM_FPS),
+    ];
+    filmed = await openChromium({ film: await makeFilm(join(dir, "visit.mjpeg"), frames) });
+  });
+  afterAll(async () => {
+    await filmed?.close();
+    rmSync(dir, { recursive: true, force: true });
+  });
+
+  it("says one moment while the money is awaited, and reports what was served until it is on record, over reloads", async () => {
+    await newPage({}, filmed);
+    front.purpose("PAY");
+    front.gateway.acks = false;
+    await goto(`#pass=${GOOD_PASS}`);
+    await enterAmount("4.20");
+    const connection = await front.gateway.connection();
+    const frame = await connection.frame();
+    const progress = { presentationId: frame.presentationId ?? null, displayKey: "progress.one_moment" };
+    connection.send({ progress: { ...progress, decisionByUnixMs: front.gateway.nowMs() + 60_000 } });
+    await page.locator("#headline", { hasText: "One moment, please" }).waitFor();
+    connection.decide(frame, { displayKey: "decision.payment_approved" });
+    await page.locator('body[data-tone="granted"]').waitFor();
+    const report = await connection.report();
+    expect(report).toMatchObject({ passage: edge.Passage.OPENED, presentationId: frame.presentationId });
+
+    await page.reload();
+    const second = await front.gateway.connection();
+    expect(await second.report()).toEqual(report);
+    second.acknowledge(report);
+    await expect
+      .poll(() => page.evaluate(`JSON.stringify(Object.keys(localStorage))`))
+      .toBe('["palmgate-amount"]');
+    expect(watched.problems).toEqual([]);
+  });
 });
 
 describe("a camera that may not be used", () => {

@@ -85,7 +85,7 @@ describe("connecting to nats-server", () => {
 authorization { user: u, password: ${JSON.stringify(PASSWORD)} }
 tls { cert_file: "${join(dir, "server.pem")}", key_file: "${join(dir, "server.key")}" }\n`,
     );
-    const server = spawn(findNatsServer(), ["-c", join(dir, "nats.conf")], { stdio: "ignore" });
+    const server = spawn(findNatsServer().path, ["-c", join(dir, "nats.conf")], { stdio: "ignore" });
     disposer.defer(() => {
       server.kill("SIGKILL");
     });

@@ -255,19 +255,6 @@ describe("money has a deadline of its own", () => {
     expect(till.take().some(({ decision }) => decision)).toBe(false);
     expect(await decisions()).toEqual([]);
   });
-
-  it("of a gate that failed are in the record and counted", async () => {
-    const id = newId();
-    client.send({ frame: frameOf(id) });
-    const { passageToken = null } = await client.next("decision");
-    const passage = edge.Passage.FAILED;
-    client.send({ gateReport: { presentationId: id, passageToken, passage, atUnixMs: Date.now() } });
-    await client.settled();
-    const passages = (await front.recorded()).filter(({ subject }) => subject === "passages.north.gate-1");
-    expect(passages.map(({ body }) => decode(bus.PassageEvent, body)?.passage)).toEqual([passage]);
-    const counted = await front.metrics.registry.getSingleMetricAsString("palmgate_passages_total");
-    expect(counted).toContain('palmgate_passages_total{passage="failed"} 1');
-  });
 });
 
 describe("a bug behind the lane", () => {

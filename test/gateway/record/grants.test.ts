@@ -222,6 +222,18 @@ describe("reports of passages", () => {
     expect(passagesOf(world.log)).toEqual([]);
   });
 
+  it("of a gate that failed are in the record, and counted once, however often they come", async () => {
+    const client = await one.welcome("gate-1");
+    const report = { ...(await granted(client)), passage: Passage.FAILED };
+    for (let times = 0; times < 2; times++) {
+      client.send({ gateReport: report });
+      await client.next("passageAck");
+    }
+    expect(passagesOf(world.log)).toMatchObject([{ passage: Passage.FAILED }]);
+    const counted = await one.metrics.registry.getSingleMetricAsString("palmgate_passages_total");
+    expect(counted).toContain('palmgate_passages_total{passage="failed"} 1');
+  });
+
   it("get no answer while the log is away, and one when they come again", async () => {
     const client = await one.welcome("gate-1");
     const report = await granted(client);
