@@ -12,11 +12,9 @@ import fastifyRateLimit from "@fastify/rate-limit";
 import fastifySwagger from "@fastify/swagger";
 import {
   type FastifyError,
-  type FastifyInstance,
   type FastifyReply,
   type FastifyRequest,
   fastify,
-  type RawServerBase,
   type RouteOptions,
 } from "fastify";
 import {
@@ -29,6 +27,7 @@ import { UsageError } from "../wire/config.js";
 import type { Log } from "../wire/log.js";
 import type { Access } from "./access.js";
 import { watchBodies } from "./bodies.js";
+import type { App } from "./fastify.js";
 import type { DeskMetrics } from "./metrics.js";
 import { allowedBy, type KnownRoute, notFoundPage } from "./not-found.js";
 import { documentOptions } from "./openapi.js";
@@ -44,27 +43,6 @@ const KEEP_ALIVE_MS = 30_000;
 const DEFAULT_BODY_BYTES = 4096;
 const MAX_PARAMETER_CHARS = 128;
 const MINUTE_MS = 60_000;
-
-declare module "fastify" {
-  interface FastifyContextConfig {
-    /** Who may ask: whoever has the operator token, or everybody. */
-    access?: "operator" | "anybody";
-    /** Fields of the body that hold random letters and digits, kept nowhere: they are not looked through for card numbers. */
-    random?: readonly string[];
-  }
-  interface FastifyRequest {
-    /** The body as it came; zeroed when its handler has answered. */
-    bodyBytes: Buffer | undefined;
-  }
-}
-
-export type App = FastifyInstance<
-  RawServerBase,
-  import("node:http").IncomingMessage,
-  import("node:http").ServerResponse,
-  import("fastify").FastifyBaseLogger,
-  ZodTypeProvider
->;
 
 export interface AppOptions {
   log: Log;

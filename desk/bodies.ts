@@ -8,7 +8,7 @@
 import type { IncomingMessage } from "node:http";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { valueHoldsCardNumber } from "../wire/card-number.js";
-import type { App } from "./app.js";
+import type { App } from "./fastify.js";
 import { refuse } from "./problem.js";
 
 export const PROTOBUF_TYPE = "application/x-protobuf";

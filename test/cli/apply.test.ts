@@ -33,7 +33,13 @@ afterAll(async () => {
   await rig?.close();
 });
 
-const device = { id: "gate-1", publicKey: makeDeviceKey().publicKeyBase64, site: "north", purpose: "ENTRY", gallery: "members" };
+const device = {
+  id: "gate-1",
+  publicKey: makeDeviceKey().publicKeyBase64,
+  site: "north",
+  purpose: "ENTRY",
+  gallery: "members",
+};
 const acme = (changed: object = {}) => ({
   name: "acme",
   galleries: [{ name: "members" }],
@@ -80,7 +86,10 @@ describe("palmgate apply", () => {
     await vi.waitUntil(() => directory.device("gate-1") !== undefined);
     expect(directory.fleet()).toMatchObject({ rows: 1, slots: 1 });
     const key = directory.organisation("acme")?.keys[0];
-    expect(await apply({ organisations: [acme()] }, "--yes")).toEqual({ code: 0, lines: ["nothing to change"] });
+    expect(await apply({ organisations: [acme()] }, "--yes")).toEqual({
+      code: 0,
+      lines: ["nothing to change"],
+    });
     expect(directory.organisation("acme")?.keys).toEqual([key]);
   });
 
@@ -101,7 +110,10 @@ describe("palmgate apply", () => {
   });
 
   it("removes what is not named any more only when told to, and never a gallery with members", async () => {
-    const more = acme({ galleries: [{ name: "members" }, { name: "staff" }], sites: [{ name: "north" }, { name: "south" }] });
+    const more = acme({
+      galleries: [{ name: "members" }, { name: "staff" }],
+      sites: [{ name: "north" }, { name: "south" }],
+    });
     await apply({ organisations: [more] }, "--yes");
     const less = acme();
     const kept = await apply({ organisations: [less] }, "--yes");
@@ -112,13 +124,24 @@ describe("palmgate apply", () => {
       organisation: "acme",
       gallery: "staff",
       memberId: randomBytes(16),
-      templates: [{ modelId: "palm-256-v3", position: 1, signature: { vector: unitVector(256), lines: new Uint32Array(160) } }],
+      templates: [
+        {
+          modelId: "palm-256-v3",
+          position: 1,
+          signature: { vector: unitVector(256), lines: new Uint32Array(160) },
+        },
+      ],
       profile: { consents: [1] },
     });
     expect(stored).toMatchObject({ ok: true });
-    await expect(apply({ organisations: [less] }, "--yes", "--prune")).rejects.toThrow(/staff of acme still has members/);
+    await expect(apply({ organisations: [less] }, "--yes", "--prune")).rejects.toThrow(
+      /staff of acme still has members/,
+    );
     const withStaff = { ...less, galleries: [{ name: "members" }, { name: "staff" }] };
-    expect((await apply({ organisations: [withStaff] }, "--yes", "--prune")).lines).toEqual(["- site south of acme", "1 change done"]);
+    expect((await apply({ organisations: [withStaff] }, "--yes", "--prune")).lines).toEqual([
+      "- site south of acme",
+      "1 change done",
+    ]);
   });
 
   it("refuses another master key than the organisation was made under", async () => {
