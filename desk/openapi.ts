@@ -52,7 +52,7 @@ export const documentOptions: FastifyDynamicSwaggerOptions = {
       description:
         "Every refusal is application/problem+json with a code of one catalogue. POSTs that make something take an " +
         "Idempotency-Key: asked again with the same key and body, it is the same thing. Where a fleet serves several " +
-        "organisations, `organisation` names whose it is about. Bodies marked protobuf are messages of proto/bus.proto.",
+        "organisations, `organisation` names whose it is about. Bodies marked protobuf are messages of proto/api.proto.",
       license: { name: "Apache-2.0", identifier: "Apache-2.0" },
     },
     servers: [{ url: "/", description: "The desk that served this document" }],

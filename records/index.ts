@@ -1,7 +1,7 @@
 // The durable record: event log (JetStream), local views (LMDB), sealed bytes, member keys, enrolment, erasure, sagas,
 // payments, receipts.
 export { type AppliedAnswer, type AppliedQuestion, askApplied, type Confirmation } from "./applied.js";
-export { DATA_KEY_REFUSALS, type DataKeyRefusal, dataKeyEvent } from "./data-key.js";
+export { DATA_KEY_REFUSALS, type DataKeyRefusal } from "./data-key.js";
 export { type EnrolPlace, openEnrolIntent, sealEnrolIntent } from "./enrol-intent.js";
 export { type Enrolment, type Stored, storeMember } from "./enrolment.js";
 export { type Destroyed, type Destruction, destroyMember } from "./erasure.js";
@@ -12,12 +12,9 @@ export { type FetchedKey, fetchDataKey, type MemberKeys, openMemberKeys } from "
 export { type EventLog, openEventLog } from "./log.js";
 export {
   decodeMemberEvent,
-  enrolled,
   erased,
-  fitsSubject,
   keySubjectOf,
   memberSubjectOf,
-  placeOf,
   profileChanged,
 } from "./member-events.js";
 export {
@@ -56,7 +53,6 @@ export {
   type Begun,
   hasEnded,
   openSagas,
-  readSaga,
   type Saga,
   type SagaAdvance,
   type SagaFollower,

@@ -19,20 +19,21 @@ function run(tool, args) {
   }
 }
 
-/** Whether the file is there and newer than the source and than this script. */
-function isFresh(file, source) {
-  const newest = Math.max(
-    statSync(join(root, source)).mtimeMs,
-    statSync(fileURLToPath(import.meta.url)).mtimeMs,
-  );
+/** Whether the file is there and newer than its sources and than this script. */
+function isFresh(file, sources) {
+  const inputs = [...sources.map((source) => join(root, source)), fileURLToPath(import.meta.url)];
+  const newest = Math.max(...inputs.map((input) => statSync(input).mtimeMs));
   return existsSync(file) && statSync(file).mtimeMs > newest;
 }
 
-for (const name of ["palmgate", "bus"]) {
-  const proto = join("proto", `${name}.proto`);
+/** Each module from its files, of one package. */
+const MODULES = { palmgate: ["palmgate"], bus: ["bus", "record", "api"] };
+
+for (const [name, files] of Object.entries(MODULES)) {
+  const protos = files.map((file) => join("proto", `${file}.proto`));
   const js = join(wireDir, `${name}.js`);
   const types = join(wireDir, `${name}.d.ts`);
-  if (isFresh(types, proto)) continue;
+  if (isFresh(types, protos)) continue;
   mkdirSync(wireDir, { recursive: true });
   const flags = [
     "--no-convert",
@@ -43,7 +44,7 @@ for (const name of ["palmgate", "bus"]) {
     "--force-number",
     "--es6",
   ];
-  run("pbjs", ["-t", "static-module", "-w", "es6", "-r", name, ...flags, "-o", js, proto]);
+  run("pbjs", ["-t", "static-module", "-w", "es6", "-r", name, ...flags, "-o", js, ...protos]);
   // Node's ESM loader needs the full file name of the CommonJS runtime.
   writeFileSync(
     js,
@@ -58,7 +59,7 @@ for (const name of ["palmgate", "bus"]) {
 const wat = join("palm", "lines", "compare.wat");
 const wasm = join(palmDir, "compare-wasm.js");
 const wasmTypes = join(palmDir, "compare-wasm.d.ts");
-if (!isFresh(wasm, wat) || !isFresh(wasmTypes, wat)) {
+if (!isFresh(wasm, [wat]) || !isFresh(wasmTypes, [wat])) {
   mkdirSync(palmDir, { recursive: true });
   const bytes = await assemble(wat);
   writeFileSync(wasm, `export const compareWasm = Uint8Array.of(${bytes.join(", ")});\n`);

@@ -12,8 +12,6 @@ import { type NatsAddress, parseNatsAddress } from "./nats-address.js";
 import { quietTransport } from "./nats-transport.js";
 import { isNewEnough, LEAST_NATS_VERSION } from "./nats-version.js";
 
-export { followLink } from "./link.js";
-
 export interface NatsOptions {
   /** e.g. nats://user:password@127.0.0.1:4222 ; several separated by commas */
   url: string;

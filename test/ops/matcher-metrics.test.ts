@@ -6,7 +6,14 @@ import { documentedMetrics } from "./ops-files.js";
 
 it("metrics of the matcher are those of docs/architecture.md", async () => {
   const state = {
-    ...{ ready: new ShardSet(), held: new ShardSet(), templates: 0, members: 0, appliedSequence: 0 },
+    ...{
+      ready: new ShardSet(),
+      held: new ShardSet(),
+      threadShards: [],
+      templates: 0,
+      members: 0,
+      appliedSequence: 0,
+    },
     ...{ lag: 0, storeFull: false, beatAgeMs: 0 },
   };
   const served = await openMatcherMetrics(() => state).registry.getMetricsAsJSON();

@@ -7,7 +7,7 @@ const rules = read(RULES_FILE);
 const alerts = [...rules.matchAll(/- alert: (\w+)\n([\s\S]*?)(?=\n {6}- |\n {2}- name|$)/g)].map(
   ([, name = "", body = ""]) => ({ name, body }),
 );
-const TEST_FILES = ["rules", "slo", "watch", "ledger"].map(
+const TEST_FILES = ["rules", "matchers", "slo", "watch", "ledger"].map(
   (name) => `ops/prometheus/palmgate.${name}.test.yml`,
 );
 

@@ -193,6 +193,16 @@ describe("reports of passages", () => {
     await fresh.close();
   });
 
+  it("of a gate that failed are in the record and counted", async () => {
+    const client = await one.welcome("gate-1");
+    const report = await granted(client);
+    client.send({ gateReport: { ...report, passage: Passage.FAILED } });
+    await client.next("passageAck");
+    expect(passagesOf(world.log)).toMatchObject([{ passage: Passage.FAILED }]);
+    const counted = await one.metrics.registry.getSingleMetricAsString("palmgate_passages_total");
+    expect(counted).toContain('palmgate_passages_total{passage="failed"} 1');
+  });
+
   it("keep the site of the decision, also when the device stands elsewhere by now", async () => {
     const report = await granted(await one.welcome("gate-1"));
     const device = world.devices.get("gate-1");
