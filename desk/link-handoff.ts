@@ -80,9 +80,12 @@ function join(client: Duplex, gateway: Socket, ended: () => void): void {
 
 function inTurn(all: readonly GatewayState[], turn: number): GatewayState[] {
   const sorted = [...all].sort((a, b) => (a.id < b.id ? -1 : 1));
-  const turned = sorted.map((_, at) => sorted[(turn + at) % sorted.length] as GatewayState);
   const isReady = ({ notReady }: GatewayState) => notReady.length === 0;
-  return [...turned.filter(isReady), ...turned.filter((each) => !isReady(each))];
+  const parts = [sorted.filter(isReady), sorted.filter((each) => !isReady(each))];
+  return parts.flatMap((part) => {
+    const first = turn % Math.max(1, part.length);
+    return [...part.slice(first), ...part.slice(0, first)];
+  });
 }
 
 async function firstThatTakes(
