@@ -24,7 +24,7 @@ const COMMANDS: Record<string, Command> = {
     load: async () => (await import("../gateway/main.js")).main,
   },
   matcher: {
-    what: "a worker that holds partitions of galleries and answers searches",
+    what: "a worker that holds shards of all galleries and answers searches",
     load: async () => (await import("../matcher/main.js")).main,
   },
   ledger: {
