@@ -21,7 +21,7 @@ export interface LoadResult {
   roundTripMs: number[];
 }
 
-/** @param deviceIds one per lane, in the site file of the gateway */
+/** @param deviceIds one per lane, in the directory */
 export async function openLoad(
   linkUrl: string,
   deviceIds: readonly string[],

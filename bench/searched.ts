@@ -1,5 +1,5 @@
 // Which comparisons a search of a whole gallery makes: those with the templates whose vectors are nearest. Pure.
-// The gallery is taken as one partition (each of several compares as many) with an index that misses nothing.
+// The gallery is taken as one segment with an index that misses nothing.
 //
 // A search compares line maps with so many templates only (matcher/index/search-members.ts). A mated template that is
 // not among them is missed, whatever its line map would have said: identification is counted with what was compared.

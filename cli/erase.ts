@@ -1,13 +1,14 @@
 // palmgate erase: erases a member through the desk's API and keeps the receipt.
+import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { z } from "zod";
-import { helpText, readSettings, type Settings } from "../wire/config.js";
+import { helpText, readSettings, type Settings, UsageError } from "../wire/config.js";
 import { OPERATOR_SETTINGS, operatorApi } from "./operator-api.js";
 
 const USAGE = "palmgate erase --member ID [--receipt FILE] [options]";
 const WHAT =
   "Erases a member for good: every copy of the palm's templates becomes noise. Prints the signed receipt,\n" +
-  "or writes it to a file. An erasure that is still under way ends with exit code 3: run the command again.";
+  "or writes it to a new file. An erasure that is still under way ends with exit code 3: run the command again.";
 
 const SETTINGS = {
   ...OPERATOR_SETTINGS,
@@ -35,6 +36,10 @@ export async function run(argv: string[]): Promise<number> {
     return 0;
   }
   const { desk, operatorToken, organisation, member, receipt } = readSettings(SETTINGS, argv);
+  // Before anything is erased: a receipt that is there already is somebody's.
+  if (receipt !== undefined && existsSync(receipt)) {
+    throw new UsageError(`--receipt ${receipt} is there already: name a new file.`);
+  }
   const answer = await operatorApi(desk, operatorToken, organisation).erase(member);
   if (!answer.ok) {
     process.stderr.write(`palmgate erase: ${answer.code}: ${answer.message} ${answer.next}\n`);

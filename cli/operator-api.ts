@@ -32,6 +32,8 @@ export interface OperatorApi {
     options?: { idempotencyKey?: string },
   ): Promise<ApiAnswer<Enrolment>>;
   get<T>(path: string): Promise<ApiAnswer<T>>;
+  post<T>(path: string): Promise<ApiAnswer<T>>;
+  remove<T>(path: string): Promise<ApiAnswer<T>>;
   erase(memberId: string): Promise<ApiAnswer<unknown>>;
   issuePass(order: PassOrder): Promise<ApiAnswer<IssuedPass>>;
   /** A device: from here on it is nobody. */
@@ -109,6 +111,8 @@ export function operatorApi(url: string, token: string, organisation?: string): 
         idempotencyKey,
       }),
     get: (path) => call({ method: "GET", path }),
+    post: (path) => call({ method: "POST", path }),
+    remove: (path) => call({ method: "DELETE", path }),
     erase: (memberId) => call({ method: "DELETE", path: `/api/v1/members/${memberId}` }),
     issuePass: (order) => call({ method: "POST", path: "/api/v1/passes", body: JSON.stringify(order) }),
     revoke: (deviceId) => call({ method: "DELETE", path: `/api/v1/devices/${deviceId}` }),

@@ -9,6 +9,11 @@ interface Command {
   load: () => Promise<(argv: string[]) => Promise<number>>;
 }
 
+/** What is one question to a desk. */
+function ofDesk(name: string, what: string): Record<string, Command> {
+  return { [name]: { what, load: async () => (await import("./desk-commands.js")).deskCommand(name, what) } };
+}
+
 const COMMANDS: Record<string, Command> = {
   demo: {
     what: "a whole site on this machine: palms present themselves, gates open",
@@ -19,7 +24,7 @@ const COMMANDS: Record<string, Command> = {
     load: async () => (await import("../gateway/main.js")).main,
   },
   matcher: {
-    what: "a worker that holds partitions of galleries and answers searches",
+    what: "a worker that holds shards of all galleries and answers searches",
     load: async () => (await import("../matcher/main.js")).main,
   },
   ledger: {
@@ -38,7 +43,7 @@ const COMMANDS: Record<string, Command> = {
     what: "bring organisations, galleries, sites and devices of a file into the fleet",
     load: async () => (await import("./apply.js")).run,
   },
-  enrol: { what: "enrol a member from captures", load: async () => (await import("./enroll.js")).run },
+  enrol: { what: "enrol a member from captures", load: async () => (await import("./enrol.js")).run },
   erase: {
     what: "erase a member for good and keep the receipt",
     load: async () => (await import("./erase.js")).run,
@@ -51,6 +56,15 @@ const COMMANDS: Record<string, Command> = {
     what: "check an erasure receipt",
     load: async () => (await import("./verify-receipt.js")).run,
   },
+  ...ofDesk("status", "what runs, and whether it is well"),
+  ...ofDesk("members show", "one member"),
+  ...ofDesk("members history", "a member's latest uses"),
+  ...ofDesk("devices list", "lanes that may connect"),
+  ...ofDesk("devices revoke", "a lane is nobody from here on"),
+  ...ofDesk("passes list", "passes that are not forgotten yet"),
+  ...ofDesk("passes revoke", "a pass is good for nothing from here on"),
+  ...ofDesk("payments show", "how a payment stands"),
+  ...ofDesk("payments refund", "give a captured payment back, whole"),
   "drill gateways": {
     what: "kill every process at random moments of a run, and judge by the books",
     load: async () => (await import("./drill/gateways.js")).run,
@@ -88,7 +102,7 @@ const HELP = [
 /** Other spellings of a command. */
 const SPELLINGS: Record<string, string> = { enroll: "enrol" };
 /** Words that a command's name begins with. */
-const GROUPS = new Set(["bench", "drill"]);
+const GROUPS = new Set(["bench", "drill", "members", "devices", "passes", "payments"]);
 const FLUSH_DEADLINE_MS = 500;
 const USAGE_EXIT_CODE = 2;
 const isHelp = (word: string) => ["--help", "-h", "help"].includes(word);

@@ -8,7 +8,7 @@ const WHAT = [
   "Gives out a pass and prints its link, to be opened once in a browser:",
   "  lane    a screen with a camera becomes a lane of that site; --purpose says what it decides about",
   "  enrol   a person enrols themselves; --consent says what they may agree to",
-  "Whoever has the link may use it: hand it over as you would a key. A paired lane is revoked with DELETE /api/v1/devices/ID.",
+  "Whoever has the link may use it: hand it over as you would a key. A paired lane is revoked with `palmgate devices revoke ID`.",
 ].join("\n");
 
 const DEFAULT_VALID_MINUTES = 15;

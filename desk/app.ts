@@ -1,23 +1,20 @@
 // The web server behind API and pages: one Fastify, its limits, its way of saying no, and the document of its API.
 //
 // Invariants (test/desk/http.test.ts):
-// - an unauthorised request is answered before a byte of its body is kept; a body is bounded in size, in time, and over
-//   all requests; those that need no token have a bound of their own, so that nobody without one keeps operators out;
-// - the bytes of a body are zeroed when its answer is out;
+// - an unauthorised request is answered before a byte of its body is kept; what comes too slowly is cut off;
 // - every refusal is a problem of the catalogue; a bug is logged by where it happened, never with what was sent;
 // - HEAD, OPTIONS, unknown paths and wrong methods are answered, under /api as problems, elsewhere with a page;
-// - a route that states neither `access` nor a schema does not come up.
+// - a route that does not say who may ask for it does not come up.
 import { readFileSync } from "node:fs";
+import type { Socket } from "node:net";
 import fastifyHelmet from "@fastify/helmet";
 import fastifyRateLimit from "@fastify/rate-limit";
 import fastifySwagger from "@fastify/swagger";
 import {
   type FastifyError,
-  type FastifyInstance,
   type FastifyReply,
   type FastifyRequest,
   fastify,
-  type RawServerBase,
   type RouteOptions,
 } from "fastify";
 import {
@@ -29,11 +26,12 @@ import {
 import { UsageError } from "../wire/config.js";
 import type { Log } from "../wire/log.js";
 import type { Access } from "./access.js";
-import { Bodies } from "./bodies.js";
+import { watchBodies } from "./bodies.js";
+import type { App } from "./fastify.js";
 import type { DeskMetrics } from "./metrics.js";
 import { allowedBy, type KnownRoute, notFoundPage } from "./not-found.js";
 import { documentOptions } from "./openapi.js";
-import { Refusal, refuse, sendProblem } from "./problem.js";
+import { headersOf, problemOf, Refusal, refuse, sendProblem } from "./problem.js";
 import { addressKey } from "./throttle.js";
 
 /** From the first byte of a request to the last one of its body. */
@@ -45,27 +43,6 @@ const KEEP_ALIVE_MS = 30_000;
 const DEFAULT_BODY_BYTES = 4096;
 const MAX_PARAMETER_CHARS = 128;
 const MINUTE_MS = 60_000;
-
-declare module "fastify" {
-  interface FastifyContextConfig {
-    /** Who may ask: whoever has the operator token, or everybody. */
-    access?: "operator" | "anybody";
-    /** Fields of the body that hold random letters and digits, kept nowhere: they are not looked through for card numbers. */
-    random?: readonly string[];
-  }
-  interface FastifyRequest {
-    /** The body as it came; zeroed when the answer is out. */
-    bodyBytes: Buffer | undefined;
-  }
-}
-
-export type App = FastifyInstance<
-  RawServerBase,
-  import("node:http").IncomingMessage,
-  import("node:http").ServerResponse,
-  import("fastify").FastifyBaseLogger,
-  ZodTypeProvider
->;
 
 export interface AppOptions {
   log: Log;
@@ -130,7 +107,11 @@ function newFastify({ tls, trustedProxies, requestTimeoutMs = REQUEST_TIMEOUT_MS
     routerOptions: { maxParamLength: MAX_PARAMETER_CHARS },
     forceCloseConnections: true,
     return503OnClosing: false,
-  } as const;
+    clientErrorHandler: refuseUnread,
+    frameworkErrors: (_error: FastifyError, _request: FastifyRequest, reply: FastifyReply) => {
+      void sendProblem(reply, refuse("BAD_REQUEST", "The address cannot be read."));
+    },
+  };
   const timing = {
     headersTimeout: Math.min(HEADERS_TIMEOUT_MS, requestTimeoutMs),
     connectionsCheckingInterval: CHECK_INTERVAL_MS,
@@ -139,6 +120,21 @@ function newFastify({ tls, trustedProxies, requestTimeoutMs = REQUEST_TIMEOUT_MS
     ? fastify({ ...common, https: { ...timing, cert: readable(tls.certFile), key: readable(tls.keyFile) } })
     : fastify({ ...common, http: timing });
   return made.withTypeProvider<ZodTypeProvider>() as unknown as App;
+}
+
+/** What cannot be read as a request, or comes too slowly, gets to no route. */
+function refuseUnread(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === "ECONNRESET" || socket.destroyed) return;
+  const refusal =
+    error.code === "ERR_HTTP_REQUEST_TIMEOUT"
+      ? refuse("REQUEST_TIMEOUT", "The request did not arrive in time.")
+      : refuse("BAD_REQUEST", "The request cannot be read.");
+  const problem = problemOf(refusal);
+  const body = JSON.stringify(problem);
+  const headers = Object.entries(headersOf(refusal)).map(([name, value]) => `${name}: ${value}\r\n`);
+  const length = `content-length: ${Buffer.byteLength(body)}`;
+  const head = `HTTP/1.1 ${problem.status} ${problem.title}\r\n${headers.join("")}${length}\r\nconnection: close\r\n\r\n`;
+  socket.end(head + body);
 }
 
 function readable(file: string): Buffer {
@@ -157,7 +153,6 @@ function keepRoute(route: RouteOptions, routes: KnownRoute[]): void {
 
 /** Who may ask, how much may be received, and what becomes of it. */
 function guard(app: App, { access, metrics }: AppOptions): void {
-  const bodies = new Bodies();
   app.decorateRequest("bodyBytes", undefined);
   app.addHook("onRequest", async (request, reply) => {
     if (request.routeOptions.config.access === "operator") {
@@ -170,7 +165,7 @@ function guard(app: App, { access, metrics }: AppOptions): void {
       }
     }
   });
-  bodies.watch(app);
+  watchBodies(app);
   app.addHook("onSend", async (_request, reply) => {
     if (!reply.hasHeader("cache-control")) reply.header("cache-control", "no-store");
   });

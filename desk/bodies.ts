@@ -1,11 +1,14 @@
 // What is received: how much at once, as what, and that nothing of it is left behind.
 //
-// Invariants (test/desk/http.test.ts): at most MAX_HELD_BYTES of bodies at once, and of requests that need no token at
-// most MAX_HELD_OPEN_BYTES; bytes of a body are zeroed when its answer is out; JSON that holds a card number is refused
-// before anybody looks at it.
-import type { FastifyInstance, FastifyRequest } from "fastify";
+// Invariants (test/desk/http.test.ts):
+// - a body is bounded by its route, in bytes and in time, and over all requests by MAX_HELD_BYTES; requests that need no
+//   token have a bound of their own, so that nobody without one keeps operators out;
+// - its bytes are zeroed when its handler has answered, and when it never got to one;
+// - JSON that holds a card number is refused before anybody looks at it.
+import type { IncomingMessage } from "node:http";
+import type { FastifyReply, FastifyRequest } from "fastify";
 import { valueHoldsCardNumber } from "../wire/card-number.js";
-import type { App } from "./app.js";
+import type { App } from "./fastify.js";
 import { refuse } from "./problem.js";
 
 export const PROTOBUF_TYPE = "application/x-protobuf";
@@ -18,64 +21,88 @@ interface Held {
   readonly maxBytes: number;
 }
 
-export class Bodies {
-  readonly #held: Record<"operator" | "anybody", Held> = {
+/** Adds the hooks and parsers. */
+export function watchBodies(app: App): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser(PROTOBUF_TYPE, async (request: FastifyRequest, payload: IncomingMessage) => {
+    const isTaken = request.routeOptions.schema?.consumes?.includes(PROTOBUF_TYPE);
+    if (!isTaken) throw refuse("UNSUPPORTED_MEDIA", "This address takes JSON.");
+    return receive(request, payload);
+  });
+  app.addContentTypeParser("application/json", async (request: FastifyRequest, payload: IncomingMessage) =>
+    jsonIn(await receive(request, payload)),
+  );
+  const held: Record<"operator" | "anybody", Held> = {
     operator: { bytes: 0, maxBytes: MAX_HELD_BYTES },
     anybody: { bytes: 0, maxBytes: MAX_HELD_OPEN_BYTES },
   };
-
-  /** Adds the hooks and parsers. */
-  watch(app: App): void {
-    app.removeAllContentTypeParsers();
-    const keep = (request: FastifyRequest, body: Buffer) => {
-      request.bodyBytes = body;
-      return body;
-    };
-    app.addContentTypeParser(
-      PROTOBUF_TYPE,
-      { parseAs: "buffer" },
-      async (request: FastifyRequest, body: Buffer) => keep(request, body),
-    );
-    app.addContentTypeParser(
-      "application/json",
-      { parseAs: "buffer" },
-      async (request: FastifyRequest, body: Buffer) => jsonIn(keep(request, body)),
-    );
-    this.#bound(app as unknown as FastifyInstance);
-    app.addHook("preValidation", async (request) => refuseCardNumbers(request));
-    app.addHook("onResponse", async (request) => {
+  const leave = new WeakMap<FastifyRequest, () => void>();
+  app.addHook("onRequest", async (request: FastifyRequest, reply: FastifyReply) => {
+    const bytes = bytesToHold(request, reply);
+    const own = held[request.routeOptions.config.access ?? "anybody"];
+    if (own.bytes + bytes > own.maxBytes)
+      throw closing(reply, refuse("BUSY", "Too many requests are being received."));
+    own.bytes += bytes;
+    let isHeld = true;
+    leave.set(request, () => {
+      if (isHeld) own.bytes -= bytes;
+      isHeld = false;
       request.bodyBytes?.fill(0);
       request.bodyBytes = undefined;
     });
-  }
-
-  #bound(app: FastifyInstance): void {
-    const reserved = new WeakMap<FastifyRequest, () => void>();
-    app.addHook("onRequest", async (request, reply) => {
-      const bytes = announcedBytes(request);
-      const held = this.#held[request.routeOptions.config.access ?? "anybody"];
-      if (held.bytes + bytes > held.maxBytes) {
-        reply.header("connection", "close");
-        throw refuse("BUSY", "Too many requests are being received.");
-      }
-      held.bytes += bytes;
-      const giveBack = () => {
-        held.bytes -= bytes;
-        reserved.delete(request);
-      };
-      reserved.set(request, giveBack);
-      // Once, however the exchange ends: also when the client is gone before its answer.
-      reply.raw.once("close", () => reserved.get(request)?.());
+    // Whoever goes away before the body is whole gets to no handler.
+    reply.raw.once("close", () => {
+      if (request.bodyBytes === undefined) leave.get(request)?.();
     });
-  }
+  });
+  app.addHook("preValidation", async (request: FastifyRequest) => refuseCardNumbers(request));
+  app.addHook("onSend", async (request: FastifyRequest) => leave.get(request)?.());
 }
 
-/** What the body may take; the route's own bound where its length is not told. */
-function announcedBytes(request: FastifyRequest): number {
+/** @throws Refusal for more than the route takes */
+function bytesToHold(request: FastifyRequest, reply: FastifyReply): number {
   const { "content-length": length, "transfer-encoding": encoding } = request.headers;
   const limit = request.routeOptions.bodyLimit ?? 0;
   if (length === undefined) return encoding === undefined ? 0 : limit;
-  return Math.min(Number(length) || 0, limit);
+  // Node refuses a length that is no number.
+  const bytes = Number(length);
+  if (bytes > limit) throw closing(reply, refuse("TOO_LARGE", `At most ${limit} bytes are taken here.`));
+  return bytes;
+}
+
+/** The rest of the request is not read. */
+function closing(reply: FastifyReply, refusal: Error): Error {
+  reply.header("connection", "close");
+  return refusal;
+}
+
+/** Reads the body into one buffer of ours; what lies in between is overwritten. */
+function receive(request: FastifyRequest, payload: IncomingMessage): Promise<Buffer> {
+  const { "content-length": length } = request.headers;
+  const limit = request.routeOptions.bodyLimit ?? 0;
+  const body = Buffer.alloc(length === undefined ? limit : Math.min(Number(length), limit));
+  let at = 0;
+  return new Promise((resolve, reject) => {
+    const fail = (refusal: Error) => {
+      payload.removeAllListeners("data");
+      body.fill(0);
+      reject(refusal);
+    };
+    payload.on("data", (chunk: Buffer) => {
+      if (at + chunk.length > body.length)
+        return fail(refuse("TOO_LARGE", `At most ${limit} bytes are taken here.`));
+      body.set(chunk, at);
+      at += chunk.length;
+      chunk.fill(0);
+    });
+    payload.once("end", () => {
+      request.bodyBytes = body.subarray(0, at);
+      resolve(request.bodyBytes);
+    });
+    payload.once("close", () => {
+      if (!payload.readableEnded) fail(refuse("REQUEST_TIMEOUT", "The body did not arrive whole."));
+    });
+  });
 }
 
 /** For routes that take protobuf too: turns such a body into the shape of its JSON sibling. */

@@ -3,9 +3,8 @@
 // Invariants (test/desk/desk.test.ts):
 // - it listens only when everything behind it is open; what was opened before a failed start is closed again;
 // - it keeps nothing: any of several desks answers the same, and any may die at any moment.
-import type { IncomingMessage, Server } from "node:http";
+import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { Duplex } from "node:stream";
 import { openFleet } from "../identify/fleet.js";
 import { MemberClient } from "../identify/members.js";
 import { similarityBy } from "../identify/thresholds.js";
@@ -23,11 +22,12 @@ import { type Log, openLog } from "../wire/log.js";
 import { LogClock } from "../wire/log-clock.js";
 import { connectNats } from "../wire/nats.js";
 import { openOpsServer } from "../wire/ops-server.js";
-import { type Access, openAccess, WRONG_TOKENS } from "./access.js";
-import { type App, openApp } from "./app.js";
+import { type Access, clientAddress, openAccess, WRONG_TOKENS } from "./access.js";
+import { openApp } from "./app.js";
 import { deviceRoutes } from "./devices/routes.js";
 import { Enroller } from "./enrolment/enroller.js";
 import { enrolmentRoutes } from "./enrolment/routes.js";
+import type { App } from "./fastify.js";
 import { fleetRoutes } from "./fleet/routes.js";
 import { notReady, type StatusSources, statusOf } from "./fleet/status.js";
 import { openHandoff } from "./link-handoff.js";
@@ -44,6 +44,7 @@ import { passRoutes } from "./passes/routes.js";
 import { paymentRoutes } from "./payments/routes.js";
 import { type DeskConfig, tlsOf } from "./settings.js";
 import { shareThrottles } from "./throttle.js";
+import { routeUpgrades } from "./upgrades.js";
 
 const MAX_QUEUED_CAPTURES = 64;
 
@@ -169,7 +170,7 @@ function registerRoutes(
 /** What comes for /live is ours; what comes for /link is a gateway's. */
 function takeUpgrades(
   app: App,
-  { livePage, gatewayCa }: DeskConfig,
+  { livePage, gatewayCa, trustedProxies }: DeskConfig,
   {
     parts,
     access,
@@ -185,18 +186,12 @@ function takeUpgrades(
     tokenHolds:
       livePage === "open"
         ? undefined
-        : (token, request) => access.tokenHolds(request.socket.remoteAddress ?? "", token) === true,
+        : (token, request) => access.tokenHolds(clientAddress(request, trustedProxies), token) === true,
   });
   disposer.defer(() => live.close());
   const handoff = openHandoff({ gateways: parts.sources.gateways, caFile: gatewayCa, metrics });
   disposer.defer(() => handoff.close());
-  const server: Server = app.server as Server;
-  server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    const path = (request.url ?? "").split("?", 1)[0];
-    if (path === "/live") return live.upgrade(request, socket, head);
-    if (path === "/link") return void handoff.upgrade(request, socket, head);
-    socket.end("HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
-  });
+  routeUpgrades(app.server as Server, { "/live": live.upgrade, "/link": handoff.upgrade });
   return { viewers: live.viewers, links: handoff.links };
 }
 

@@ -10,7 +10,7 @@ const OWNER_ONLY = 0o600;
 export interface DeviceKeyPair {
   /** PKCS8 PEM. */
   privateKeyPem: string;
-  /** Base64 of the raw 32 bytes, as the site file takes it. */
+  /** Base64 of the raw 32 bytes, as the file for `palmgate apply` takes it. */
   publicKeyBase64: string;
 }
 

@@ -4,7 +4,6 @@
 // Invariant: no label carries a site, device, palm or presentation; every series exists from the start.
 import { Counter, Gauge, Registry } from "prom-client";
 import { edge } from "../wire/codec.js";
-import { countDroppedLines } from "../wire/report.js";
 import { type CameraCounters, openCameraCounters } from "./camera/metrics.js";
 import type { AgentCounters } from "./lane-agent.js";
 
@@ -19,7 +18,6 @@ const namesOf = (type: Record<string, string | number>): string[] =>
 export function openAgentMetrics(): AgentMetrics {
   const registry = new Registry();
   const registers = [registry];
-  countDroppedLines(registry);
   const connected = new Gauge({
     name: "palmgate_agent_connected",
     help: "1 while the link to the gateway is open",

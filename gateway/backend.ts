@@ -3,7 +3,7 @@
 
 import type { NatsConnection } from "@nats-io/transport-node";
 import { type Fleet, openFleet, SearchClient } from "../identify/index.js";
-import { type EventLog, openEventLog } from "../records/index.js";
+import { type EventLog, openEventLog } from "../records/log.js";
 import { type Directory, openDirectory } from "../wire/directory.js";
 import type { Disposer } from "../wire/disposer.js";
 import { type Keyring, openKeyring } from "../wire/keyring.js";

@@ -6,8 +6,11 @@
 import { randomUUID } from "node:crypto";
 import { networkInterfaces } from "node:os";
 import { rulesOf, similarityBy } from "../identify/index.js";
-import { loadCalibration, type ModelInfo, modelInfo, SignerPool } from "../palm/index.js";
-import { openPaymentLog, sandboxProcessor } from "../records/index.js";
+import { loadCalibration } from "../palm/calibration.js";
+import { type ModelInfo, modelInfo } from "../palm/model-file.js";
+import { SignerPool } from "../palm/signer-pool.js";
+import { openPaymentLog } from "../records/payments/payment-log.js";
+import { sandboxProcessor } from "../records/payments/sandbox.js";
 import { bus } from "../wire/codec.js";
 import { type Disposer, opened } from "../wire/disposer.js";
 import { MAX_FRAMES_PER_PRESENTATION } from "../wire/limits.js";

@@ -8,7 +8,6 @@ import type { SearchCounts } from "../identify/index.js";
 import type { edge } from "../wire/codec.js";
 import type { LanePurpose } from "../wire/directory.js";
 import { LINK_ERRORS, type LinkCode } from "../wire/errors.js";
-import { countDroppedLines } from "../wire/report.js";
 import type { ReportAnswer } from "./record/passages.js";
 
 /** Seconds; 0.3, 0.5 and 1.0 are the budgets that the alerts ask about. */
@@ -45,7 +44,7 @@ export interface GaugeSources {
   presentationsActive(): number;
   creditsOutstanding(): number;
   signers(): { queued: number; busy: number };
-  shards(): { expected: number; served: number };
+  shards(): { expected: number; served: number; missingReplicas: number };
   unrecordedEvents(): number;
   searches(): SearchCounts;
 }
@@ -68,7 +67,6 @@ export interface GatewayMetrics {
 /** Makes the gateway's metrics with every hot label bound. */
 export function openMetrics(): GatewayMetrics {
   const registry = new Registry();
-  countDroppedLines(registry);
   const registers = [registry];
   const stageSeconds = new Histogram({
     name: "palmgate_stage_seconds",
@@ -153,6 +151,9 @@ function registerGauges(registers: Registry[], sources: GaugeSources): void {
   gauge("signer_busy", "Signer threads at work", () => sources.signers().busy);
   gauge("shards_expected", "Shards of the fleet", () => sources.shards().expected);
   gauge("shards_served", "Shards that a matcher answers for", () => sources.shards().served);
+  gauge("shard_replicas_missing", "Copies of shards that rows should have and nobody answers for", () => {
+    return sources.shards().missingReplicas;
+  });
   gauge("unrecorded_events", "Decisions not in the log yet", sources.unrecordedEvents);
   const total = (name: string, help: string, read: (counts: SearchCounts) => number) => {
     let told = 0;

@@ -177,12 +177,13 @@ export class Asking {
 
   #accept(answer: SearchAnswer & { ok: true }): void {
     const server = this.#line.fleet.server(answer.workerId);
-    const own = server?.threads[answer.thread];
-    if (server === undefined || own === undefined || !own.hasAll(answer.shards)) {
+    // It may name more: a shard that it has by now and its last heartbeat did not, or one that it is to let go.
+    const own = server?.threads[answer.thread]?.and(answer.shards);
+    if (server === undefined || own === undefined || (own.isEmpty && !answer.shards.isEmpty)) {
       this.#line.dropped();
       return;
     }
-    const shards = answer.shards.and(this.#shards.open);
+    const shards = own.and(this.#shards.open);
     if (shards.isEmpty) return;
     this.#shards.open.deleteAll(shards);
     const { thread, instance, near, templates } = answer;

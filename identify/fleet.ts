@@ -2,8 +2,11 @@
 // who somebody is. What an answer says of itself is what counts.
 //
 // Invariants:
-// - a worker serves what it says it is ready for and its slot allows, each thread its own shards, and nothing else;
-// - spares, workers of another shape of the fleet and workers that have fallen silent serve nothing.
+// - a worker serves what it says it is ready for and its slot allows, each thread its own shards;
+// - beyond its slot it serves what it has not let go yet and nobody else in its row serves (while slots are dealt out anew),
+//   a worker without a slot what no row serves;
+// - workers that say nothing of their threads' shards and have no slot, or one of another shape of the fleet, and workers
+//   that have fallen silent, serve nothing.
 import type { NatsConnection } from "@nats-io/transport-node";
 import type { bus } from "../wire/codec.js";
 import type { Directory } from "../wire/directory.js";
@@ -14,13 +17,13 @@ import { watchWorkers } from "../wire/workers.js";
 /** More threads than any worker has. */
 const MAX_THREADS = 256;
 
-/** A worker that has a slot. */
+/** A worker that answers for shards. */
 export interface Server {
   id: string;
   /** Of its process: handles are of this life alone. */
   instance: string;
-  row: number;
-  slot: number;
+  /** `undefined`: a spare, that still has what those whose it is do not serve yet. */
+  row: number | undefined;
   /** Shards that it answers for now. */
   ready: ShardSet;
   /** Shards of each thread, ready or not. */
@@ -119,13 +122,18 @@ export function viewOf(
       readiness: { expected: 0, served: 0, missingReplicas: 0 },
     };
   }
-  const servers = states.flatMap((state) => serverOf(state, shape) ?? []);
+  const workers = states.flatMap((state) => workerOf(state, shape) ?? []);
   const rows = Array.from({ length: shape.rows }, (_, row): Row => {
-    const own = servers.filter((server) => server.row === row);
+    const own = workers.filter((worker) => worker.server.row === row);
     const ready = new ShardSet();
-    for (const server of own) ready.addAll(server.ready);
-    return { row, servers: own, ready };
+    for (const { server } of own) ready.addAll(server.ready);
+    for (const worker of own) takeOver(worker, ready);
+    return { row, servers: own.map(({ server }) => server), ready };
   });
+  const served = new ShardSet();
+  for (const { ready } of rows) served.addAll(ready);
+  for (const worker of workers) if (worker.server.row === undefined) takeOver(worker, served);
+  const servers = workers.map(({ server }) => server);
   const byShard = Array.from({ length: SHARDS }, (_, shard) =>
     servers.filter(({ ready }) => ready.has(shard)),
   );
@@ -141,21 +149,48 @@ export function viewOf(
   };
 }
 
-function serverOf(
-  { workerId: id, instance, hasSlot, row, slot, threads, shardsReady }: bus.WorkerState,
-  shape: { rows: number; slots: number },
-): Server | undefined {
-  const fits = hasSlot && row < shape.rows && slot < shape.slots && threads >= 1 && threads <= MAX_THREADS;
-  if (!fits) return undefined;
-  const ofThreads = Array.from({ length: threads }, () => new ShardSet());
-  const ofSlot = new ShardSet();
-  for (let shard = 0; shard < SHARDS; shard++) {
-    if (slotOf(shard, shape.slots) !== slot) continue;
-    ofSlot.add(shard);
-    ofThreads[threadOf(shard, shape.slots, threads)]?.add(shard);
+interface Worker {
+  server: Server;
+  /** Ready, and not of its slot. */
+  beyond: ShardSet;
+  /** What it says that its threads have. */
+  has: readonly ShardSet[];
+}
+
+/** Gives a worker those shards beyond its slot that nobody serves. */
+function takeOver({ server, beyond, has }: Worker, served: ShardSet): void {
+  const more = beyond.copy();
+  more.deleteAll(served);
+  server.ready.addAll(more);
+  served.addAll(more);
+  for (const [thread, own] of server.threads.entries()) {
+    const those = has[thread]?.and(more);
+    if (those !== undefined) own.addAll(those);
   }
-  const ready = ofSlot.and(ShardSet.from(shardsReady) ?? new ShardSet());
-  return { id, instance, row, slot, ready, threads: ofThreads };
+}
+
+function workerOf(state: bus.WorkerState, shape: { rows: number; slots: number }): Worker | undefined {
+  const { workerId: id, instance, row, slot, threads, shardsReady, threadShards } = state;
+  if (threads < 1 || threads > MAX_THREADS) return undefined;
+  const hasSlot = state.hasSlot && row < shape.rows && slot < shape.slots;
+  const has = threadShards.flatMap((bytes) => ShardSet.from(bytes) ?? []);
+  const isTold = has.length === threads;
+  if (!hasSlot && !isTold) return undefined;
+  const said = ShardSet.from(shardsReady) ?? new ShardSet();
+  const ofSlot = new ShardSet();
+  const ofThreads = Array.from({ length: threads }, () => new ShardSet());
+  for (let shard = 0; shard < SHARDS; shard++) {
+    if (!hasSlot || slotOf(shard, shape.slots) !== slot) continue;
+    ofSlot.add(shard);
+    if (!isTold) ofThreads[threadOf(shard, shape.slots, threads)]?.add(shard);
+  }
+  for (const [thread, own] of isTold ? has.entries() : []) ofThreads[thread]?.addAll(own.and(ofSlot));
+  const beyond = said.copy();
+  beyond.deleteAll(ofSlot);
+  const server: Server = {
+    ...{ id, instance, row: hasSlot ? row : undefined, ready: ofSlot.and(said), threads: ofThreads },
+  };
+  return { server, beyond: isTold ? beyond : new ShardSet(), has };
 }
 
 /** The thread of a worker that has a shard: the worker's shards are dealt over its threads in turn. */

@@ -180,8 +180,7 @@ class OpenLedger implements Ledger {
         onDecision: ({ organisation, presentationId, granted }) => {
           if (!granted) this.#settlement.takeRefusal(organisation, toHex(presentationId));
         },
-        onPassage: ({ organisation, deviceId, presentationHex }) =>
-          this.#settlement.takePassage(organisation, deviceId, presentationHex),
+        onPassage: (passage) => this.#settlement.takePassage(passage),
         onPayment: (event, sequence, live) => this.#settlement.takePayment(event, sequence, live),
       },
     });

@@ -1,9 +1,8 @@
 // A ledger's metrics. What is open is the same in every ledger that has caught up: alerts take the maximum over them.
 // What was done is counted by the ledger whose step the log has acknowledged: sums over ledgers count everything once.
-import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
+import { Counter, Gauge, Registry } from "prom-client";
 import { isPaymentEnd } from "../records/index.js";
 import { bus } from "../wire/codec.js";
-import { countDroppedLines } from "../wire/report.js";
 import type { SagaKindName } from "../wire/subjects.js";
 
 export const SAGA_KINDS = ["enrol", "erase", "refund"] as const satisfies readonly SagaKindName[];
@@ -30,8 +29,6 @@ const NEVER_SECONDS = 1e6;
 
 export function openLedgerMetrics(state: LedgerState): LedgerMetrics {
   const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
-  countDroppedLines(registry);
   const registers = [registry];
   addGauges(registers, state);
   const payments = new Counter({

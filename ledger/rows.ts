@@ -48,6 +48,8 @@ export interface ReportedPassage {
   organisation: string;
   deviceId: string;
   presentationHex: string;
+  /** Log's clock, when the report came. */
+  atUnixMs: number;
 }
 
 /** passages.<organisation>.<site>.<device id>.<presentation id, hex> */
@@ -57,7 +59,7 @@ export function applyPassage(event: LogEvent, tables: ViewTables): ReportedPassa
   if (passage === undefined || presentationHex === "") return undefined;
   const { booksRef, atUnixMs } = passage;
   keep(tables, { kind: "g", organisation, booksRef, sequence: event.sequence, atUnixMs }, { passage });
-  return { organisation, deviceId, presentationHex };
+  return { organisation, deviceId, presentationHex, atUnixMs };
 }
 
 export function applyPayment({ body, sequence }: LogEvent, tables: ViewTables): bus.PaymentEvent | undefined {

@@ -10,6 +10,7 @@ import { isPaymentEnd, type PaymentPlace } from "../records/index.js";
 import { bus, decode } from "../wire/codec.js";
 import { toHex } from "../wire/hex.js";
 import type { Log } from "../wire/log.js";
+import type { ReportedPassage } from "./rows.js";
 import { type SettleDeps, settle } from "./settle.js";
 import { GIVE_UP_AFTER_MS } from "./settle-rule.js";
 import { type Waiting, WorkList } from "./work-list.js";
@@ -17,6 +18,8 @@ import { type Waiting, WorkList } from "./work-list.js";
 const FIRST_PAUSE_MS = 250;
 const MAX_PAUSE_MS = 60_000;
 const MAX_CONCURRENT_SETTLES = 16;
+/** Longer than all ledgers are ever away. */
+const RECENT_PASSAGE_MS = 7 * 24 * 60 * 60 * 1000;
 const SWEEP_INTERVAL_MS = 5000;
 
 const { PaymentStep } = bus;
@@ -43,6 +46,8 @@ export class Settlement {
   readonly #options: SettlementOptions;
   readonly #list: WorkList;
   readonly #open = new Map<string, Seen>();
+  /** On the list for a passage, whatever the payment's step is: no more than the list takes. */
+  readonly #reported = new Set<string>();
   readonly #sweeping: NodeJS.Timeout;
 
   constructor(options: SettlementOptions) {
@@ -52,7 +57,11 @@ export class Settlement {
       ageMs: (place, { sequence, event }) => this.#ageMs(keyOf(place), sequence, event.atUnixMs),
     };
     this.#list = new WorkList({
-      attempt: (key) => settle(deps, placeOf(key)),
+      attempt: async (key) => {
+        const attempted = await settle(deps, placeOf(key));
+        if (attempted.done) this.#reported.delete(key);
+        return attempted;
+      },
       active: options.active,
       what: "settlement",
       log: options.log,
@@ -69,7 +78,8 @@ export class Settlement {
     const key = keyOf({ organisation, presentationHex: toHex(event.presentationId) });
     if (isPaymentEnd(event.step)) {
       this.#open.delete(key);
-      // One that is at its end is looked at again only when a passage is reported: see takePassage().
+      // At its end it is looked at once more only for a passage that was reported.
+      if (!this.#reported.has(key)) this.#list.drop(key);
       return;
     }
     const ageThenMs = live ? 0 : Math.max(0, this.#options.settle.nowUnixMs() - event.atUnixMs);
@@ -79,10 +89,14 @@ export class Settlement {
     this.#list.add(key, Math.max(0, Math.min(GIVE_UP_AFTER_MS, reportWithinMs) - ageThenMs));
   }
 
-  takePassage(organisation: string, deviceId: string, presentationHex: string): void {
+  takePassage({ organisation, deviceId, presentationHex, atUnixMs }: ReportedPassage): void {
     const key = keyOf({ organisation, presentationHex });
-    // The payment's own events may come later than the passage's: whatever is a till's is looked up in the log.
-    if (this.#open.has(key) || this.#options.isPayLane(deviceId) === true) this.#list.add(key);
+    // The payment's own events may come later than the passage's: whatever is a till's is looked up in the log. But not
+    // what a ledger with an empty folder reads of long ago: that was looked up when it came.
+    const isRecent = this.#options.settle.nowUnixMs() - atUnixMs < RECENT_PASSAGE_MS;
+    const isTills = isRecent && this.#options.isPayLane(deviceId) === true;
+    if (!this.#open.has(key) && !isTills) return;
+    if (this.#list.add(key) && isRecent) this.#reported.add(key);
   }
 
   /** The lane was refused: what is held for it is let go at once. */

@@ -7,7 +7,8 @@
 //   the disk stopped;
 // - events may come again, in their order: one that a row or tombstone has seen changes nothing;
 // - of an erased member the tombstone keeps the id and where it was; an event that comes after it changes nothing;
-// - a shard that is wiped leaves no row, no tombstone and no sequence;
+// - a shard that is wiped leaves no row, no tombstone and no sequence; one whose wiping was cut short has no sequence
+//   left that stands for rows which are gone;
 // - a quota refuses what adds, never what only erases.
 import { openView, type TableEntry, type View, type ViewApplied, type ViewTables } from "../records/index.js";
 import { bus, decode, encode } from "../wire/codec.js";
@@ -103,8 +104,10 @@ export class MemberStore {
     });
   }
 
-  /** Removes all of a shard, and last that it is held. */
+  /** Removes all of a shard, and last that it is held. Cut short, the shard has reached nothing and is read anew. */
   async wipe(shard: number, slices: Slices): Promise<ViewApplied> {
+    const begun = this.#setPosition(shard, 0);
+    if (!begun.ok) return begun;
     for (const table of [ROWS, TOMBSTONES]) {
       for (;;) {
         const keys = [...this.#entries(table, shard, WIPED_AT_ONCE)].map(({ key }) => key);
@@ -116,8 +119,14 @@ export class MemberStore {
         await slices.breathe();
       }
     }
+    return this.#setPosition(shard, undefined);
+  }
+
+  /** @param sequence `undefined`: the shard is not held any more */
+  #setPosition(shard: number, sequence: number | undefined): ViewApplied {
     const positions = this.positions();
-    positions.delete(shard);
+    if (sequence === undefined) positions.delete(shard);
+    else positions.set(shard, sequence);
     return this.#view.write(0, (tables) => putPositions(tables, positions));
   }
 

@@ -12,6 +12,7 @@ import { type Holders, openHolders } from "../records/index.js";
 import type { bus } from "../wire/codec.js";
 import type { Directory } from "../wire/directory.js";
 import { FLEET_HEARTBEAT_INTERVAL_MS } from "../wire/limits.js";
+import { watchLink } from "../wire/link.js";
 import type { Log } from "../wire/log.js";
 import type { LogClock } from "../wire/log-clock.js";
 import { ShardSet } from "../wire/shard.js";
@@ -22,6 +23,8 @@ import { openSlots, type Slots } from "./slots.js";
 import type { SearchThreads } from "./threads.js";
 
 const MAX_UINT32 = 2 ** 32 - 1;
+/** After a start or a lost link others may be as late as we are: nobody whom we have not heard since is silent before. */
+const RETURN_GRACE_MS = 15_000;
 
 export interface MembershipOptions {
   nc: NatsConnection;
@@ -40,8 +43,9 @@ export class Membership {
   readonly #heartbeat: OneAtATime;
   readonly #planning: OneAtATime;
   readonly #stops: (() => void | Promise<void>)[] = [];
-  /** When each worker was last heard, or first missed: by our monotonic clock. */
+  /** When each worker was last heard, by our monotonic clock; from the moment on that we listen (again). */
   readonly #lastHeardMs = new Map<string, number>();
+  #listeningSinceMs = performance.now();
   #slots: Slots | undefined;
   #workers: bus.WorkerState[] = [];
   #slot: Slot | undefined;
@@ -111,6 +115,7 @@ export class Membership {
       );
       this.#stops.push(() => workers.stop());
     });
+    this.#stops.push(watchLink(nc, { lost: () => this.#listenAnew(), back: () => this.#listenAnew() }));
     const slots = await openSlots(nc, () => this.changed(), log);
     this.#slots = slots;
     this.#stops.push(() => slots.close());
@@ -135,12 +140,15 @@ export class Membership {
     this.changed();
   }
 
-  /** Since that worker was last heard, or first asked for here. */
+  /** Since that worker was last heard; negative while one that we have not heard yet may just be late. */
   #silentMs(workerId: string): number {
-    const now = performance.now();
-    const since = this.#lastHeardMs.get(workerId);
-    if (since === undefined) this.#lastHeardMs.set(workerId, now);
-    return now - (since ?? now);
+    const since = this.#lastHeardMs.get(workerId) ?? this.#listeningSinceMs + RETURN_GRACE_MS;
+    return performance.now() - since;
+  }
+
+  #listenAnew(): void {
+    this.#lastHeardMs.clear();
+    this.#listeningSinceMs = performance.now();
   }
 
   async #carryOutPlan(): Promise<void> {
@@ -220,7 +228,7 @@ export class Membership {
 
   #state(): bus.IWorkerState {
     const { self, threads, threadCount } = this.#options;
-    const { ready, held, beatAgeMs, ...counts } = threads.state();
+    const { ready, held, threadShards, beatAgeMs, ...counts } = threads.state();
     const { templates, members, appliedSequence, storeFull } = counts;
     return {
       ...self,
@@ -230,6 +238,7 @@ export class Membership {
       threads: threadCount,
       shardsReady: ready.bytes(),
       shardsOpen: held.bytes(),
+      threadShards: threadShards.map((shards) => shards.bytes()),
       ...{ templates, members, appliedSequence, storeFull },
       beatAgeMs: Math.min(MAX_UINT32, Math.floor(beatAgeMs)),
     };

@@ -3,9 +3,8 @@
 // Invariants: no label names an organisation, a gallery, a shard or a member: the number of series is fixed; threads
 // count, this thread shows.
 
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import { DATA_KEY_REFUSALS } from "../records/index.js";
-import { countDroppedLines } from "../wire/report.js";
 import { SKIP_REASONS } from "./member-changes.js";
 import { type Counts, MEMBER_STATUSES, SEARCH_STATUSES } from "./tally.js";
 import type { ThreadsState } from "./threads.js";
@@ -23,8 +22,6 @@ export interface MatcherMetrics {
 export function openMatcherMetrics(state: () => ThreadsState): MatcherMetrics {
   const registry = new Registry();
   const registers = [registry];
-  collectDefaultMetrics({ register: registry });
-  countDroppedLines(registry);
   openGauges(registers, state);
   const counter = <Name extends string>(
     name: string,

@@ -21,6 +21,8 @@ export interface ThreadsState {
   ready: ShardSet;
   /** Of which anything is in memory or on disk. */
   held: ShardSet;
+  /** The same by thread. */
+  threadShards: ShardSet[];
   templates: number;
   members: number;
   /** Least of all ready shards; 0 where there are none. */
@@ -151,7 +153,7 @@ export function openSearchThreads(options: SearchThreadsOptions): SearchThreads 
 
 function stateOf(
   threads: readonly Thread[],
-  shards: ReadonlyMap<number, { state: "resting" | "open" | "closing" }>,
+  shards: ReadonlyMap<number, { thread: number; state: "resting" | "open" | "closing" }>,
 ): ThreadsState {
   const reports = threads.flatMap(({ report }) => report ?? []);
   const ready = new ShardSet();
@@ -166,6 +168,10 @@ function stateOf(
   return {
     ready,
     held: new ShardSet(shards.keys()),
+    threadShards: threads.map(
+      (_, number) =>
+        new ShardSet([...shards].flatMap(([shard, { thread }]) => (thread === number ? shard : []))),
+    ),
     templates: sum(({ templates }) => templates),
     members: sum(({ members }) => members),
     appliedSequence: serving.length === 0 ? 0 : Math.min(...serving.map((each) => each.appliedSequence)),

@@ -1,5 +1,5 @@
 // A worker's name, where the operator gives none: made once at random and kept in its data folder, so that it is the
-// same after a restart (partitions stay where their views are) and no other's, however alike two machines are named.
+// same after a restart (shards stay where their views are) and no other's, however alike two machines are named.
 //
 // Invariants:
 // - called with the folder claimed: nobody else makes a name there at the same time;

@@ -1,4 +1,4 @@
-// Public Ed25519 keys as people pass them on: base64 of the raw 32 bytes, in the site file, in answers, on command lines.
+// Public Ed25519 keys as people pass them on: base64 of the raw 32 bytes, in the file for `palmgate apply`, in answers, on command lines.
 import { createPublicKey, type KeyObject } from "node:crypto";
 
 const RAW_KEY_BYTES = 32;

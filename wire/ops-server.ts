@@ -1,8 +1,12 @@
 // The three addresses every process serves for operators, on a port of their own: /metrics, /healthz, /readyz.
+//
+// Invariant: what every process shows, it shows by this file: whether it is ready, lines of its log that were dropped,
+// and Node's own numbers (event loop, memory, CPU).
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { Registry } from "prom-client";
+import { collectDefaultMetrics, Gauge, type Registry } from "prom-client";
 import { UsageError } from "./config.js";
+import { countDroppedLines } from "./report.js";
 
 export interface OpsServer {
   port: number;
@@ -49,6 +53,7 @@ export async function openOpsServer({ host, port, registry, notReady }: OpsOptio
     );
     server.listen(port, host, resolve);
   });
+  showProcess(registry, notReady);
   return {
     port: (server.address() as AddressInfo).port,
     close: () =>
@@ -57,4 +62,17 @@ export async function openOpsServer({ host, port, registry, notReady }: OpsOptio
         server.closeAllConnections();
       }),
   };
+}
+
+function showProcess(registry: Registry, notReady: () => string[]): void {
+  collectDefaultMetrics({ register: registry });
+  countDroppedLines(registry);
+  new Gauge({
+    name: "palmgate_ready",
+    help: "1 while /readyz says ready",
+    registers: [registry],
+    collect() {
+      this.set(notReady().length === 0 ? 1 : 0);
+    },
+  });
 }

@@ -1,4 +1,4 @@
-// Fills the demo's gallery through the operator API, several requests at a time, as an operator's import would.
+// Fills the demo's gallery through the desk's API, several requests at a time, as an operator's import would.
 import { randomUUID } from "node:crypto";
 import type { GreyImage } from "../../palm/index.js";
 import { type bus, edge } from "../../wire/codec.js";

@@ -8,15 +8,16 @@
 // - signatures and intents are wiped when the request ends, however it ends.
 import type { SignerPool } from "../../palm/index.js";
 import type { Saga, Sagas } from "../../records/index.js";
-import { LogUnavailableError, sealEnrolIntent } from "../../records/index.js";
+import { sealEnrolIntent } from "../../records/index.js";
 import { bus, decode } from "../../wire/codec.js";
 import type { DirectoryView } from "../../wire/directory.js";
-import { API_ERRORS, type ApiCode } from "../../wire/errors.js";
+import type { ApiCode } from "../../wire/errors.js";
 import { toHex } from "../../wire/hex.js";
 import type { Keyring } from "../../wire/keyring.js";
 import { requestId } from "../idempotency.js";
 import { demandGallery } from "../organisation.js";
-import { type Refusal, refuse } from "../problem.js";
+import { refuse } from "../problem.js";
+import { logged, refusalOf } from "../saga-answers.js";
 import { openTurnstile } from "../turnstile.js";
 import type { Capture } from "./order.js";
 import { type Signed, withSigned } from "./sign.js";
@@ -148,22 +149,4 @@ const keyReused = () => refuse("KEY_REUSED", "This Idempotency-Key came with ano
 const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array | Uint32Array): Uint8Array =>
   new Uint8Array(buffer, byteOffset, byteLength);
 
-export const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
-
-/** What a ledger said, in words of the catalogue. */
-export function refusalOf({ code, detail }: Pick<Saga, "code" | "detail">): Refusal {
-  return Object.hasOwn(API_ERRORS, code)
-    ? refuse(code as ApiCode, detail)
-    : refuse("INTERNAL", "A ledger refused this for a reason that is not known here.");
-}
-
-/** @throws Refusal where the log does not answer */
-export async function logged<T>(ask: () => Promise<T>): Promise<T> {
-  try {
-    return await ask();
-  } catch (error) {
-    if (error instanceof LogUnavailableError)
-      throw refuse("LOG_UNAVAILABLE", "The event log did not answer.");
-    throw error;
-  }
-}
+const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;

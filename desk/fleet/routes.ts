@@ -2,7 +2,7 @@
 // this API.
 import { z } from "zod";
 import type { DirectoryView, ReceiptKey } from "../../wire/directory.js";
-import type { App } from "../app.js";
+import type { App } from "../fastify.js";
 import { API, DOCUMENT_PATH } from "../openapi.js";
 import { organisationQuery } from "../organisation.js";
 import { refuse } from "../problem.js";

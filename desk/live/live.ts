@@ -27,6 +27,8 @@ const TOKEN_PREFIX = "token.";
 export const CLOSED_UNAUTHORISED = 4401;
 export const CLOSED_FULL = 4429;
 const CLOSED_GOING_AWAY = 1001;
+/** Who has not answered the farewell by then is cut off. */
+const FAREWELL_MS = 500;
 
 export interface LiveOptions {
   feed: LiveFeed;
@@ -39,7 +41,8 @@ export interface Live {
   /** Takes an upgrade of /live. */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
   viewers(): number;
-  close(): void;
+  /** Says farewell to every viewer. */
+  close(): Promise<void>;
 }
 
 export function openLive(options: LiveOptions): Live {
@@ -78,7 +81,7 @@ class LiveServer implements Live {
 
   viewers = () => this.#viewers.size;
 
-  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     if (!isSameOrigin(request)) {
       socket.end("HTTP/1.1 403 Forbidden\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
       return;
@@ -86,12 +89,19 @@ class LiveServer implements Live {
     const { tokenHolds } = this.#options;
     const isWelcome = tokenHolds === undefined || tokenHolds(tokenIn(request), request);
     this.#server.handleUpgrade(request, socket, head, (viewer) => this.#welcome(viewer, isWelcome));
-  }
+  };
 
-  close(): void {
+  async close(): Promise<void> {
     this.#unsubscribe();
     for (const timer of this.#timers) clearInterval(timer);
-    for (const viewer of this.#viewers.keys()) viewer.close(CLOSED_GOING_AWAY, "the desk is stopping");
+    const viewers = [...this.#viewers.keys()];
+    const gone = viewers.map((viewer) => new Promise((resolve) => viewer.once("close", resolve)));
+    for (const viewer of viewers) viewer.close(CLOSED_GOING_AWAY, "the desk is stopping");
+    const hard = setTimeout(() => {
+      for (const viewer of viewers) viewer.terminate();
+    }, FAREWELL_MS);
+    await Promise.all(gone);
+    clearTimeout(hard);
     this.#server.close();
   }
 

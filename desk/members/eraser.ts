@@ -12,8 +12,8 @@ import { fromHex } from "../../wire/hex.js";
 import { parseJson } from "../../wire/json.js";
 import { shardOf } from "../../wire/shard.js";
 import { memberSubject, STREAMS } from "../../wire/subjects.js";
-import { logged, refusalOf } from "../enrolment/enroller.js";
 import { refuse } from "../problem.js";
+import { logged, refusalOf } from "../saga-answers.js";
 
 const WAIT_MS = 5000;
 

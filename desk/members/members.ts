@@ -24,9 +24,9 @@ import type { Keyring } from "../../wire/keyring.js";
 import { pairwiseId } from "../../wire/pairwise.js";
 import { shardOf } from "../../wire/shard.js";
 import { type MemberPlace, memberSubject } from "../../wire/subjects.js";
-import { logged } from "../enrolment/enroller.js";
 import { POSITIONS } from "../enrolment/order.js";
 import { refuse } from "../problem.js";
+import { logged } from "../saga-answers.js";
 
 const READ_DEADLINE_MS = 2000;
 const APPLIED_WAIT_MS = 3000;

@@ -12,7 +12,7 @@ import fastifyStatic from "@fastify/static";
 import type { FastifyReply } from "fastify";
 import { z } from "zod";
 import { UsageError } from "../../wire/config.js";
-import type { App } from "../app.js";
+import type { App } from "../fastify.js";
 import { CAMERA_PAGE_POLICY, CAMERA_PERMISSIONS, PAGE_POLICY } from "./policy.js";
 
 const OWN_FOLDER = fileURLToPath(new URL(".", import.meta.url));

@@ -6,8 +6,8 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import type { DirectoryView } from "../../wire/directory.js";
-import type { App } from "../app.js";
 import { PURPOSES, purposesSchema } from "../enrolment/order.js";
+import type { App } from "../fastify.js";
 import { idempotencyHeaders, keyOf } from "../idempotency.js";
 import { API } from "../openapi.js";
 import { demandPlace, nameSchema, organisationOf, organisationQuery } from "../organisation.js";

@@ -9,11 +9,11 @@ import type { DirectoryView } from "../../wire/directory.js";
 import { API_ERRORS } from "../../wire/errors.js";
 import { fromHex } from "../../wire/hex.js";
 import { paymentSubject, STREAMS } from "../../wire/subjects.js";
-import type { App } from "../app.js";
-import { logged, refusalOf } from "../enrolment/enroller.js";
+import type { App } from "../fastify.js";
 import { API } from "../openapi.js";
 import { organisationOf, organisationQuery } from "../organisation.js";
 import { refuse } from "../problem.js";
+import { logged, refusalOf } from "../saga-answers.js";
 
 const WAIT_MS = 10_000;
 const STEPS = ["REQUESTED", "AUTHORISED", "DECLINED", "UNKNOWN", "CAPTURED", "VOIDED", "REFUNDED"] as const;

@@ -4,7 +4,8 @@
 // - a frame is searched with only when its quality is good and somebody still waits for the result;
 // - the signature is wiped when the search has ended, whatever came of it.
 import type { Evidence, SearchClient } from "../../identify/index.js";
-import { type Signature, type SignerPool, wipe } from "../../palm/index.js";
+import { type Signature, wipe } from "../../palm/signature.js";
+import type { SignerPool } from "../../palm/signer-pool.js";
 import type { Device } from "../../wire/directory.js";
 import type { LinkCode } from "../../wire/errors.js";
 import type { Stages } from "../../wire/live.js";

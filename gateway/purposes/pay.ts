@@ -9,13 +9,8 @@
 // - a repeated presentation that is granted renews AUTHORISED in the log first, so that nobody voids it meanwhile;
 // - one that asks while the first is still being authorised, here or at another gateway, waits for that answer; only
 //   when its author has had all its time is it given up, for both of them.
-import {
-  type AuthoriseAnswer,
-  nextStep,
-  type PaymentAt,
-  type PaymentLog,
-  type PaymentProcessor,
-} from "../../records/index.js";
+import { nextStep, type PaymentAt, type PaymentLog } from "../../records/payments/payment-log.js";
+import type { AuthoriseAnswer, PaymentProcessor } from "../../records/payments/processor.js";
 import { bus, edge } from "../../wire/codec.js";
 import { toHex } from "../../wire/hex.js";
 import { MONEY_DEADLINE_MS } from "../../wire/limits.js";

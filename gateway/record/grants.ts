@@ -7,7 +7,8 @@
 //   on record, with the same token; that stands on top of the first, so that of two gateways one is heard;
 // - one that was refused is granted after all only where no money is held: a refusal on record has money let go;
 // - record() ends within its time. What may have been stored by then, and was not answered, is taken back.
-import { type EventLog, LogUnavailableError } from "../../records/index.js";
+import { LogUnavailableError } from "../../records/event.js";
+import type { EventLog } from "../../records/log.js";
 import { bus, decode, encode } from "../../wire/codec.js";
 import { toHex } from "../../wire/hex.js";
 import type { Keyring } from "../../wire/keyring.js";

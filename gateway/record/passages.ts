@@ -5,7 +5,8 @@
 // - a report counts with a token that some gateway of the fleet made for this device and presentation;
 // - it is acknowledged only when the log has a passage of that presentation; the first one stays;
 // - nothing waits here: a report that cannot be stored now is not acknowledged, and the lane reports again.
-import { type EventLog, LogUnavailableError } from "../../records/index.js";
+import { LogUnavailableError } from "../../records/event.js";
+import type { EventLog } from "../../records/log.js";
 import { bus, decode, type edge, encode } from "../../wire/codec.js";
 import type { Device } from "../../wire/directory.js";
 import { toHex } from "../../wire/hex.js";

@@ -9,7 +9,8 @@
 // - a grant that was not answered is taken back: what is put on top of it says that nobody was let in. Not on top of
 //   anything else;
 // - the queue is bounded: while it is full the gateway takes no new presentation, so nothing is ever dropped.
-import { type EventLog, LogUnavailableError } from "../../records/index.js";
+import { LogUnavailableError } from "../../records/event.js";
+import type { EventLog } from "../../records/log.js";
 import { bus, decode } from "../../wire/codec.js";
 import type { Log } from "../../wire/log.js";
 import { STREAMS } from "../../wire/subjects.js";

@@ -7,7 +7,7 @@
 import hnswlib from "hnswlib-node";
 import { type Hit, requireSignature, type SignatureIndex } from "./signature-index.js";
 
-// Tuned with `palmgate bench search`: at 50,000 members in one partition the nearest member of a mated probe is exact
+// Tuned with `palmgate bench search`: at 50,000 members in one segment the nearest member of a mated probe is exact
 // search's in 99.9 of 100, and 99 of 100 of the nearest templates, of which line maps are compared, are found.
 /** Links of a node. */
 export const HNSW_LINKS = 32;

@@ -1,4 +1,4 @@
-// The line maps of a partition's templates, by label: what the second stage of a search compares.
+// The line maps of a segment's templates, by label: what the second stage of a search compares.
 //
 // Invariants:
 // - maps lie in blocks; an erased row is zeroed at once and used again first;

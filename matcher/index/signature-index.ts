@@ -35,7 +35,7 @@ const UNIT_TOLERANCE = 1e-3;
 export function vectorFault(vector: Float32Array, dimension: number): VectorFault | undefined {
   if (vector.length !== dimension) return "LENGTH";
   let squares = 0;
-  // By index: for-of takes several times as long here, and this runs twice for every search of every partition.
+  // By index: for-of takes several times as long here, and this runs twice for every search of every segment.
   for (let i = 0; i < vector.length; i++) squares += (vector[i] as number) ** 2;
   if (!Number.isFinite(squares)) return "NOT_FINITE";
   return Math.abs(Math.sqrt(squares) - 1) > UNIT_TOLERANCE ? "NOT_UNIT" : undefined;

@@ -3,10 +3,8 @@ import { existsSync, readFileSync } from "node:fs";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { z } from "zod";
-import { registerPages } from "../../gateway/pages/pages.js";
-import type { Closable } from "../../gateway/seams.js";
-import { listen, openApp } from "../../gateway/transport.js";
-import { afternoon, decision, FakeFeed, status } from "./pages.fake-feed.js";
+import { DecisionFeed } from "../../desk/live/feed.js";
+import { afternoon, decision, OPERATOR_TOKEN, type ServedPages, servePagesOf } from "./live.support.js";
 
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const FLAGS = [
@@ -27,10 +25,8 @@ const measured = z.object({
 });
 
 let browser: Browser;
-let feed: FakeFeed;
-let pages: Closable;
-let app: ReturnType<typeof openApp>;
-let url: string;
+let feed: DecisionFeed;
+let pages: ServedPages;
 let page: Page;
 let problems: string[];
 
@@ -44,18 +40,8 @@ beforeAll(async () => {
 });
 afterAll(() => browser?.close());
 
-async function serve(livePage: "open" | "token", port = 0): Promise<number> {
-  app = openApp(undefined);
-  pages = registerPages(app, {
-    liveFeed: feed,
-    status: () => status(),
-    operatorToken: "operator-secret",
-    livePage,
-    members: { count: () => 1234 },
-  });
-  const listening = await listen(app, "127.0.0.1", port);
-  url = `http://127.0.0.1:${listening.port}/`;
-  return listening.port;
+async function serve(livePage: "open" | "token", port = 0): Promise<void> {
+  pages = await servePagesOf(feed, { livePage, port });
 }
 
 async function openPage(options: Parameters<Browser["newPage"]>[0] = {}): Promise<void> {
@@ -65,17 +51,16 @@ async function openPage(options: Parameters<Browser["newPage"]>[0] = {}): Promis
     if (message.type() === "error" || message.type() === "warning") problems.push(message.text());
   });
   page.on("pageerror", (error) => problems.push(error.message));
-  await page.goto(url);
+  await page.goto(pages.url);
 }
 
 beforeEach(async () => {
-  feed = new FakeFeed();
+  feed = new DecisionFeed();
   await serve("open");
 });
 afterEach(async () => {
   await page?.close();
   await pages.close();
-  app.close();
 });
 
 const rows = () => page.locator("#rows tr");
@@ -83,7 +68,7 @@ const lane = (deviceId: string) => page.locator(`#lanes [data-lane="${deviceId}"
 
 describe("the live page", () => {
   it("shows what happened before and what happens now, lane by lane, and loads cleanly", async () => {
-    for (const each of afternoon()) feed.decisions.push(each);
+    for (const each of afternoon()) feed.say(each);
     await openPage();
     await rows().first().waitFor();
     expect(await rows().count()).toBe(24);
@@ -118,7 +103,7 @@ describe("the live page", () => {
       "Try again",
     ],
     [
-      decision({ outcome: "UNDECIDED", granted: false, reason: "PARTITION_MISSING", pairwiseId: "" }),
+      decision({ outcome: "UNDECIDED", granted: false, reason: "SHARD_MISSING", pairwiseId: "" }),
       "undecided",
       "Undecided",
     ],
@@ -159,9 +144,8 @@ describe("the live page", () => {
   it("says when the link is lost, and comes back by itself", async () => {
     await openPage();
     await page.locator('#health[data-health="ready"]').waitFor();
-    const port = Number(new URL(url).port);
+    const port = Number(new URL(pages.url).port);
     await pages.close();
-    app.close();
     await page.locator('#health[data-health="away"]').waitFor();
     await serve("open", port);
     await page.locator('#health[data-health="ready"]').waitFor();
@@ -169,7 +153,6 @@ describe("the live page", () => {
 
   it("asks for the operator token where one is needed, and takes only the right one", async () => {
     await pages.close();
-    app.close();
     feed.say(decision({ pairwiseId: "secret" }));
     await serve("token");
     await openPage();
@@ -177,7 +160,7 @@ describe("the live page", () => {
     await page.keyboard.press("Enter");
     await page.locator("#access-why", { hasText: "not the operator token" }).waitFor();
     expect(await rows().count()).toBe(0);
-    await page.locator("#token").fill("operator-secret");
+    await page.locator("#token").fill(OPERATOR_TOKEN);
     await page.keyboard.press("Enter");
     await page.locator("#rows tr", { hasText: "secret" }).waitFor();
     expect(await page.locator("#access").isVisible()).toBe(false);
@@ -186,7 +169,7 @@ describe("the live page", () => {
   it.each(["light", "dark"] as const)(
     "is readable in the %s scheme, on a phone too, without sideways scrolling",
     async (colorScheme) => {
-      for (const each of afternoon()) feed.decisions.push(each);
+      for (const each of afternoon()) feed.say(each);
       await openPage({ colorScheme, viewport: { width: 360, height: 740 } });
       await rows().first().waitFor();
       const { sticksOut, contrasts } = measured.parse(await page.evaluate(MEASURE));

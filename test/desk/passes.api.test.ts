@@ -1,50 +1,69 @@
-// Passes over the API: an operator gives one out, a lane pairs itself, a person enrols themselves and is forgotten.
-import { createHash } from "node:crypto";
+// Passes over the API: an operator gives one out, a lane pairs itself, a person enrols themselves and is forgotten. Two
+// desks, a real ledger, a real matcher.
+import { createHash, generateKeyPairSync, randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { consentText } from "../../gateway/passes/consent-text.js";
-import { forgetAuthority } from "../../gateway/passes/forget.js";
-import { decodeMemberEvent } from "../../records/index.js";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { SyntheticPerson } from "../../cli/demo/people.js";
+import { consentText } from "../../desk/passes/consent-text.js";
+import { decodeMemberEvent, fetchDataKey, memberSubjectOf, openProfile } from "../../records/index.js";
 import { bus, edge, encode } from "../../wire/codec.js";
+import { publicKeyToBase64 } from "../../wire/ed25519.js";
 import type { ApiCode } from "../../wire/errors.js";
-import { fromHex } from "../../wire/partition.js";
-import { memberSubject, STREAMS } from "../../wire/subjects.js";
-import { BLURRED, capture, openTestApi, refusal, type TestApi } from "./api.support.js";
-import { GALLERY } from "./members.support.js";
+import { fromHex, toHex } from "../../wire/hex.js";
+import {
+  ANYBODY,
+  capturesOf,
+  type DeskRig,
+  GALLERY,
+  ORGANISATION,
+  openDeskRig,
+  refusal,
+  somebody,
+  type TestDesk,
+} from "./support.js";
 
 const LANE = { kind: "LANE", site: "north", gallery: GALLERY, purpose: "ENTRY" };
 const ENROL = { kind: "ENROL", site: "north", gallery: GALLERY, consents: ["ENTRY", "PAY"] };
-const KEY = Buffer.alloc(32, 9).toString("base64");
 const PHONE = "+4915112345678";
-const NOBODY = "";
 
-let api: TestApi;
-let call: TestApi["call"];
-
+let rig: DeskRig;
+let anywhere: TestDesk["call"];
 beforeAll(async () => {
-  api = await openTestApi();
-  ({ call } = api);
+  rig = await openDeskRig({ desks: 2, whole: true });
+  ({ anywhere } = rig);
 });
-beforeEach(() => api.script.reset());
-afterAll(() => api.close());
+afterAll(() => rig?.close());
+
+const post = (path: string, body: object | Uint8Array, headers: Record<string, string> = {}) =>
+  anywhere("POST", `/api/v1/${path}`, { body, headers, ...ANYBODY });
+const issue = (order: object, headers: Record<string, string> = {}) =>
+  anywhere("POST", "/api/v1/passes", { body: order, headers });
 
 async function passFor(order: object): Promise<string> {
-  const { status, body } = await call("POST", "/api/passes", order);
+  const { status, body } = await issue(order);
   if (status !== 201) throw new Error(JSON.stringify(body));
   return String(body.code);
 }
 
 describe("giving out a pass", () => {
-  it("answers code, link and end, and stores the code nowhere else", async () => {
-    const { status, body } = await call("POST", "/api/passes", { ...LANE, validMinutes: 5, uses: 3 });
+  it("answers code, link and end", async () => {
+    const { status, body } = await issue({ ...LANE, validMinutes: 5, uses: 3 });
     expect(status).toBe(201);
     expect(body).toMatchObject({ kind: "LANE", uses: 3, url: `/lane#pass=${body.code}` });
     expect(body.code).toMatch(/^[0-9A-Z]{5}-[0-9A-Z]{5}$/);
     expect(Math.abs(Number(body.expiresAtUnixMs) - Date.now() - 300_000)).toBeLessThan(60_000);
   });
 
+  it("is the same pass for the same key at any desk, and refused for another order", async () => {
+    const headers = { "idempotency-key": randomUUID() };
+    const first = await issue(LANE, headers);
+    expect((await issue(LANE, headers)).body).toEqual(first.body);
+    expect((await issue(LANE)).body.code).not.toBe(first.body.code);
+    expect(await issue({ ...LANE, uses: 2 }, headers)).toMatchObject(refusal("KEY_REUSED"));
+  });
+
   it("is for operators", async () => {
-    expect(await call("POST", "/api/passes", LANE, NOBODY)).toMatchObject(refusal("UNAUTHORISED"));
+    expect(await post("passes", LANE)).toMatchObject(refusal("UNAUTHORISED"));
   });
 
   const wrong: [string, ApiCode, object][] = [
@@ -59,24 +78,51 @@ describe("giving out a pass", () => {
     ["a card number", "CARD_NUMBER_REFUSED", { ...LANE, note: "4242 4242 4242 4242" }],
   ];
   it.each(wrong)("refuses %s: %s", async (_what, code, body) => {
-    expect(await call("POST", "/api/passes", body)).toMatchObject(refusal(code));
+    expect(await issue(body)).toMatchObject(refusal(code));
   });
 
-  it("names the gateway's own address where it has one", async () => {
-    const known = await openTestApi({ publicUrl: "https://palm.example.org" });
-    const { body } = await known.call("POST", "/api/passes", ENROL);
-    expect(body.url).toBe(`https://palm.example.org/enroll#pass=${body.code}`);
+  it("names the desk's own address where it has one", async () => {
+    const known = await rig.startDesk("--public-url", "https://palm.example.org");
+    const { body } = await known.call("POST", "/api/v1/passes", { body: ENROL });
+    expect(body.url).toBe(`https://palm.example.org/enrol#pass=${body.code}`);
     await known.close();
+  });
+
+  it("can be seen and taken back, without its code", async () => {
+    const { body: issued } = await issue({ ...ENROL, uses: 7 });
+    const pages: Record<string, unknown>[] = [];
+    for (let cursor: unknown = ""; cursor !== null; ) {
+      const { body } = await anywhere(
+        "GET",
+        `/api/v1/passes?limit=3${cursor === "" ? "" : `&cursor=${cursor}`}`,
+      );
+      pages.push(...(body.passes as Record<string, unknown>[]));
+      cursor = body.nextCursor;
+    }
+    expect(new Set(pages.map(({ passId }) => passId)).size).toBe(pages.length);
+    expect(pages).toContainEqual(
+      expect.objectContaining({ passId: issued.passId, usesLeft: 7, consents: ["ENTRY", "PAY"] }),
+    );
+    expect(JSON.stringify(pages)).not.toContain(String(issued.code).replace("-", ""));
+    expect(await anywhere("DELETE", `/api/v1/passes/${issued.passId}`)).toMatchObject({ status: 200 });
+    expect(await anywhere("DELETE", `/api/v1/passes/${issued.passId}`)).toMatchObject(
+      refusal("PASS_UNKNOWN"),
+    );
+    expect(await post("passes/terms", { pass: issued.code, kind: "ENROL" })).toMatchObject(
+      refusal("PASS_UNKNOWN"),
+    );
+    expect(await anywhere("GET", "/api/v1/passes?cursor=!")).toMatchObject(refusal("BAD_REQUEST"));
   });
 });
 
 describe("the terms of a pass", () => {
-  it("are told to whoever has it, and take no use", async () => {
+  it("are told to whoever has it, take no use, and hold the text to agree to with its hash", async () => {
     const pass = await passFor(ENROL);
+    const file = readFileSync(new URL("../../desk/pages/consent.json", import.meta.url));
     for (let n = 0; n < 3; n++) {
-      const { status, body } = await call("POST", "/api/passes/terms", { pass, kind: "ENROL" }, NOBODY);
+      const { status, body } = await post("passes/terms", { pass, kind: "ENROL" });
       expect(status).toBe(200);
-      expect(body).toMatchObject({ site: "north", consents: ["ENTRY", "PAY"] });
+      expect(body).toMatchObject({ site: "north", organisation: ORGANISATION, consents: ["ENTRY", "PAY"] });
       expect(body.testCards).toContainEqual({
         name: "approve",
         brand: "visa",
@@ -84,221 +130,211 @@ describe("the terms of a pass", () => {
         what: expect.any(String),
       });
       expect(JSON.stringify(body)).not.toContain("tok_");
+      expect(body.consentText).toEqual(JSON.parse(file.toString("utf8")));
+      expect(body.consentTextSha256).toBe(createHash("sha256").update(file).digest("hex"));
     }
-  });
-
-  it("hold the text to agree to, and its hash", async () => {
-    const file = readFileSync(new URL("../../gateway/pages/consent.json", import.meta.url));
-    const pass = await passFor(ENROL);
-    const { body } = await call("POST", "/api/passes/terms", { pass, kind: "ENROL" }, NOBODY);
-    expect(body.consentText).toEqual(JSON.parse(file.toString("utf8")));
-    expect(body.consentTextSha256).toBe(createHash("sha256").update(file).digest("hex"));
   });
 
   it("are not told for a wrong code or another kind", async () => {
-    const terms = (pass: string, kind: string) => call("POST", "/api/passes/terms", { pass, kind }, NOBODY);
-    expect(await terms("00000-00000", "ENROL")).toMatchObject(refusal("PASS_UNKNOWN"));
-    expect(await terms(await passFor(LANE), "ENROL")).toMatchObject(refusal("PASS_WRONG_KIND"));
+    expect(await post("passes/terms", { pass: "00000-00000", kind: "LANE" })).toMatchObject(
+      refusal("PASS_UNKNOWN"),
+    );
+    expect(await post("passes/terms", { pass: await passFor(LANE), kind: "ENROL" })).toMatchObject(
+      refusal("PASS_WRONG_KIND"),
+    );
   });
 });
 
-describe("pairing a lane", () => {
-  const pair = (pass: string, publicKey = KEY) => call("POST", "/api/lanes", { pass, publicKey }, NOBODY);
+const newKey = () => publicKeyToBase64(generateKeyPairSync("ed25519").privateKey);
 
-  it("makes a device with the pass's duty, once", async () => {
-    const pass = await passFor({ ...LANE, site: "south", purpose: "PAY" });
-    const { status, body } = await pair(pass);
-    expect(status).toBe(201);
-    expect(body).toMatchObject({ site: "south", purpose: "PAY", gallery: GALLERY });
-    const id = String(body.deviceId);
-    expect(api.devices.get(id)).toMatchObject({ id, site: "south", purpose: "PAY" });
-    expect(await pair(pass)).toMatchObject(refusal("PASS_USED"));
-    const { devices } = (await call("GET", "/api/devices")).body as { devices: object[] };
-    expect(devices).toContainEqual(
-      expect.objectContaining({ deviceId: id, publicKey: KEY, connected: false }),
+describe("a lane that pairs itself", () => {
+  it("is a device of the pass's place, once; asked again it is the same, at either desk", async () => {
+    const pass = await passFor(LANE);
+    const publicKey = newKey();
+    const paired = await post("lanes", { pass, publicKey });
+    expect(paired).toMatchObject({
+      status: 201,
+      body: { site: "north", purpose: "ENTRY", gallery: GALLERY },
+    });
+    expect(await post("lanes", { pass, publicKey })).toMatchObject({ status: 201, body: paired.body });
+    expect(await post("lanes", { pass, publicKey: newKey() })).toMatchObject(refusal("PASS_USED"));
+    const { body } = await anywhere("GET", "/api/v1/devices");
+    expect(body.devices).toContainEqual(
+      expect.objectContaining({
+        deviceId: paired.body.deviceId,
+        publicKey,
+        connected: false,
+        pairedAtUnixMs: expect.any(Number),
+      }),
     );
   });
 
-  it("takes no use for a key that is none", async () => {
+  it("does not come back with its pass once it is revoked", async () => {
     const pass = await passFor(LANE);
-    for (const key of ["", "AAAA", `${KEY}${KEY}`, "!".repeat(44)]) {
-      expect(await pair(pass, key)).toMatchObject(refusal("KEY_INVALID"));
+    const publicKey = newKey();
+    const { body } = await post("lanes", { pass, publicKey });
+    const path = `/api/v1/devices/${body.deviceId}`;
+    expect(await anywhere("DELETE", path)).toMatchObject({ status: 200, body: { revoked: true } });
+    expect(await anywhere("DELETE", path)).toMatchObject(refusal("NOT_FOUND"));
+    expect(await post("lanes", { pass, publicKey })).toMatchObject(refusal("PASS_USED"));
+    expect(rig.directory.device(String(body.deviceId))).toBeUndefined();
+  });
+
+  it("is refused without a key, and keeps the use of its pass", async () => {
+    const pass = await passFor(LANE);
+    for (const publicKey of ["", "x".repeat(44), Buffer.alloc(31).toString("base64")]) {
+      expect(await post("lanes", { pass, publicKey })).toMatchObject(refusal("KEY_INVALID"));
     }
-    expect(await pair(pass)).toMatchObject({ status: 201 });
-  });
-
-  it("is not for the pass of a person", async () => {
-    expect(await pair(await passFor(ENROL))).toMatchObject(refusal("PASS_WRONG_KIND"));
-  });
-
-  it("is undone by an operator", async () => {
-    const { deviceId } = (await pair(await passFor(LANE))).body;
-    const path = `/api/devices/${deviceId}`;
-    expect(await call("DELETE", path, undefined, NOBODY)).toMatchObject(refusal("UNAUTHORISED"));
-    expect(await call("DELETE", path)).toMatchObject({ status: 200, body: { deviceId, revoked: true } });
-    expect(api.devices.get(String(deviceId))).toBeUndefined();
-    expect(await call("DELETE", path)).toMatchObject(refusal("NOT_FOUND"));
+    expect(await post("lanes", { pass, publicKey: newKey() })).toMatchObject({ status: 201 });
   });
 });
 
-let somebody = 0;
-const hand = (who: number, position: number, count = 3) =>
-  Array.from({ length: count }, () => capture(who, { position }));
-const request = (pass: string, changed: bus.SelfEnrolRequest.$Properties = {}): Uint8Array =>
+interface Hands {
+  captures: bus.ICapture[];
+}
+
+async function handsOf(right: SyntheticPerson, left?: SyntheticPerson): Promise<Hands> {
+  const captures = [...(await capturesOf(right, 1)), ...(left ? await capturesOf(left, 2) : [])];
+  return { captures };
+}
+
+const selfOrder = (
+  pass: string,
+  { captures }: Hands,
+  changed: bus.SelfEnrolRequest.$Properties = {},
+): Uint8Array =>
   encode(bus.SelfEnrolRequest, {
     pass,
-    captures: hand(++somebody, 1),
+    captures,
     consents: [edge.Purpose.ENTRY],
     consentTextSha256: fromHex(consentText.sha256Hex),
     phone: PHONE,
     ...changed,
   });
-const enrol = (body: Uint8Array) => call("POST", "/api/enrolments", body, NOBODY);
 
-describe("enrolling oneself", () => {
-  it("makes a member with one hand, and tells pseudonym and authority", async () => {
-    const { status, body } = await enrol(request(await passFor(ENROL)));
-    expect(status).toBe(201);
-    expect(body).toMatchObject({ site: "north", templates: 3 });
-    const member = api.members.get(String(body.memberId));
-    expect(member?.pairwiseId("north")).toBe(body.pairwiseId);
-    expect([...(member?.consents ?? [])]).toEqual([edge.Purpose.ENTRY]);
-  });
-
-  it("makes a member with both hands and a test card", async () => {
-    const captures = [...hand(++somebody, 1), ...hand(++somebody, 2)];
-    const consents = [edge.Purpose.ENTRY, edge.Purpose.PAY];
+describe("a person who enrols themselves", () => {
+  it("is a member with a pseudonym and an authority; the text they saw is on record, the number is told to nobody", async () => {
     const pass = await passFor(ENROL);
-    const { status, body } = await enrol(request(pass, { captures, consents, testCard: "insufficient" }));
-    expect({ status, templates: body.templates }).toEqual({ status: 201, templates: 6 });
-    expect(api.members.get(String(body.memberId))?.instrument?.token).toBe("tok_insufficient");
+    const hands = await handsOf(somebody(), somebody());
+    const order = selfOrder(pass, hands, { consents: [1, 2], testCard: "approve" });
+    const { status, body } = await post("enrolments", order);
+    expect(status, JSON.stringify(body)).toBe(201);
+    expect(body).toMatchObject({
+      site: "north",
+      templates: 6,
+      pairwiseId: expect.stringMatching(/^[a-z2-7]{16}$/),
+    });
+    const read = await anywhere("GET", `/api/v1/members/${body.memberId}`);
+    expect(read.body).toMatchObject({
+      consents: ["ENTRY", "PAY"],
+      phoneEnding: "78",
+      instrument: { last4: "4242" },
+    });
+    expect(JSON.stringify([body, read.body])).not.toContain(PHONE.slice(1));
+    const { consentTextSha256 } = await profileOf(String(body.memberId));
+    expect(toHex(consentTextSha256)).toBe(consentText.sha256Hex);
+    expect(await post("enrolments", selfOrder(pass, await handsOf(somebody())))).toMatchObject(
+      refusal("PASS_USED"),
+    );
   });
 
-  it("keeps the phone number sealed; an operator sees its last two digits", async () => {
-    const { body } = await enrol(request(await passFor(ENROL)));
-    const id = String(body.memberId);
-    const read = await call("GET", `/api/members/${id}`);
-    expect(read.body).toMatchObject({ phoneEnding: "78" });
-    expect(JSON.stringify(read.body)).not.toContain(PHONE.slice(1, -2));
-    const { gallery, partition } = api.members.place(id) ?? { gallery: "", partition: 0 };
-    const subject = memberSubject(gallery, partition, id);
-    const event = await api.services.deps.eventLog.last(STREAMS.members, subject);
-    expect(Buffer.from(event?.body ?? []).includes(PHONE.slice(1))).toBe(false);
-    const enrolled = decodeMemberEvent(event?.body ?? new Uint8Array())?.enrolled;
-    expect(Buffer.from(enrolled?.consentTextSha256 ?? []).toString("hex")).toBe(consentText.sha256Hex);
+  it("is the same member with the same authority when the answer was lost and they ask again, and takes no further use", async () => {
+    const pass = await passFor({ ...ENROL, uses: 2 });
+    const order = selfOrder(pass, await handsOf(somebody()));
+    const headers = { "idempotency-key": randomUUID() };
+    const answers = [await post("enrolments", order, headers), await post("enrolments", order, headers)];
+    expect(answers.map(({ status }) => status)).toEqual([201, 201]);
+    expect(answers[1]?.body).toEqual(answers[0]?.body);
+    // The second use is still there.
+    expect(await post("enrolments", selfOrder(pass, await handsOf(somebody())))).toMatchObject({
+      status: 201,
+    });
+    const { memberId, authority } = answers[0]?.body ?? {};
+    expect(await post("erasures", { memberId, authority })).toMatchObject({
+      status: 200,
+      body: { memberId },
+    });
+  });
+
+  it("keeps the use of the pass when they are refused, and may try again with it", async () => {
+    const pass = await passFor(ENROL);
+    const person = somebody();
+    const order = selfOrder(pass, await handsOf(person));
+    const blurred = (await handsOf(person)).captures.map((each) => ({
+      ...each,
+      image: new Uint8Array(each.image?.length ?? 0).fill(128),
+    }));
+    const headers = { "idempotency-key": randomUUID() };
+    expect(await post("enrolments", selfOrder(pass, { captures: blurred }), headers)).toMatchObject(
+      refusal("LOW_QUALITY"),
+    );
+    expect(await post("enrolments", order)).toMatchObject({ status: 201 });
   });
 
   const wrong: [string, ApiCode, bus.SelfEnrolRequest.$Properties][] = [
-    ["no consent", "BAD_REQUEST", { consents: [] }],
-    ["pay without a card", "BAD_REQUEST", { consents: [edge.Purpose.PAY] }],
-    ["a card that is not on the list", "BAD_REQUEST", { testCard: "tok_approve" }],
-    ["a card by a name that every object has", "BAD_REQUEST", { testCard: "constructor" }],
-    ["a card number", "CARD_NUMBER_REFUSED", { testCard: "4242424242424242" }],
+    ["an old text", "CONSENT_TEXT_CHANGED", { consentTextSha256: new Uint8Array(32) }],
+    ["no phone number", "PHONE_INVALID", { phone: "0151 12345678" }],
     ["a card number as phone", "CARD_NUMBER_REFUSED", { phone: "+378282246310005" }],
-    ["a longer one as phone", "CARD_NUMBER_REFUSED", { phone: "4242 4242 4242 4242" }],
-    ["a phone without country", "PHONE_INVALID", { phone: "0151 2345678" }],
-    ["another text", "CONSENT_TEXT_CHANGED", { consentTextSha256: new Uint8Array(32) }],
-    ["no picture", "BAD_REQUEST", { captures: [] }],
-    ["two pictures of a hand", "BAD_REQUEST", { captures: hand(1, 1, 2) }],
-    ["four pictures of a hand", "BAD_REQUEST", { captures: hand(1, 1, 4) }],
-    ["a hand that is neither", "BAD_REQUEST", { captures: hand(1, 0) }],
-    ["a half second hand", "BAD_REQUEST", { captures: [...hand(1, 1), ...hand(2, 2, 1)] }],
-    [
-      "a picture that has to be unpacked",
-      "BAD_REQUEST",
-      { captures: [...hand(1, 1, 2), capture(1, { encoding: edge.Encoding.JPEG })] },
-    ],
-    ["blurred pictures", "LOW_QUALITY", { captures: hand(BLURRED, 1) }],
-    [
-      "two people's hands as one",
-      "CAPTURES_DISAGREE",
-      { captures: [...hand(250, 1, 2), ...hand(251, 1, 1)] },
-    ],
+    ["pay without a card", "BAD_REQUEST", { consents: [2] }],
+    ["an unknown card", "BAD_REQUEST", { testCard: "gold" }],
+    ["a card number as card", "CARD_NUMBER_REFUSED", { testCard: "4242424242424242" }],
+    ["no captures", "BAD_REQUEST", { captures: [] }],
   ];
-  it("refuses what is wrong, and takes no use for it", async () => {
+  it.each(wrong)("is refused with %s: %s", async (_what, code, changed) => {
     const pass = await passFor(ENROL);
-    const before = api.members.count();
-    for (const [what, code, changed] of wrong) {
-      expect(await enrol(request(pass, changed)), what).toMatchObject(refusal(code));
-    }
-    expect(api.members.count()).toBe(before);
-    expect(await enrol(request(pass))).toMatchObject({ status: 201 });
-    expect(await enrol(request(pass))).toMatchObject(refusal("PASS_USED"));
+    expect(await post("enrolments", selfOrder(pass, await handsOf(somebody()), changed))).toMatchObject(
+      refusal(code),
+    );
   });
 
-  it("gives no more than the pass does", async () => {
+  it("is refused with two of three captures, with packed images, and with more than the pass allows", async () => {
     const pass = await passFor({ ...ENROL, consents: ["ENTRY"] });
-    const pay = { consents: [edge.Purpose.PAY], testCard: "approve" };
-    expect(await enrol(request(pass, pay))).toMatchObject(refusal("BAD_REQUEST"));
+    const hands = await handsOf(somebody());
+    const two = { captures: hands.captures.slice(1) };
+    expect(await post("enrolments", selfOrder(pass, two))).toMatchObject(refusal("BAD_REQUEST"));
+    const packed = { captures: hands.captures.map((each) => ({ ...each, encoding: edge.Encoding.PNG })) };
+    expect(await post("enrolments", selfOrder(pass, packed))).toMatchObject(refusal("BAD_REQUEST"));
+    const more = selfOrder(pass, hands, { consents: [1, 2], testCard: "approve" });
+    expect(await post("enrolments", more)).toMatchObject(refusal("BAD_REQUEST"));
   });
+});
 
-  it("needs a pass of a person", async () => {
-    expect(await enrol(request("00000-00000"))).toMatchObject(refusal("PASS_UNKNOWN"));
-    expect(await enrol(request(await passFor(LANE)))).toMatchObject(refusal("PASS_WRONG_KIND"));
-    expect(await enrol(Uint8Array.of(255, 255))).toMatchObject(refusal("BAD_REQUEST"));
-  });
-
-  it("refuses a palm that is a member's, however the pass is, and ends guessing with it", async () => {
-    const pass = await passFor(ENROL);
-    api.script.found = { ...api.script.found, candidates: [{ member: "00", similarity: 0.9 }], templates: 1 };
-    for (let n = 0; n < 11; n++) {
-      expect(await enrol(request(pass, { captures: hand(240, 1) }))).toMatchObject(
-        refusal("DUPLICATE_MEMBER"),
+describe("a member who asks to be forgotten", () => {
+  it("is, with the authority of their enrolment and no other", async () => {
+    const { body } = await post("enrolments", selfOrder(await passFor(ENROL), await handsOf(somebody())));
+    const { body: other } = await post(
+      "enrolments",
+      selfOrder(await passFor(ENROL), await handsOf(somebody())),
+    );
+    const { memberId, authority } = body;
+    for (const wrong of [
+      "",
+      "x",
+      other.authority,
+      String(authority).slice(0, -1),
+      String(authority).replace(ORGANISATION, "others"),
+    ]) {
+      expect(await post("erasures", { memberId, authority: wrong })).toMatchObject(
+        refusal("AUTHORITY_WRONG"),
       );
     }
-    expect(await enrol(request(pass))).toMatchObject(refusal("PASS_USED"));
-  });
-
-  it("lets one of three in who race for the last use", async () => {
-    const pass = await passFor(ENROL);
-    const statuses = (await Promise.all([1, 2, 3].map(() => enrol(request(pass))))).map(
-      ({ status }) => status,
-    );
-    expect(statuses.sort()).toEqual([201, 410, 410]);
-  });
-
-  it("is not lost on a person when no matcher confirms it in time", async () => {
-    api.services.holder.status = bus.AppliedStatus.NOT_YET;
-    const { status, body } = await enrol(request(await passFor(ENROL)));
-    expect(status).toBe(202);
-    api.script.reset();
-    const { memberId, authority } = body;
-    expect(await call("POST", "/api/erasures", { memberId, authority }, NOBODY)).toMatchObject({
+    const receipt = await post("erasures", { memberId, authority });
+    expect(receipt).toMatchObject({ status: 200, body: { memberId, requestedBy: "member" } });
+    expect(await post("erasures", { memberId, authority })).toMatchObject({
       status: 200,
+      body: receipt.body,
     });
-  }, 20_000);
-});
-
-describe("being forgotten by one's own wish", () => {
-  it("is for members too whose id looks like a card number", async () => {
-    // One id in six hundred does.
-    const memberId = "4242424242424242abcdefabcdefabcd";
-    const authority = forgetAuthority(api.deps.masterKey).of(memberId);
-    expect(await call("POST", "/api/erasures", { memberId, authority }, NOBODY)).toMatchObject(
-      refusal("NOT_FOUND"),
-    );
-  });
-
-  const forget = (body: object) => call("POST", "/api/erasures", body, NOBODY);
-
-  it("erases with a receipt that says who asked, and gives the receipt again", async () => {
-    const { memberId, authority } = (await enrol(request(await passFor(ENROL)))).body;
-    const erased = await forget({ memberId, authority });
-    expect(erased).toMatchObject({ status: 200, body: { memberId, requestedBy: "member" } });
-    expect(await call("GET", `/api/members/${memberId}`)).toMatchObject(refusal("ERASED"));
-    expect(await forget({ memberId, authority })).toMatchObject({ status: 200, body: { memberId } });
-  });
-
-  it("needs the authority of that very member", async () => {
-    const [one, other] = await Promise.all(
-      [1, 2].map(async () => (await enrol(request(await passFor(ENROL)))).body),
-    );
-    const refused = refusal("AUTHORITY_WRONG");
-    const memberId = one?.memberId;
-    for (const authority of [other?.authority, "", `${one?.authority}A`, String(one?.authority).slice(1)]) {
-      expect(await forget({ memberId, authority })).toMatchObject(refused);
-    }
-    expect(await forget({ memberId: "0".repeat(32), authority: one?.authority })).toMatchObject(refused);
-    expect(api.members.get(String(memberId))).toBeDefined();
+    expect(await anywhere("GET", `/api/v1/members/${memberId}`)).toMatchObject(refusal("ERASED"));
+    expect(await anywhere("GET", `/api/v1/members/${other.memberId}`)).toMatchObject({ status: 200 });
   });
 });
+
+async function profileOf(memberHex: string): Promise<bus.Profile> {
+  const place = { organisation: ORGANISATION, gallery: GALLERY, memberId: fromHex(memberHex) };
+  const fetched = await fetchDataKey(rig.eventLog, rig.keyring, place);
+  const last = await rig.eventLog.last("MEMBERS", memberSubjectOf(place));
+  const sealed = last && decodeMemberEvent(last.body)?.enrolled?.profile;
+  const profile = fetched.ok ? openProfile(fetched.key, place, sealed) : undefined;
+  if (!profile) throw new Error("no profile");
+  return profile;
+}

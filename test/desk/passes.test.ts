@@ -1,30 +1,42 @@
 // Passes on a real nats-server: who may use one, how often, how long, and what a race ends with.
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { newPassCode, readPassCode, shownPassCode } from "../../gateway/passes/code.js";
+import { openMetrics } from "../../desk/metrics.js";
+import { passCodeOf, readPassCode, shownPassCode } from "../../desk/passes/code.js";
 import {
   decodePass,
   encodePass,
+  isTakenFor,
   type Pass,
   unusable,
   withUseReturned,
   withUseTaken,
-} from "../../gateway/passes/pass.js";
-import { Passes } from "../../gateway/passes/passes.js";
-import { Tries } from "../../gateway/passes/tries.js";
+} from "../../desk/passes/pass.js";
+import { Passes } from "../../desk/passes/passes.js";
+import { Throttle } from "../../desk/throttle.js";
 import { readBucket } from "../../wire/bucket.js";
 import { BUCKETS } from "../../wire/subjects.js";
-import { GALLERY, openServices, type Services } from "./members.support.js";
+import { type BusRig, log, openBusRig } from "../wire/support/rig.js";
 
 const HOUR_MS = 3_600_000;
 const START_MS = 1_800_000_000_000;
 
+const HERE = "192.0.2.1";
+const THERE = "192.0.2.2";
+const KEY = randomBytes(32);
+const newPassCode = () => passCodeOf(KEY, randomUUID());
+/** Of one request. */
+const newRequest = () => randomBytes(16).toString("hex");
+
 const lanePass = (changed: Partial<Extract<Pass, { kind: "LANE" }>> = {}): Pass => ({
   kind: "LANE",
   purpose: "ENTRY",
+  organisation: "acme",
   site: "north",
-  gallery: GALLERY,
+  gallery: "members",
+  takenFor: [],
+  orderSha256: "ab".repeat(32),
   expiresAtUnixMs: START_MS + HOUR_MS,
   usesLeft: 1,
   returnsLeft: 2,
@@ -50,6 +62,12 @@ describe("the code of a pass", () => {
     }
   });
 
+  it("is the same for the same order, and another for another order or key", () => {
+    expect(passCodeOf(KEY, "a")).toBe(passCodeOf(KEY, "a"));
+    expect(passCodeOf(KEY, "a")).not.toBe(passCodeOf(KEY, "b"));
+    expect(passCodeOf(KEY, "a")).not.toBe(passCodeOf(randomBytes(32), "a"));
+  });
+
   it("uses every letter as often as any other", () => {
     const counts = new Map<string, number>();
     for (let n = 0; n < 3200; n++) {
@@ -73,7 +91,7 @@ describe("a pass", () => {
       fc.property(anyPass, fc.boolean(), (numbers, isLane) => {
         const { purpose: _, ...rest } = { ...lanePass(numbers), purpose: "PAY" };
         const pass: Pass = isLane
-          ? lanePass({ ...numbers, purpose: "PAY" })
+          ? lanePass({ ...numbers, purpose: "PAY", takenFor: [newRequest(), newRequest()] })
           : { ...rest, kind: "ENROL", consents: ["PAY", "ENTRY"] };
         expect(decodePass(encodePass(pass))).toEqual(pass);
       }),
@@ -86,173 +104,183 @@ describe("a pass", () => {
     fc.assert(
       fc.property(anyPass, fc.array(fc.boolean(), { maxLength: 40 }), (numbers, isTakes) => {
         let pass = lanePass({ ...numbers, expiresAtUnixMs: START_MS + HOUR_MS });
-        let taken = 0;
+        const taken: string[] = [];
+        let uses = 0;
         let returned = 0;
         for (const isTake of isTakes) {
+          const request = isTake ? newRequest() : (taken.pop() ?? "none");
           if (isTake && unusable(pass, "LANE", START_MS) === undefined) {
-            pass = withUseTaken(pass);
-            taken++;
-          } else if (!isTake && taken > returned) {
-            const next = withUseReturned(pass);
+            pass = withUseTaken(pass, request);
+            taken.push(request);
+            uses++;
+          } else if (!isTake) {
+            const next = withUseReturned(pass, request);
             if (next) returned++;
             pass = next ?? pass;
           }
         }
         expect(returned).toBeLessThanOrEqual(numbers.returnsLeft);
-        expect(taken - returned + pass.usesLeft).toBe(numbers.usesLeft);
+        expect(uses - returned + pass.usesLeft).toBe(numbers.usesLeft);
         expect(pass.usesLeft).toBeGreaterThanOrEqual(0);
       }),
     );
   });
-});
 
-describe("wrong tries", () => {
-  const tried = (tries: Tries, isWrong: boolean) => {
-    const isAllowed = tries.enter();
-    if (isAllowed) tries.leave(isWrong);
-    return isAllowed;
-  };
-
-  it("are let through up to the bound, and again in the next window", () => {
-    let nowMs = 0;
-    const tries = new Tries(3, 1000, () => nowMs);
-    for (let n = 0; n < 3; n++) expect(tried(tries, true)).toBe(true);
-    expect(tried(tries, false)).toBe(false);
-    nowMs = 999;
-    expect(tried(tries, false)).toBe(false);
-    nowMs = 1000;
-    expect(tried(tries, true)).toBe(true);
-    expect(tried(tries, true)).toBe(true);
-  });
-
-  it("count for nothing when they were right", () => {
-    const tries = new Tries(3, 1000, () => 0);
-    for (let n = 0; n < 10; n++) expect(tried(tries, false)).toBe(true);
-  });
-
-  it("are never more than the bound, however many are under way at once", () => {
-    fc.assert(
-      fc.property(fc.array(fc.constantFrom("enter", "right", "wrong"), { maxLength: 60 }), (steps) => {
-        const tries = new Tries(3, 1000, () => 0);
-        let underWay = 0;
-        let wrong = 0;
-        for (const step of steps) {
-          if (step === "enter") underWay += tries.enter() ? 1 : 0;
-          else if (underWay > 0) {
-            underWay--;
-            tries.leave(step === "wrong");
-            wrong += step === "wrong" ? 1 : 0;
-          }
-          expect(underWay + wrong).toBeLessThanOrEqual(3);
-        }
-      }),
+  it("remembers the latest requests that it was used for, and no more than that", () => {
+    const requests = Array.from({ length: 40 }, newRequest);
+    const pass = requests.reduce<Pass>(
+      (each, request) => withUseTaken(each, request),
+      lanePass({ usesLeft: 100 }),
     );
+    expect(requests.filter((request) => isTakenFor(pass, request))).toEqual(requests.slice(-16));
   });
 });
 
 describe("passes in their bucket", () => {
-  let services: Services;
+  let rig: BusRig;
   let nowUnixMs = START_MS;
-  const masterKey = new Uint8Array(randomBytes(32));
+  const metrics = openMetrics();
+  const newThrottle = () => new Throttle({ maxWrong: 3, windowMs: 60_000 });
   const open = (more: object = {}) =>
-    new Passes({ ...services.deps, masterKey, nowUnixMs: () => nowUnixMs, ...more });
+    new Passes({
+      nats: rig.nc,
+      key: KEY,
+      throttle: newThrottle(),
+      metrics,
+      log,
+      nowUnixMs: () => nowUnixMs,
+      ...more,
+    });
+  const by = (request = newRequest(), address = HERE) => ({ address, request });
 
   async function issued(passes: Passes, pass: Pass): Promise<string> {
-    const answer = await passes.issue(pass);
+    const answer = await passes.issue(pass, randomUUID());
     if (!answer.ok) throw new Error(answer.code);
     return answer.code;
   }
 
   beforeAll(async () => {
-    services = await openServices();
+    rig = await openBusRig();
   });
-  afterAll(() => services.close());
+  afterAll(() => rig.close());
 
-  it("are good for what they are for, once, at any gateway", async () => {
+  it("are good for what they are for, once, at any desk", async () => {
     const code = await issued(open(), lanePass());
-    expect(await open().look(code, "LANE")).toMatchObject({ ok: true, pass: { site: "north" } });
-    expect(await open().redeem(code, "ENROL")).toEqual({ ok: false, code: "PASS_WRONG_KIND" });
-    expect(await open().redeem(code, "LANE")).toMatchObject({ ok: true, pass: { purpose: "ENTRY" } });
-    expect(await open().redeem(code, "LANE")).toEqual({ ok: false, code: "PASS_USED" });
-    expect(await open().look(code, "LANE")).toEqual({ ok: false, code: "PASS_USED" });
+    expect(await open().look(code, "LANE", HERE)).toMatchObject({ ok: true, pass: { site: "north" } });
+    expect(await open().redeem(code, "ENROL", by())).toEqual({ ok: false, code: "PASS_WRONG_KIND" });
+    expect(await open().redeem(code, "LANE", by())).toMatchObject({ ok: true, pass: { purpose: "ENTRY" } });
+    expect(await open().redeem(code, "LANE", by())).toEqual({ ok: false, code: "PASS_USED" });
+    expect(await open().look(code, "LANE", HERE)).toEqual({ ok: false, code: "PASS_USED" });
+  });
+
+  it("take one use for one request, however often it is sent, also at once and at two desks", async () => {
+    const code = await issued(open(), lanePass({ usesLeft: 2 }));
+    const request = newRequest();
+    const sent = [open(), open(), open(), open()].map((desk) => desk.redeem(code, "LANE", by(request)));
+    for (const each of await Promise.all(sent)) expect(each).toMatchObject({ ok: true });
+    expect(await open().redeem(code, "LANE", by())).toMatchObject({ ok: true });
+    expect(await open().redeem(code, "LANE", by())).toEqual({ ok: false, code: "PASS_USED" });
+    expect(await open().redeem(code, "LANE", by(request))).toMatchObject({ ok: true });
+    expect(await open().lookFor(code, "LANE", by(request))).toMatchObject({ ok: true });
+    await open().settle(code, request);
+    expect(await open().redeem(code, "LANE", by(request))).toEqual({ ok: false, code: "PASS_USED" });
+    expect(await open().known(code, HERE)).toMatchObject({ ok: true });
   });
 
   it("end at their time, to the millisecond", async () => {
     const code = await issued(open(), lanePass());
     nowUnixMs = START_MS + HOUR_MS - 1;
-    expect(await open().look(code, "LANE")).toMatchObject({ ok: true });
+    expect(await open().look(code, "LANE", HERE)).toMatchObject({ ok: true });
     nowUnixMs = START_MS + HOUR_MS;
-    expect(await open().redeem(code, "LANE")).toEqual({ ok: false, code: "PASS_EXPIRED" });
+    expect(await open().redeem(code, "LANE", by())).toEqual({ ok: false, code: "PASS_EXPIRED" });
     nowUnixMs = START_MS;
   });
 
   it.each([1, 2, 5])("let exactly %i of eight in who come at once", async (usesLeft) => {
     const code = await issued(open(), lanePass({ usesLeft }));
-    const gateways = [open(), open()];
+    const desks = [open(), open()];
     const redeemed = await Promise.all(
-      Array.from({ length: 8 }, (_, n) => (n % 2 ? gateways[0] : gateways[1])?.redeem(code, "LANE")),
+      Array.from({ length: 8 }, (_, n) =>
+        (n % 2 ? desks[0] : desks[1])?.redeem(code, "LANE", by(newRequest(), `a${n}`)),
+      ),
     );
     expect(redeemed.filter((each) => each?.ok)).toHaveLength(usesLeft);
-    expect(redeemed.filter((each) => each && !each.ok && each.code === "PASS_USED")).toHaveLength(
-      8 - usesLeft,
-    );
+    const used = redeemed.filter((each) => each && !each.ok && each.code === "PASS_USED");
+    expect(used).toHaveLength(8 - usesLeft);
   });
 
-  it("take a use back as often as they may, and no more", async () => {
+  it("take a use back as often as they may, once for each request, and no more", async () => {
     const passes = open();
     const code = await issued(passes, lanePass({ returnsLeft: 2 }));
     for (let n = 0; n < 3; n++) {
-      const redeemed = await passes.redeem(code, "LANE");
-      if (!redeemed.ok) throw new Error(redeemed.code);
-      await redeemed.giveBack();
+      const request = newRequest();
+      expect(await passes.redeem(code, "LANE", by(request))).toMatchObject({ ok: true });
+      await passes.giveBack(code, request);
+      await passes.giveBack(code, request);
+      await passes.giveBack(code, newRequest());
     }
-    expect(await passes.redeem(code, "LANE")).toEqual({ ok: false, code: "PASS_USED" });
+    expect(await passes.redeem(code, "LANE", by())).toEqual({ ok: false, code: "PASS_USED" });
   });
 
-  it("turn everybody away after too many wrong codes, and let them in later", async () => {
-    let nowMs = 0;
-    const passes = open({ tries: new Tries(3, 60_000, () => nowMs) });
+  it("turn an address away after too many wrong codes, right ones too, and nobody else", async () => {
+    const passes = open();
     const code = await issued(passes, lanePass());
     for (const wrong of ["WRONG", "00000-00000", "7777777777"]) {
-      expect(await passes.redeem(wrong, "LANE")).toEqual({ ok: false, code: "PASS_UNKNOWN" });
+      expect(await passes.redeem(wrong, "LANE", by())).toEqual({ ok: false, code: "PASS_UNKNOWN" });
     }
-    expect(await passes.look(code, "LANE")).toEqual({ ok: false, code: "TOO_MANY_TRIES" });
-    nowMs = 60_000;
-    expect(await passes.look(code, "LANE")).toMatchObject({ ok: true });
+    expect(await passes.look(code, "LANE", HERE)).toEqual({ ok: false, code: "TOO_MANY_TRIES" });
+    expect(await passes.look(code, "LANE", THERE)).toMatchObject({ ok: true });
   });
 
   it("are not to be guessed by many who try at once", async () => {
-    const passes = open({ tries: new Tries(3, 60_000, () => 0) });
-    const answers = await Promise.all(Array.from({ length: 20 }, () => passes.look(newPassCode(), "LANE")));
+    const passes = open();
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, () => passes.look(newPassCode(), "LANE", HERE)),
+    );
     const codes = answers.map((answer) => (answer.ok ? "" : answer.code));
     expect(codes.filter((code) => code === "PASS_UNKNOWN")).toHaveLength(3);
     expect(codes.filter((code) => code === "TOO_MANY_TRIES")).toHaveLength(17);
   });
 
   it("are bounded in number", async () => {
-    const full = open({ maxPasses: 1 });
     await issued(open(), lanePass());
-    expect(await full.issue(lanePass())).toEqual({ ok: false, code: "LIMIT_REACHED" });
+    expect(await open({ maxPasses: 1 }).issue(lanePass(), randomUUID())).toEqual({
+      ok: false,
+      code: "LIMIT_REACHED",
+    });
   });
 
-  it("are not in their bucket under anything that tells the code, and open under no other master key", async () => {
+  it("are listed and revoked for their organisation, and for no other", async () => {
+    const passes = open();
+    const answer = await passes.issue(lanePass(), randomUUID());
+    const id = answer.ok ? answer.id : "";
+    expect(await passes.revoke("other", id)).toBe("NOT_FOUND");
+    expect(await passes.list("other")).toEqual({ ok: true, value: [] });
+    const listed = await passes.list("acme");
+    expect(listed.ok && listed.value.map((each) => each.id)).toContain(id);
+    expect(await passes.revoke("acme", id)).toBe("REVOKED");
+    expect(await passes.known(answer.ok ? answer.code : "", HERE)).toEqual({
+      ok: false,
+      code: "PASS_UNKNOWN",
+    });
+  });
+
+  it("are not in their bucket under anything that tells the code, and open under no other key", async () => {
     const code = await issued(open(), lanePass());
-    const bucket = await readBucket(services.connection, { name: BUCKETS.passes, storage: "file" });
+    const bucket = await readBucket(rig.nc, { name: BUCKETS.passes, storage: "file" });
     expect(bucket.size).toBeGreaterThan(0);
     for (const [key, value] of bucket) {
       expect(key).toMatch(/^[0-9a-f]{64}$/);
       expect(Buffer.from(value).toString("latin1")).not.toContain(code);
     }
-    const other = open({ masterKey: new Uint8Array(32) });
-    expect(await other.look(code, "LANE")).toEqual({ ok: false, code: "PASS_UNKNOWN" });
+    expect(await open({ key: randomBytes(32) }).look(code, "LANE", HERE)).toEqual({
+      ok: false,
+      code: "PASS_UNKNOWN",
+    });
   });
 
   it("are counted by what became of them", async () => {
-    const passes = open();
-    const code = await issued(passes, lanePass());
-    await passes.redeem(code, "LANE");
-    await passes.redeem(code, "LANE");
-    const text = await services.metrics.registry.getSingleMetricAsString("palmgate_passes_total");
+    const text = await metrics.registry.getSingleMetricAsString("palmgate_passes_total");
     for (const result of ["issued", "taken", "returned", "refused", "throttled"]) {
       expect(text).toMatch(new RegExp(`result="${result}"\\} [1-9]`));
     }

@@ -59,6 +59,49 @@ describe("the fleet as heartbeats tell it", () => {
     expect(byShard.every((servers) => servers.length === 0)).toBe(true);
   });
 
+  it("takes shards beyond a worker's slot from it while nobody else in its row serves them", () => {
+    const all = ShardSet.all();
+    const odd = new ShardSet([...all].filter((shard) => shard % 2 === 1));
+    const old = state({ workerId: "old", threadShards: [all.bytes()] });
+    const heir = state({
+      workerId: "heir",
+      slot: 1,
+      threadShards: [odd.bytes()],
+      shardsReady: new Uint8Array(32),
+    });
+    const before = viewOf({ rows: 1, slots: 2 }, [old, heir]);
+    expect(before.readiness).toEqual({ expected: 256, served: 256, missingReplicas: 0 });
+    expect(before.byShard[1]?.map(({ id }) => id)).toEqual(["old"]);
+    expect(before.byId.get("old")?.threads[0]?.size).toBe(256);
+
+    const after = viewOf({ rows: 1, slots: 2 }, [
+      old,
+      { ...heir, shardsReady: odd.bytes() } as bus.WorkerState,
+    ]);
+    expect(after.byShard[1]?.map(({ id }) => id)).toEqual(["heir"]);
+    expect(after.byId.get("old")?.ready.size).toBe(128);
+    expect(after.byId.get("old")?.threads[0]?.size).toBe(128);
+  });
+
+  it("takes from a spare what no row serves, and knows its threads' shards as it says them", () => {
+    const [low, high] = [new ShardSet([0, 1]), new ShardSet([2, 3])];
+    const ready = new ShardSet([0, 1, 2, 3]);
+    const spare = state({
+      ...{ workerId: "spare", hasSlot: false, threads: 2 },
+      ...{ threadShards: [high.bytes(), low.bytes()], shardsReady: ready.bytes() },
+    });
+    const even = state({ workerId: "even", shardsReady: new ShardSet([0, 2]).bytes() });
+    const { rows, byShard, byId } = viewOf({ rows: 1, slots: 2 }, [spare, even]);
+    expect([0, 1, 2, 3].map((shard) => byShard[shard]?.map(({ id }) => id).join())).toEqual([
+      "even",
+      "spare",
+      "even",
+      "spare",
+    ]);
+    expect(rows[0]?.servers.map(({ id }) => id)).toEqual(["even"]);
+    expect(byId.get("spare")?.threads.map((shards) => [...shards])).toEqual([[3], [1]]);
+  });
+
   it("knows no fleet while the directory has none", () => {
     expect(viewOf(undefined, [state({})]).readiness.expected).toBe(0);
   });

@@ -103,12 +103,14 @@ describe("an answer that is none", () => {
     expect(await on.search({ probe })).toMatchObject({ complete: false });
   });
 
-  it("for shards of another worker: nothing of it counts", async () => {
-    await on.worker(0, 0);
+  it("for shards of another worker: they do not count, its own do", async () => {
     const b = await on.worker(0, 1);
     const all = new Uint8Array(32).fill(255);
     b.script.search = ({ reply }) => ({ ...reply, shards: all });
     expect(await on.search()).toMatchObject({ complete: false, missing: 128 });
+    const others = new Uint8Array(32).fill(0b01010101);
+    b.script.search = ({ reply }) => ({ ...reply, shards: others });
+    expect(await on.search()).toMatchObject({ complete: false, missing: 256 });
   });
 
   it("handles of an earlier life: that worker is asked anew, once", async () => {

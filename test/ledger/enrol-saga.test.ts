@@ -186,7 +186,7 @@ describe("an enrolment", () => {
       const life = mortal(diesAfter);
       const palm = newPalm();
       const id = await beginEnrol(rig, palm);
-      const first = await rig.openLedger({ ...identify(), wrapLog: life.wrap });
+      const first = await rig.openLedger({ ...identify(), life });
       const died = await Promise.race([
         life.dead.then(() => true),
         endOf(rig, "enrol", id).then(() => false),
@@ -203,7 +203,6 @@ describe("an enrolment", () => {
       for (const { body } of await rig.eventLog.all("SAGAS", `sagas.enrol.${ORGANISATION}.${id}`)) {
         expect(decode(bus.SagaEvent, body)?.intent).toHaveLength(0);
       }
-      life.rest();
       await first.close();
       for (const each of ledgers) await each.close();
       ledgers = [];
@@ -221,7 +220,7 @@ describe("an enrolment", () => {
     for (let diesAfter = 1; ; diesAfter++) {
       const life = mortal(diesAfter);
       const id = await beginEnrol(rig, seenAgain(palm));
-      const first = await rig.openLedger({ ...identify(), wrapLog: life.wrap });
+      const first = await rig.openLedger({ ...identify(), life });
       const died = await Promise.race([
         life.dead.then(() => true),
         endOf(rig, "enrol", id).then(() => false),
@@ -234,7 +233,6 @@ describe("an enrolment", () => {
       for (const { body } of await rig.eventLog.all("SAGAS", `sagas.enrol.${ORGANISATION}.${id}`)) {
         expect(decode(bus.SagaEvent, body)?.intent).toHaveLength(0);
       }
-      life.rest();
       await first.close();
       for (const each of ledgers) await each.close();
       ledgers = [];

@@ -159,7 +159,7 @@ describe("an erasure", () => {
       const life = mortal(diesAfter);
       const memberId = await enrolled();
       const id = await beginErase(rig, memberId);
-      const first = await rig.openLedger({ wrapLog: life.wrap });
+      const first = await rig.openLedger({ life });
       const died = await Promise.race([
         life.dead.then(() => true),
         endOf(rig, "erase", id).then(() => false),
@@ -172,7 +172,6 @@ describe("an erasure", () => {
       expect(receipt.memberEvents.sequences, `killed after ${diesAfter} writes`).toHaveLength(1);
       expect(receipt.dataKey.sequences).toHaveLength(1);
       expect(await keyOf(memberId)).toEqual({ ok: false, code: "DESTROYED" });
-      life.rest();
       await first.close();
       for (const each of ledgers) await each.close();
       ledgers = [];

@@ -125,7 +125,7 @@ describe("a ledger that wakes up late", () => {
       const ended = await WORK[name]?.begin();
       if (ended === undefined) throw new Error("no such work");
       const sleep = sleeper(sleepsAt);
-      const first = await rig.openLedger({ ...options, processor, wrapLog: sleep.wrap });
+      const first = await rig.openLedger({ ...options, processor, life: sleep });
       const slept = await Promise.race([sleep.asleep.then(() => true), ended().then(() => false)]);
       if (!slept) {
         await first.close();

@@ -100,7 +100,7 @@ describe("a refund", () => {
       ledgers = [];
       const id = await refund(of);
       const life = mortal(diesAfter);
-      const first = await rig.openLedger({ processor, wrapLog: life.wrap });
+      const first = await rig.openLedger({ processor, life });
       const died = await Promise.race([
         life.dead.then(() => true),
         endOf(rig, "refund", id).then(() => false),
@@ -112,7 +112,6 @@ describe("a refund", () => {
       expect(await endOf(rig, "refund", id)).toMatchObject({ step: "DONE", organisation: ORGANISATION });
       expect((await stepsOf(rig.eventLog, of)).filter((step) => step.startsWith("REFUNDED"))).toHaveLength(1);
       expect(refundsOf(of)).toHaveLength(1);
-      life.rest();
       await first.close();
       for (const each of ledgers) await each.close();
       ledgers = [];

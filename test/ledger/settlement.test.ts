@@ -149,6 +149,20 @@ describe("settlement", () => {
     expect((await stepsOf(rig.eventLog, of)).filter((step) => step === "VOIDED served")).toHaveLength(1);
   });
 
+  it("with an empty folder looks at passages of late, and not at all that ever were", async () => {
+    const [late, ancient] = [order(), order()];
+    const longAgo = Date.now() - 30 * 24 * 60 * MINUTE_MS;
+    for (const of of [late, ancient]) {
+      await writeStep(rig.eventLog, of, PaymentStep.REQUESTED, longAgo);
+      await writeStep(rig.eventLog, of, PaymentStep.VOIDED, longAgo);
+    }
+    await reported(rig.eventLog, ancient, "OPENED", longAgo);
+    await reported(rig.eventLog, late, "OPENED");
+    await leading();
+    await ends(late, "VOIDED served");
+    expect(await lastStepOf(rig.eventLog, ancient)).toBe("VOIDED");
+  });
+
   it("settles six payments although the clocks of gateways and ledger are twenty minutes apart, either way", async () => {
     for (const stepMs of [20 * MINUTE_MS, -20 * MINUTE_MS]) {
       const clocks = { wallUnixMs: () => Date.now() - stepMs, monotonicMs: () => performance.now() };
@@ -233,7 +247,7 @@ describe("settlement", () => {
         const life = mortal(diesAfter);
         const of = order();
         await begin(of);
-        const first = await rig.openLedger({ processor, wrapLog: life.wrap });
+        const first = await rig.openLedger({ processor, life });
         const died = await Promise.race([life.dead.then(() => true), ends(of, end).then(() => false)]);
         if (died) {
           await buryLeader(rig.eventLog, rig.keyring);
@@ -243,7 +257,6 @@ describe("settlement", () => {
         expect(processor.moves).toEqual(moves.map((move) => `${move} ${of.presentationHex}`));
         const steps = await stepsOf(rig.eventLog, of);
         expect(steps.length, `steps ${steps.join(", ")}`).toBe(new Set(steps).size);
-        life.rest();
         await first.close();
         for (const each of ledgers) await each.close();
         ledgers = [];

@@ -143,6 +143,22 @@ describe("a store of members", () => {
     }
   });
 
+  it("trusts nothing of a shard whose wiping was cut short: it is read anew", async () => {
+    const { store, reopen } = openStore();
+    const ids = Array.from({ length: 200 }, () => idIn(6));
+    const events = ids.map((id, i) => enrolled(id, i + 1));
+    store.apply(events, new ShardSet([6]), 200);
+    const cut = { breathe: () => Promise.reject(new Error("killed")) } as unknown as Slices;
+    await expect(store.wipe(6, cut)).rejects.toThrow("killed");
+    const again = await reopen();
+    const left = [...again.rows(6)].length;
+    expect(left).toBeGreaterThan(0);
+    expect(left).toBeLessThan(200);
+    expect(again.positions().get(6)).toBe(0);
+    again.apply(events, new ShardSet([6]), 200);
+    expect([...again.rows(6)]).toHaveLength(200);
+  });
+
   it("refuses what adds when its quota is used up, stays as it was, and can still erase and let go", async () => {
     const { store, path } = openStore(256 * KIB);
     const shards = new ShardSet([4]);

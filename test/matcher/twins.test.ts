@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { cpSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { PALMGATE_JS } from "../../cli/stack/child.js";
 import { goesFirst } from "../../matcher/twin.js";
 import { toHex } from "../../wire/hex.js";
@@ -18,6 +18,7 @@ beforeAll(async () => {
   cluster = await startCluster();
 });
 afterAll(() => cluster.close());
+afterEach(() => cluster.releaseSlots());
 
 interface Started {
   child: ChildProcess;

@@ -4,7 +4,9 @@ import { z } from "zod";
 
 export const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8");
 
-export const RULES_FILE = "ops/prometheus/palmgate.rules.yml";
+export const RULES_FILES = ["ops/prometheus/palmgate.rules.yml", "ops/prometheus/palmgate.ledger.rules.yml"];
+
+export const readRules = (): string => RULES_FILES.map(read).join("\n");
 
 const target = z.object({ expr: z.string(), legendFormat: z.string() });
 const panel = z.object({
@@ -42,12 +44,13 @@ export interface Metric {
   labels: string[];
 }
 
-/** The metrics that a part of docs/architecture.md ("Gateway", "Matcher", .., or "Every process") promises. */
-export function documentedMetrics(
-  process: "Every process" | "Gateway" | "Matcher" | "Agent" | "Ledger",
-): Metric[] {
+export const PARTS = ["Every process", "Gateway", "Matcher", "Ledger", "Desk", "Agent"] as const;
+export type Part = (typeof PARTS)[number];
+
+/** The metrics that a part of docs/architecture.md promises. */
+export function documentedMetrics(part: Part): Metric[] {
   const section = /\n## Metrics\n([\s\S]*?)(?=\n## |$)/.exec(read("docs/architecture.md"))?.[1] ?? "";
-  const text = new RegExp(`${process}: ([^.]*)`).exec(section)?.[1] ?? "";
+  const text = new RegExp(`${part}: ([^.]*)`).exec(section)?.[1] ?? "";
   return [...text.matchAll(/`([a-z_]+)(?:\{([^}]*)\})?`/g)].map(([, name, labels = ""]) => ({
     name: `palmgate_${name}`,
     labels: labels
@@ -57,8 +60,9 @@ export function documentedMetrics(
   }));
 }
 
-/** Gauges, which have a series of their bare name. */
-const GAUGE_OF_SECONDS = /_(age|oldest)_seconds$/;
+/** By its name: only ages are gauges in seconds. */
+const isHistogram = (name: string) => name.endsWith("_seconds") && !/_(age|oldest)_seconds$/.test(name);
+
 const ADDED_BY_PROMETHEUS = ["job", "instance", "le"];
 
 /** What an expression asks for that neither a process nor a recording rule gives, as `metric` or `metric{label}`. */
@@ -68,9 +72,8 @@ export function unknownIn(expression: string, metrics: Metric[], recorded: strin
     if (recorded.includes(name)) continue;
     const base = name.replace(/_seconds_(bucket|sum|count)$/, "_seconds");
     const metric = metrics.find((each) => each.name === base);
-    // A histogram has no series of its bare name.
-    if (!metric || (name === base && name.endsWith("_seconds") && !GAUGE_OF_SECONDS.test(name)))
-      unknown.push(name);
+    // A histogram has no series of its bare name, and nothing else has its parts.
+    if (!metric || (name === base) === isHistogram(base)) unknown.push(name);
     for (const [, label = ""] of selector.matchAll(/(\w+)\s*(?:=~|!~|!=|=)/g)) {
       if (metric && ![...metric.labels, ...ADDED_BY_PROMETHEUS].includes(label))
         unknown.push(`${name}{${label}}`);

@@ -1,19 +1,19 @@
 // The Prometheus rules: valid, proved by promtool's own tests, each alert with a section in the runbook.
 import { describe, expect, it } from "vitest";
-import { RULES_FILE, read } from "./ops-files.js";
+import { RULES_FILES, read, readRules } from "./ops-files.js";
 import { promtool } from "./promtool.js";
 
-const rules = read(RULES_FILE);
+const rules = readRules();
 const alerts = [...rules.matchAll(/- alert: (\w+)\n([\s\S]*?)(?=\n {6}- |\n {2}- name|$)/g)].map(
   ([, name = "", body = ""]) => ({ name, body }),
 );
-const TEST_FILES = ["rules", "slo", "watch", "ledger"].map(
+const TEST_FILES = ["rules", "slo", "fleet", "ledger", "watch"].map(
   (name) => `ops/prometheus/palmgate.${name}.test.yml`,
 );
 
 describe("Prometheus rules", () => {
   it("are accepted by Prometheus, and so is the example configuration", () => {
-    expect(promtool("check", "rules", RULES_FILE)).toMatchObject({ ok: true });
+    expect(promtool("check", "rules", ...RULES_FILES)).toMatchObject({ ok: true });
     expect(promtool("check", "config", "ops/prometheus/prometheus.yml")).toMatchObject({ ok: true });
   });
 

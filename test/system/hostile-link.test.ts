@@ -3,15 +3,17 @@ import { generateKeyPairSync, randomBytes, sign } from "node:crypto";
 import { once } from "node:events";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
+import type { Agent } from "../../edge-agent/agent.js";
 import { loadDeviceKey } from "../../edge-agent/device-key.js";
 import { decode, edge, encode } from "../../wire/codec.js";
 import { helloBytes } from "../../wire/hello.js";
 import { MAX_EDGE_MESSAGE_BYTES, PASSAGE_TOKEN_BYTES } from "../../wire/limits.js";
-import { gatewayMetric, openSite, present, type Site, seen } from "./support.js";
+import { gatewayMetric, openSite, present, type Site } from "./support.js";
 
 const ABNORMAL_CLOSURE = 1006;
 const DEVICE = "gate-1";
 const VERSION = 1;
+const MAX_TRIES = 20;
 
 /** A link held by hand: what a bad agent can do that ours never does. */
 class RawLink {
@@ -79,7 +81,7 @@ class RawLink {
 describe("the front door", () => {
   let site: Site;
   beforeAll(async () => {
-    site = await openSite();
+    site = await openSite({ desks: 1, ledgers: 1, rows: 1 });
     await site.enrol(1);
   });
   afterAll(() => site?.close());
@@ -88,7 +90,7 @@ describe("the front door", () => {
   const errors = (code: keyof typeof edge.ErrorCode) =>
     gatewayMetric(site.stack, `palmgate_link_errors_total{code="${code}"}`);
   const passages = (passage: keyof typeof edge.Passage) =>
-    gatewayMetric(site.stack, `palmgate_passages_total{passage="${passage}"}`);
+    gatewayMetric(site.stack, `palmgate_passages_total{passage="${passage.toLowerCase()}"}`);
   const hello = (
     nonce: Uint8Array,
     signingKey = key(),
@@ -105,6 +107,14 @@ describe("the front door", () => {
     link.send(hello(await link.nonce()));
     await link.next("welcome");
     return link;
+  }
+  /** A busy machine may say "one moment". */
+  async function granted(gate: Agent): Promise<edge.Decision.$Properties> {
+    for (let tries = 0; tries < MAX_TRIES; tries++) {
+      const end = await present(gate, 1);
+      if (end.kind === "decision" && end.decision.granted) return end.decision;
+    }
+    throw new Error(`not granted in ${MAX_TRIES} tries`);
   }
   async function refusedHello(
     make: (nonce: Uint8Array) => edge.ClientMessage.$Properties,
@@ -182,11 +192,8 @@ describe("the front door", () => {
 
   it("refuses a passage token that was never given, and acknowledges one that is on record already", async () => {
     const gate = await site.lane(DEVICE);
-    const end = await present(gate, 1);
-    expect(seen(end)).toMatchObject({ granted: true });
-    if (end.kind !== "decision") throw new Error("no decision");
+    const { presentationId = null, passageToken = null } = await granted(gate);
     await gate.close(); // its report is acknowledged; the raw link now takes its place and replays the report
-    const { presentationId = null, passageToken = null } = end.decision;
     const link = await welcomed();
     const report = (token: Uint8Array | null, id = presentationId) =>
       link.send({

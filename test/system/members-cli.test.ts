@@ -1,4 +1,4 @@
-// What an operator does with a member on the command line, on real processes: enroll, erase, verify-receipt.
+// What an operator does with a member on the command line, on real processes: enrol, erase, verify-receipt.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -67,7 +67,7 @@ async function palmgate(...args: string[]): Promise<{ code: number; stdout: stri
 }
 
 const enroll = (...args: string[]) =>
-  palmgate("enroll", "--gallery", GALLERY, "--consent", "entry,pay", "--position", "right", ...args);
+  palmgate("enrol", "--gallery", GALLERY, "--consent", "entry,pay", "--position", "right", ...args);
 
 describe("a member on the command line", () => {
   it("is enrolled from image files, erased with a receipt, and the receipt is checked", async () => {
@@ -132,18 +132,18 @@ describe("a member on the command line", () => {
 
   it("says what is wrong with a command line, and where help is", async () => {
     for (const wrong of [
-      ["enroll", "--gallery", GALLERY, "--consent", "entry"],
-      ["enroll", "--gallery", GALLERY, "--consent", "fly", ...files],
-      ["enroll", "--gallery", GALLERY, "--consent", "entry", join(dir, "no-such.png")],
+      ["enrol", "--gallery", GALLERY, "--consent", "entry"],
+      ["enrol", "--gallery", GALLERY, "--consent", "fly", ...files],
+      ["enrol", "--gallery", GALLERY, "--consent", "entry", join(dir, "no-such.png")],
       ["erase", "--member", "7"],
       ["verify-receipt", "--key", "x", join(dir, "0.png")],
       ["verify-receipt"],
     ]) {
       const answer = await palmgate(...wrong);
       expect(answer.code).toBe(2);
-      expect(answer.stderr).toMatch(/^palmgate (enroll|erase|verify-receipt): /);
+      expect(answer.stderr).toMatch(/^palmgate (enrol|erase|verify-receipt): /);
     }
-    for (const command of ["enroll", "erase", "verify-receipt"]) {
+    for (const command of ["enrol", "erase", "verify-receipt"]) {
       const help = await palmgate(command, "--help");
       expect(help.code).toBe(0);
       expect(help.stdout).toContain(`Usage: palmgate ${command}`);

@@ -75,9 +75,10 @@ export async function reported(
   eventLog: EventLog,
   of: Order,
   passage: keyof typeof edge.Passage,
+  atUnixMs = Date.now(),
 ): Promise<void> {
   const { organisation, site, deviceId, presentationHex, presentationId, booksRef } = of;
-  const event = { atUnixMs: Date.now(), presentationId, booksRef, passage: edge.Passage[passage] };
+  const event = { atUnixMs, presentationId, booksRef, passage: edge.Passage[passage] };
   await store(eventLog, passageSubject(organisation, site, deviceId, presentationHex), {
     body: encode(bus.PassageEvent, event),
   });

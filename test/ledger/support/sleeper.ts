@@ -7,6 +7,8 @@ export interface Sleeper {
   wrap(eventLog: EventLog): EventLog;
   asleep: Promise<void>;
   wake(): void;
+  /** Nothing hangs when it is closed. */
+  rest(): void;
   /** What it wrote after it woke up. */
   lateWrites: { subject: string; stored: boolean }[];
 }
@@ -48,6 +50,7 @@ export function sleeper(sleepsAt: number): Sleeper {
     asleep,
     lateWrites,
     wake: () => wake(),
+    rest: () => wake(),
     wrap: (eventLog) => ({
       follow: (options) =>
         eventLog.follow({ ...options, onBatch: (events) => read(async () => options.onBatch(events)) }),

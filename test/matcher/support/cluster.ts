@@ -17,7 +17,7 @@ import {
   openHolders,
   storeMember,
 } from "../../../records/index.js";
-import { readBucket } from "../../../wire/bucket.js";
+import { type BucketSpec, openBucket, readBucket } from "../../../wire/bucket.js";
 import { bus, decode } from "../../../wire/codec.js";
 import { type Directory, directoryKey, LAYOUT, openDirectory } from "../../../wire/directory.js";
 import { Disposer } from "../../../wire/disposer.js";
@@ -40,6 +40,7 @@ export const DIMENSION = 64;
 export const MODEL = "test-64-v1";
 export const ORGANISATION = "org";
 export const GALLERY = "members";
+const SLOTS: BucketSpec = { name: BUCKETS.slots, storage: "file" };
 const APPLIED_WAIT_MS = 5000;
 const CONSENT_TO_ENTRY = 1;
 
@@ -85,6 +86,8 @@ export interface Cluster {
   onlyAlive(...workerIds: string[]): Promise<bus.WorkerState[]>;
   /** Who has which slot, by slot ("row.slot"). */
   claims(): Promise<Map<string, string>>;
+  /** As an operator does who knows that their workers are gone for good. */
+  releaseSlots(): Promise<void>;
   /** Resolves when the log's clock has gone on by so much: by beats, not by a guess. */
   passed(ms: number): Promise<void>;
   /** Stores a member, and does not ask who has applied it. */
@@ -181,8 +184,12 @@ export async function startCluster({ rows = 1, slots = 1 }: ClusterOptions = {})
       );
     },
     async claims() {
-      const values = await readBucket(nc, { name: BUCKETS.slots, storage: "file" });
+      const values = await readBucket(nc, SLOTS);
       return new Map([...values].map(([key, value]) => [key, decode(bus.SlotClaim, value)?.workerId ?? ""]));
+    },
+    async releaseSlots() {
+      const kv = await openBucket(nc, SLOTS);
+      for (const key of (await readBucket(nc, SLOTS)).keys()) await kv.delete(key);
     },
     passed(ms) {
       const untilUnixMs = clock.nowUnixMs() + ms;

@@ -1,5 +1,7 @@
-// palmgate enroll: enrols a member from image files through the desk's API.
+// palmgate enrol: enrols a member from image files through the desk's API.
+import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
+import { setTimeout as pause } from "node:timers/promises";
 import sharp from "sharp";
 import { z } from "zod";
 import { openSight } from "../edge-agent/node-sight.js";
@@ -8,9 +10,15 @@ import { valueHoldsCardNumber } from "../wire/card-number.js";
 import { type bus, edge } from "../wire/codec.js";
 import { helpText, readSettings, type Settings, UsageError } from "../wire/config.js";
 import { MAX_EDGE_MESSAGE_BYTES, MAX_TEMPLATES_PER_MEMBER } from "../wire/limits.js";
-import { OPERATOR_SETTINGS, operatorApi } from "./operator-api.js";
+import {
+  type ApiAnswer,
+  type Enrolment,
+  OPERATOR_SETTINGS,
+  type OperatorApi,
+  operatorApi,
+} from "./operator-api.js";
 
-const USAGE = "palmgate enroll --gallery NAME --consent entry[,pay] [options] FILES...";
+const USAGE = "palmgate enrol --gallery NAME --consent entry[,pay] [options] FILES...";
 const WHAT = [
   "Enrols one member from 1 to 8 images (PNG or JPEG) of the palm's region of interest, or with --hands of the whole",
   "hand, whose palm is found and cut here. Prints the member's id and pseudonyms as JSON. Several captures of one hand",
@@ -92,25 +100,44 @@ export async function run(argv: string[]): Promise<number> {
   // Before anything is sent anywhere.
   if (valueHoldsCardNumber({ ...settings, operatorToken: "" })) {
     process.stderr.write(
-      "palmgate enroll: CARD_NUMBER_REFUSED: something given looks like a card number. Give the processor's token.\n",
+      "palmgate enrol: CARD_NUMBER_REFUSED: something given looks like a card number. Give the processor's token.\n",
     );
     return 1;
   }
   const captures = settings.hands
     ? await cutCaptures(files, settings)
     : await Promise.all(files.map((file) => readCapture(file, settings)));
-  const answer = await operatorApi(settings.desk, settings.operatorToken, settings.organisation).enrol({
+  const api = operatorApi(settings.desk, settings.operatorToken, settings.organisation);
+  const answer = await enrolled(api, {
     gallery: settings.gallery,
     captures,
     consents: settings.consent.map((each) => CONSENTS[each]),
     ...(token === undefined ? {} : { instrument: { processor, token, brand, last4 } }),
   });
   if (!answer.ok) {
-    process.stderr.write(`palmgate enroll: ${answer.code}: ${answer.message} ${answer.next}\n`);
+    process.stderr.write(`palmgate enrol: ${answer.code}: ${answer.message} ${answer.next}\n`);
     return 1;
   }
   process.stdout.write(`${JSON.stringify(answer.body, null, 2)}\n`);
   return 0;
+}
+
+/** What passes by itself. */
+const ASK_AGAIN: ReadonlySet<string> = new Set(["NO_ANSWER", "NOT_YET_DURABLE", "LOG_UNAVAILABLE"]);
+const MAX_ASKS = 5;
+const ASK_AGAIN_MS = 1000;
+
+/** Asked again under one key, it is one member: also when only the answer was lost. */
+async function enrolled(
+  api: OperatorApi,
+  request: bus.EnrolRequest.$Properties,
+): Promise<ApiAnswer<Enrolment>> {
+  const idempotencyKey = randomUUID();
+  for (let asks = 1; ; asks++) {
+    const answer = await api.enrol(request, { idempotencyKey });
+    if (answer.ok || asks === MAX_ASKS || !ASK_AGAIN.has(answer.code)) return answer;
+    await pause(ASK_AGAIN_MS);
+  }
 }
 
 const FLAGS = new Set([`--${SETTINGS.hands.option}`]);
