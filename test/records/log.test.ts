@@ -259,7 +259,7 @@ describe("streams", () => {
     }
   });
 
-  it("tell the last event of every subject, and how many each has", async () => {
+  it("tell the last event of every subject", async () => {
     const rig = await openRig();
     try {
       const { eventLog } = rig;
@@ -279,10 +279,6 @@ describe("streams", () => {
       expect([seen.length, upTo, largest <= 512]).toEqual([700, 1501, true]);
       expect(await eventLog.lastPerSubject("SAGAS", "sagas.erase.>")).toHaveLength(1);
       expect(await eventLog.lastPerSubject("SAGAS", "sagas.refund.>")).toEqual([]);
-      const counts = await eventLog.countPerSubject("SAGAS", "sagas.enrol.>");
-      expect([counts.size, counts.get("sagas.enrol.acme.0"), counts.get("sagas.enrol.acme.699")]).toEqual([
-        700, 3, 2,
-      ]);
     } finally {
       await rig.close();
     }
@@ -297,7 +293,6 @@ describe("a log that is in trouble", () => {
       const cut = await openEventLog(gone);
       await gone.close();
       await expect(cut.lastPerSubject("SAGAS", "sagas.>")).rejects.toThrow(LogUnavailableError);
-      await expect(cut.countPerSubject("SAGAS", "sagas.>")).rejects.toThrow(LogUnavailableError);
       await rig.server.kill();
       const startedAtMs = performance.now();
       const refused = await rig.eventLog.append("payments.02", bytes("x"), { expectedSubjectSequence: 0 });
