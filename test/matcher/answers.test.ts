@@ -169,6 +169,20 @@ describe("a search request", () => {
     expect(message.shards).toHaveLength(0);
   });
 
+  it("is not worked on when its deadline is over", () => {
+    const untouched = new Segment({ index: openExactIndex(D) }, counter());
+    untouched.shortlist = () => {
+      throw new Error("searched");
+    };
+    untouched.compare = () => {
+      throw new Error("compared");
+    };
+    const of = thread({ templates: untouched });
+    expect(search(searchBody({ deadlineUnixMs: NOW }), of).status).toBe("PAST_DEADLINE");
+    expect(compare(compareBody({ deadlineUnixMs: NOW }), of).status).toBe("PAST_DEADLINE");
+    expect(() => search(searchBody(), of)).toThrow("searched");
+  });
+
   it("is told that shards have not caught up or are not current, and not answered where they are others'", () => {
     expect(search(searchBody(), thread({ serving: "NOT_READY" })).status).toBe("NOT_READY");
     expect(search(searchBody(), thread({ serving: "NOT_CURRENT" })).status).toBe("NOT_CURRENT");
