@@ -7,6 +7,7 @@ import { startDesk } from "../../desk/desk.js";
 import { DESK_SETTINGS } from "../../desk/settings.js";
 import { makeDeviceKey } from "../../edge-agent/device-key.js";
 import { helpText, readSettings, UsageError } from "../../wire/config.js";
+import { directoryKey } from "../../wire/directory.js";
 import { ANYBODY, type DeskRig, documentOf, openDeskRig, refusal, TOKEN } from "./support.js";
 
 const two = {
@@ -76,6 +77,24 @@ describe("a fleet with several organisations", () => {
       refusal("ORGANISATION_UNKNOWN"),
     );
     expect(await rig.call("GET", "/api/v1/devices?organisation=NO.PE")).toMatchObject(refusal("BAD_REQUEST"));
+    const id = "gate-of-zoo";
+    const { publicKeyBase64: publicKey } = makeDeviceKey();
+    const device = {
+      organisation: "zoo",
+      id,
+      publicKey,
+      site: "north",
+      purpose: "ENTRY",
+      gallery: "members",
+    };
+    await rig.directory.create(directoryKey.device(id), device);
+    const devicesOf = async (name: string) =>
+      JSON.stringify((await rig.call("GET", `/api/v1/devices?organisation=${name}`)).body);
+    await vi.waitUntil(async () => (await devicesOf("zoo")).includes(id));
+    expect(await devicesOf("acme")).not.toContain(id);
+    expect(await rig.call("DELETE", `/api/v1/devices/${id}?organisation=acme`)).toMatchObject(
+      refusal("NOT_FOUND"),
+    );
     const order = { kind: "LANE", site: "north", gallery: "members", purpose: "ENTRY" };
     const { body } = await rig.call("POST", "/api/v1/passes?organisation=acme", { body: order });
     const listed = await rig.call("GET", "/api/v1/passes?organisation=zoo");
