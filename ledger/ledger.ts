@@ -26,6 +26,7 @@ import { type BeatClocks, Beats } from "./beat.js";
 import { Books } from "./books.js";
 import { type EnrolDeps, enrolStep } from "./enrol-saga.js";
 import { eraseStep } from "./erase-saga.js";
+import { Headroom } from "./headroom.js";
 import { serveHistory } from "./history.js";
 import { type LedgerMetrics, openLedgerMetrics, SAGA_KINDS } from "./metrics.js";
 import { FleetReceiptKey } from "./receipt-key.js";
@@ -78,6 +79,7 @@ class OpenLedger implements Ledger {
   readonly metrics: LedgerMetrics;
   readonly #options: LedgerOptions;
   readonly #disposer: Disposer;
+  readonly #headroom: Headroom;
   readonly #beats: Beats;
   readonly #books: Books;
   readonly #settlement: Settlement;
@@ -97,10 +99,12 @@ class OpenLedger implements Ledger {
       lag: (stream) => this.#books.lag(stream),
       erasuresWaiting: () => this.#erasuresWaiting(),
     });
+    this.#headroom = new Headroom(eventLog);
     this.#beats = new Beats({
       ...{ eventLog, keyring, clock, log },
       ledgerId: `${options.ledgerId}/${options.instance}`,
       onLead: () => this.#wake(),
+      onFull: () => this.#headroom.noteFull(),
       ...(options.clocks ? { clocks: options.clocks } : {}),
     });
     disposer.defer(() => this.#beats.close());
@@ -124,6 +128,7 @@ class OpenLedger implements Ledger {
     return [
       directory.current() ? "" : "the directory is not current",
       clock.heard() ? "" : "no beat was heard yet",
+      this.#beats.hindrance(),
       this.#runner.caughtUp() ? "" : "sagas are being read",
       this.#books.caughtUp() ? "" : "decisions and payments are being read",
     ].filter((each) => each !== "");
@@ -198,6 +203,7 @@ class OpenLedger implements Ledger {
     const enrol: EnrolDeps = {
       ...{ eventLog, sagas, keyring, directory, nowUnixMs, servedBy },
       ...identify,
+      headroom: this.#headroom,
       open: () => this.#runner.open("enrol"),
     };
     const erase = {
