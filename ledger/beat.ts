@@ -9,6 +9,8 @@
 //   the last beat, and then only by one that is right: who is MAX_WRONG_MS off nats-server's own clock does not lead;
 // - leads() is false as soon as this process cannot have beaten lately, by its own monotonic clock: one that was paused
 //   and wakes up late does not lead until it has beaten again;
+// - one that does not get on with its work leaves the lead to another one that does, and takes it only when nobody has
+//   beaten for RELUCTANT_FOR_MS;
 // - when the author falls silent another one beats within TAKE_OVER_AFTER_MS and a check interval, at once when the
 //   author says goodbye.
 import { setInterval } from "node:timers";
@@ -22,6 +24,7 @@ import { BEAT_SUBJECT, STREAMS } from "../wire/subjects.js";
 export const BEAT_INTERVAL_MS = 1000;
 const TAKE_OVER_AFTER_MS = 2500;
 const CHECK_INTERVAL_MS = 250;
+const RELUCTANT_FOR_MS = 10_000;
 /** After this long without a beat of ours that the log has acknowledged we do not lead. */
 const LEAD_FOR_MS = 2000;
 /** Old beats leave the log; one is enough. */
@@ -48,6 +51,8 @@ export interface BeatOptions {
   /** Of this life of the process. */
   ledgerId: string;
   log: Log;
+  /** Not while another one would do better. */
+  mayLead(): boolean;
   onLead(): void;
   /** The log has refused a beat for want of room. */
   onFull(): void;
@@ -80,7 +85,8 @@ export class Beats {
     this.#options = options;
     this.#clocks = options.clocks ?? OWN_CLOCKS;
     this.#timer = setInterval(() => this.#check(), CHECK_INTERVAL_MS);
-    this.#check();
+    // Not before whoever makes it is whole: mayLead() looks at its other parts.
+    queueMicrotask(() => this.#check());
   }
 
   leads(): boolean {
@@ -120,10 +126,15 @@ export class Beats {
   }
 
   async #beatIfDue(): Promise<void> {
-    const { clock, ledgerId } = this.#options;
+    const { clock, ledgerId, mayLead } = this.#options;
     const sinceOwnMs = this.#clocks.monotonicMs() - this.#beatenAtMs;
     // Awake after a pause: others have gone on. What we would append would be refused, and heard all the same.
     if (this.#leads && sinceOwnMs >= LEAD_FOR_MS) this.#standBack();
+    if (!mayLead()) {
+      if (this.#leads && this.#known !== undefined) await this.#append(this.#known, NOBODY);
+      this.#standBack();
+      if (clock.beatAgeMs() < RELUCTANT_FOR_MS) return;
+    }
     if (this.#leads && this.#known !== undefined) {
       if (sinceOwnMs >= BEAT_INTERVAL_MS) await this.#append(this.#known, ledgerId);
       return;

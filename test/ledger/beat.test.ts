@@ -55,6 +55,7 @@ describe("the beat", () => {
     };
     const beats = new Beats({
       ...{ eventLog: guarded, keyring: rig.keyring, clock, ledgerId, log, clocks },
+      mayLead: () => true,
       onLead: () => {},
       onFull: () => {},
     });

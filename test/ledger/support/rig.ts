@@ -138,6 +138,7 @@ async function openTestLedger(rig: Rig, all: Disposer, options: TestLedgerOption
       modelId: MODEL.modelId,
     },
     silentMs: () => 0,
+    isAnotherReady: () => false,
     ...more,
   });
   own.defer(() => ledger.close());
