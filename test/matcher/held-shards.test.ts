@@ -16,7 +16,7 @@ import type { Gallery, Organisation } from "../../wire/directory.js";
 import { toHex } from "../../wire/hex.js";
 import { newOrganisationKey, openKeyring } from "../../wire/keyring.js";
 import { openLog } from "../../wire/log.js";
-import { LogClock } from "../../wire/log-clock.js";
+import { LogClock, type OwnClocks } from "../../wire/log-clock.js";
 import { connectNats } from "../../wire/nats.js";
 import { startLocalNats } from "../../wire/nats-server.js";
 import { newSealKey } from "../../wire/seal.js";
@@ -52,14 +52,14 @@ async function setUp() {
   });
   const skipped: string[] = [];
   const known = { organisations: [...organisations], galleries: [gallery] };
-  const openShards = async (shards: number[] = [SHARD]) => {
+  const openShards = async (shards: number[] = [SHARD], own?: OwnClocks) => {
     const theirKeys = openKeyring(
       masterKey,
       (name) => known.organisations.find((each) => each.name === name)?.keys ?? [],
     );
     const store = new MemberStore({ path: join(root, "store"), mapSizeBytes: undefined });
     const members = new Members({ store, engine: "exact", log, onSkipped: (reason) => skipped.push(reason) });
-    const clock = LogClock.follow(nc, theirKeys);
+    const clock = LogClock.follow(nc, theirKeys, own);
     const held = new HeldShards({
       ...{
         identity: { workerId: "w", instance: "i", thread: 0 },
@@ -249,5 +249,22 @@ it("a beat that nobody of the fleet has signed makes nobody current", async () =
     .poll(() => open.held.appliedSequence(SHARD))
     .toBeGreaterThanOrEqual(sequence.ok ? sequence.sequence : 0);
   expect(open.held.serving(everywhere)).toBe("NOT_CURRENT");
+  await open.close();
+});
+
+it("on a machine that slept, whose clock stood still, nobody is current from the lost link to the next beat", async () => {
+  const { nc, eventLog, keyring, beats, openShards } = await setUp();
+  let monotonicMs = () => performance.now();
+  const open = await openShards([SHARD], { wallUnixMs: () => Date.now(), monotonicMs: () => monotonicMs() });
+  await open.served();
+  beats.stop();
+  const asleepAtMs = performance.now();
+  monotonicMs = () => asleepAtMs;
+  expect(open.held.ready().has(SHARD)).toBe(true);
+  await nc.reconnect();
+  await expect.poll(() => open.held.serving(everywhere)).toBe("NOT_CURRENT");
+  const beat = encodeBeat(keyring, { atUnixMs: Date.now() + 60_000, ledgerId: "l", headSequence: 0 });
+  await eventLog.append(BEAT_SUBJECT, beat);
+  await open.served();
   await open.close();
 });
