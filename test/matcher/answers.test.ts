@@ -40,13 +40,14 @@ const facts: SegmentFacts = {
 type Serving = Served | "NOT_HERE" | "NOT_READY" | "NOT_CURRENT";
 const served: Served = { shards: new ShardSet([0, 2]), appliedSequence: 77 };
 function thread(
-  fields: { serving?: Serving; templates?: Segment; facts?: SegmentFacts } = {},
+  fields: { serving?: Serving; templates?: Segment; facts?: SegmentFacts; aside?: number[] } = {},
 ): ServingThread {
   const open = { facts: fields.facts ?? facts, templates: fields.templates ?? plain };
   return {
     identity,
     nowUnixMs: () => NOW,
     serving: () => fields.serving ?? served,
+    asideIn: () => new ShardSet(fields.aside),
     segment: (organisation, gallery) => (organisation === "org" && gallery === "g" ? open : undefined),
     member: (organisation, member) => {
       if (organisation !== "org") return { status: "UNKNOWN" };
@@ -113,6 +114,15 @@ describe("a search request", () => {
     expect(message.near).toHaveLength(5);
     expect(message.near[0]?.handle).toBe(14);
     expect(message.near[0]?.similarity).toBeCloseTo(1, 5);
+  });
+
+  it("is not answered for a shard where somebody of the gallery is set aside", () => {
+    const ask = (aside: number[]) => answerSearch(thread({ aside }), searchBody());
+    const reply = ask([0, 1])?.reply ?? new Uint8Array();
+    const message = decode(bus.SearchReply, reply);
+    expect(message).toMatchObject({ status: bus.SearchStatus.SEARCHED, near: [], templates: 0 });
+    expect([...(ShardSet.from(message?.shards) ?? [])]).toEqual([2]);
+    expect(ask([0, 2])?.status).toBe("NOT_READY");
   });
 
   it("leaves nothing of the probe behind, wherever it lay in memory, nor of a message that is refused", () => {
@@ -300,6 +310,8 @@ describe("an applied request", () => {
     present = new Set<string>();
     forgotten: string[] = [];
     appliedSequence = (shard: number) => (shard === 0 ? this.applied : 0);
+    aside = new Set<number>();
+    isEntered = (sequence: number) => !this.aside.has(sequence);
     storeFull = () => this.full;
     holds = (member: string) => this.present.has(member);
     forgetKey = (member: string) => void this.forgotten.push(member);
@@ -327,6 +339,19 @@ describe("an applied request", () => {
     put(11, 0);
     put(10, 0, undefined, 1);
     expect(answers).toEqual(["APPLIED", "NOT_YET", "NOT_YET"]);
+  });
+
+  it("waits for a member who is set aside; for nobody else, and no erasure does", () => {
+    const { source, desk, answers, put } = setUp();
+    source.aside.add(9);
+    put(9, 0);
+    put(8, 0);
+    put(9, 0, new Uint8Array(16));
+    expect(answers).toEqual(["NOT_YET", "APPLIED", "APPLIED"]);
+    put(9, 5000);
+    source.aside.clear();
+    desk.changed();
+    expect(answers.at(-1)).toBe("APPLIED");
   });
 
   it("waits until the sequence is applied, and is answered once", () => {

@@ -8,10 +8,12 @@ import { expect, it, onTestFinished } from "vitest";
 import { HeldShards } from "../../matcher/held-shards.js";
 import { MemberStore } from "../../matcher/member-store.js";
 import { Members } from "../../matcher/members.js";
+import { answerSearch } from "../../matcher/search-request.js";
 import { MAP_WORDS } from "../../palm/lines/line-map.js";
 import { type Signature, similarity, templateOf } from "../../palm/signature.js";
 import { destroyMember, openEventLog, storeMember } from "../../records/index.js";
 import { encodeBeat } from "../../wire/beat.js";
+import { bus, encode } from "../../wire/codec.js";
 import type { Gallery, Organisation } from "../../wire/directory.js";
 import { toHex } from "../../wire/hex.js";
 import { newOrganisationKey, openKeyring } from "../../wire/keyring.js";
@@ -181,10 +183,11 @@ it("members of a gallery, or under a key, that the directory has not told of yet
   await open.close();
 });
 
-it("a member that the directory explains too late is set aside, holds nobody up, and is entered when it does", async () => {
+it("a member that the directory explains too late is set aside, holds no other gallery up, and is entered when it does", async () => {
   const { known, openShards, enrol } = await setUp();
-  const { galleries } = known;
-  known.galleries = [];
+  const { organisations, galleries } = known;
+  known.organisations = [];
+  known.galleries = [...galleries, { ...gallery, name: "other" }];
   const open = await openShards();
   await open.served();
   const probe = randomProbe(seeded(34), D);
@@ -192,9 +195,22 @@ it("a member that the directory explains too late is set aside, holds nobody up,
   await expect
     .poll(() => open.held.appliedSequence(SHARD), { timeout: 20_000 })
     .toBeGreaterThanOrEqual(sequence);
-  expect(open.held.segment("org", "g")).toBeUndefined();
-  open.held.setGalleries(galleries);
-  await expect.poll(() => found(open, probe).map(({ member }) => member)).toEqual([hex]);
+  const search = (name: string) => {
+    const head = { organisation: "org", gallery: name, modelId: "m", nearest: 5 };
+    const vector = new Uint8Array(new Float32Array(probe.vector).buffer);
+    const deadlineUnixMs = Date.now() + 60_000;
+    return answerSearch(open.held, encode(bus.SearchRequest, { ...head, probe: vector, deadlineUnixMs }))
+      ?.status;
+  };
+  await open.served();
+  // Nobody's stranger: the shard is not answered for.
+  expect([search("g"), search("other")]).toEqual(["NOT_READY", "SEARCHED"]);
+  expect(open.held.isEntered(sequence)).toBe(false);
+  known.organisations = organisations;
+  open.held.setGalleries(known.galleries);
+  await expect.poll(() => open.held.isEntered(sequence)).toBe(true);
+  expect(search("g")).toBe("SEARCHED");
+  expect(found(open, probe).map(({ member }) => member)).toEqual([hex]);
   await open.close();
 });
 
