@@ -109,6 +109,8 @@ class FollowedBucket implements BucketWatch {
   #isCaughtUp = false;
   #confirmedAtMs = Number.NEGATIVE_INFINITY;
   #entries: QueuedIterator<KvWatchEntry> | undefined;
+  /** How often a session was to end: one that is still opening has to know. */
+  #ends = 0;
 
   constructor(nc: NatsConnection, spec: BucketSpec, options: BucketWatchOptions) {
     this.#nc = nc;
@@ -154,18 +156,24 @@ class FollowedBucket implements BucketWatch {
 
   #endSession(): void {
     this.#isCaughtUp = false;
+    this.#ends++;
     this.#entries?.stop();
   }
 
   /** One watch, from every key's value to its end. */
   async #session(): Promise<void> {
+    const ends = this.#ends;
     const kv = await openBucket(this.#nc, this.#spec);
+    const manager = await jetstreamManager(this.#nc, { checkAPI: false, timeout: API_TIMEOUT_MS });
+    const stream = `KV_${this.#spec.name}`;
     const missing = new Set(this.#told.keys());
     this.#seenRevision = 0;
     const entries = await kv.watch();
+    if (ends !== this.#ends) {
+      entries.stop();
+      return;
+    }
     this.#entries = entries;
-    const manager = await jetstreamManager(this.#nc, { checkAPI: false, timeout: API_TIMEOUT_MS });
-    const stream = `KV_${this.#spec.name}`;
     const finishInitial = () => {
       if (this.#isCaughtUp || this.#entries !== entries) return;
       for (const key of missing) this.#tell({ key, value: undefined, revision: 0 });
@@ -202,12 +210,18 @@ class FollowedBucket implements BucketWatch {
       const state = await ask().catch((error: unknown) => (isGone(error) ? GONE : undefined));
       if (this.#entries !== entries) return;
       // Gone, or made anew under the same name: its revisions begin again.
-      if (state !== undefined && state.last_seq < this.#seenRevision) return this.#endSession();
+      if (state !== undefined && state.last_seq < this.#seenRevision) {
+        this.#endSession();
+        return;
+      }
       if (state?.messages === 0) finishInitial();
       if (state !== undefined && this.#isCaughtUp) {
         if (state.messages === 0 || this.#seenRevision >= state.last_seq) this.#confirmedAtMs = askedAtMs;
         // What the leader had a whole interval ago and has not come by now is not going to come.
-        else if (this.#seenRevision < wantedBefore) return this.#endSession();
+        else if (this.#seenRevision < wantedBefore) {
+          this.#endSession();
+          return;
+        }
         wantedBefore = state.last_seq;
       }
       await pause(CONFIRM_INTERVAL_MS, undefined, { signal: this.#stopping.signal }).catch(() => {});
