@@ -13,7 +13,7 @@
 //   ledger goes on with it under that id and under the data key that the log has;
 // - nothing of the captures is left in the log when the saga has ended: they are destroyed before DONE or REFUSED is
 //   appended, by whichever ledger appends it;
-// - DONE means: whoever is asked from now on knows the member (served.ts);
+// - DONE means: whoever is asked from now on knows the member (records/served.ts);
 // - nobody is accepted into the room that the log keeps for beats and erasures (headroom.ts): STORE_FULL;
 // - an enrolment that cannot be decided is refused GIVE_UP_AFTER_MS after it began: a person does not wait longer.
 import { randomBytes } from "node:crypto";
@@ -25,6 +25,7 @@ import {
   openEnrolIntent,
   type Saga,
   type Sagas,
+  type ServedBy,
   storeMember,
 } from "../records/index.js";
 import { bus, decode, encode } from "../wire/codec.js";
@@ -36,7 +37,6 @@ import { type MemberPlace, STREAMS } from "../wire/subjects.js";
 import type { Headroom } from "./headroom.js";
 import { comparePalms, FLOAT_BYTES, type Palms, palmsOf } from "./palms.js";
 import type { OpenSaga } from "./saga-runner.js";
-import type { ServedBy } from "./served.js";
 import type { Attempted } from "./work-list.js";
 
 export const GIVE_UP_AFTER_MS = 60_000;
