@@ -49,7 +49,7 @@ export interface Readiness {
 export interface Fleet {
   /** Every row of the fleet, also those without a worker. */
   rows(): readonly Row[];
-  /** Ready for this shard, one of each row at most. */
+  /** Ready for this shard: one of each row, and two in the moment in which a slot goes from one to the other. */
   servers(shard: number): readonly Server[];
   server(workerId: string): Server | undefined;
   ready(): Readiness;

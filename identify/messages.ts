@@ -34,6 +34,7 @@ export interface SearchHead {
 export interface Near {
   handle: number;
   similarity: number;
+  shard: number;
 }
 
 export type SearchAnswer = { workerId: string; thread: number } & (
@@ -77,9 +78,10 @@ export function readSearchReply(bytes: Uint8Array): SearchAnswer | undefined {
   const { workerId, thread, status, instance, templates } = reply;
   if (status !== bus.SearchStatus.SEARCHED) return { workerId, thread, ok: false, status };
   const shards = ShardSet.from(reply.shards);
-  const near = reply.near.map(({ handle, similarity }) => ({
+  const near = reply.near.map(({ handle, similarity, shard }) => ({
     handle: handle ?? 0,
     similarity: similarity ?? 0,
+    shard: shard ?? 0,
   }));
   const whole = near.length <= NEAREST && near.every(({ similarity }) => Number.isFinite(similarity));
   if (shards === undefined || !whole) return { workerId, thread, ok: false, status: NO_ANSWER };

@@ -13,7 +13,8 @@
 //   ledger goes on with it under that id and under the data key that the log has;
 // - nothing of the captures is left in the log when the saga has ended: they are destroyed before DONE or REFUSED is
 //   appended, by whichever ledger appends it;
-// - DONE means: whoever is asked from now on knows the member (served.ts);
+// - DONE means: whoever is asked from now on knows the member (records/served.ts);
+// - nobody is accepted into the room that the log keeps for beats and erasures (headroom.ts): STORE_FULL;
 // - an enrolment that cannot be decided is refused GIVE_UP_AFTER_MS after it began: a person does not wait longer.
 import { randomBytes } from "node:crypto";
 import type { SearchRequest } from "../identify/search.js";
@@ -24,6 +25,7 @@ import {
   openEnrolIntent,
   type Saga,
   type Sagas,
+  type ServedBy,
   storeMember,
 } from "../records/index.js";
 import { bus, decode, encode } from "../wire/codec.js";
@@ -32,9 +34,9 @@ import type { Keyring } from "../wire/keyring.js";
 import { MEMBER_ID_BYTES } from "../wire/limits.js";
 import { shardOf } from "../wire/shard.js";
 import { type MemberPlace, STREAMS } from "../wire/subjects.js";
+import type { Headroom } from "./headroom.js";
 import { comparePalms, FLOAT_BYTES, type Palms, palmsOf } from "./palms.js";
 import type { OpenSaga } from "./saga-runner.js";
-import type { ServedBy } from "./served.js";
 import type { Attempted } from "./work-list.js";
 
 export const GIVE_UP_AFTER_MS = 60_000;
@@ -56,6 +58,7 @@ export interface EnrolDeps {
   /** Enrolments that are open now, in this process's order of the log. */
   open(): Iterable<OpenSaga>;
   servedBy: Pick<ServedBy, "ask">;
+  headroom: Pick<Headroom, "hasRoom" | "noteFull">;
 }
 
 export interface SearchedGallery {
@@ -64,7 +67,10 @@ export interface SearchedGallery {
   candidates: readonly { similarity: number }[];
 }
 
-type Refusal = { code: "DUPLICATE_MEMBER" | "GALLERY_UNKNOWN" | "BUSY" | "INTERNAL"; detail: string };
+type Refusal = {
+  code: "DUPLICATE_MEMBER" | "GALLERY_UNKNOWN" | "BUSY" | "STORE_FULL" | "INTERNAL";
+  detail: string;
+};
 /** LATER: nothing can be said now. */
 type Decided = { accept: true } | { accept: false; refusal: Refusal } | { accept: "LATER"; later: Attempted };
 
@@ -72,6 +78,10 @@ const later = (detail: string, afterMs?: number): Attempted => ({
   done: false,
   detail,
   ...(afterMs === undefined ? {} : { afterMs }),
+});
+const laterThanOther = (detail: string): Attempted => ({
+  ...{ done: false, detail, afterMs: WAIT_FOR_OTHER_MS },
+  inVain: true,
 });
 const refuse = (code: Refusal["code"], detail: string) =>
   ({ accept: false, refusal: { code, detail } }) as const;
@@ -105,6 +115,8 @@ async function decide(deps: EnrolDeps, saga: Saga, plain: bus.EnrolPlain): Promi
   }
   if (gallery.modelId !== modelId)
     return refuse("INTERNAL", `The gallery's model is ${gallery.modelId}, the ledger's is ${modelId}.`);
+  if (!(await deps.headroom.hasRoom()))
+    return refuse("STORE_FULL", "What room the event log still has is kept for erasures.");
   const own = palmsOf(plain.captures, gallery);
   if (own === undefined) return refuse("INTERNAL", "The captures are not of the gallery's model.");
   try {
@@ -122,7 +134,13 @@ async function decidePalms(
   // Those under way first: one that ends while they are compared is in the gallery by the time it is searched.
   const underWay = await compareWithOthers(deps, saga, { name, own });
   if (underWay === "UNKNOWN") {
-    return { accept: "LATER", later: later("an enrolment under way must end first", WAIT_FOR_OTHER_MS) };
+    const until = laterThanOther("an enrolment under way must end first");
+    return undecidable(
+      deps,
+      saga,
+      until,
+      "Another enrolment did not end, so that a duplicate could not be ruled out.",
+    );
   }
   const { organisation } = saga;
   const requests = own.palms.map(({ probe, modelId }) => ({
@@ -130,7 +148,15 @@ async function decidePalms(
     deadlineMs: SEARCH_DEADLINE_MS,
   }));
   const results = await Promise.all(requests.map((request) => deps.search(request)));
-  if (results.some(({ complete }) => !complete)) return undecidable(deps, saga);
+  if (results.some(({ complete }) => !complete)) {
+    const until = later("a shard of the gallery does not answer");
+    return undecidable(
+      deps,
+      saga,
+      until,
+      "A shard of the gallery did not answer, so that a duplicate could not be ruled out.",
+    );
+  }
   const comparisons = results.reduce((sum, { templates }) => sum + templates, underWay.comparisons);
   const { duplicateFpir } = deps.directory.policy(organisation).enrolment;
   // Bonferroni over all comparisons of this request: together they are wrong at the wanted rate.
@@ -140,16 +166,21 @@ async function decidePalms(
     return refuse("DUPLICATE_MEMBER", "This palm is enrolled in the gallery already.");
   }
   if (underWay.closestBefore >= threshold) {
-    return { accept: "LATER", later: later("the same palm is being enrolled", WAIT_FOR_OTHER_MS) };
+    const until = laterThanOther("the same palm is being enrolled");
+    return undecidable(deps, saga, until, "The same palm is being enrolled, and that did not end.");
   }
   return { accept: true };
 }
 
-function undecidable({ nowUnixMs }: EnrolDeps, { beganUnixMs }: Saga): Decided {
-  if (nowUnixMs() - beganUnixMs < GIVE_UP_AFTER_MS) {
-    return { accept: "LATER", later: later("a shard of the gallery does not answer") };
-  }
-  return refuse("BUSY", "A shard of the gallery did not answer, so that a duplicate could not be ruled out.");
+/** @param detail of the refusal, when its time is over */
+function undecidable(
+  { nowUnixMs }: EnrolDeps,
+  { beganUnixMs }: Saga,
+  until: Attempted,
+  detail: string,
+): Decided {
+  if (nowUnixMs() - beganUnixMs < GIVE_UP_AFTER_MS) return { accept: "LATER", later: until };
+  return refuse("BUSY", detail);
 }
 
 interface UnderWay {
@@ -224,7 +255,10 @@ async function complete(deps: EnrolDeps, saga: Saga): Promise<Attempted> {
   const { memberId, gallery, templates } = result;
   if (saga.intent.length === 0) return finish(deps, saga, memberId, result.sequence);
   const stored = await store(deps, saga, { organisation: saga.organisation, gallery, memberId });
-  if (!stored.ok) return later(stored.detail);
+  if (!stored.ok) {
+    if (stored.code === "STORE_FULL") deps.headroom.noteFull();
+    return later(stored.detail);
+  }
   const { sequence } = stored;
   const dropped = await deps.sagas.advance(saga, {
     step: "ACCEPTED",
@@ -250,7 +284,7 @@ async function finish(
   return ended.ok ? { done: true } : notAdvanced(ended.code);
 }
 
-type InLog = { ok: true; sequence: number } | { ok: false; detail: string };
+type InLog = { ok: true; sequence: number } | { ok: false; code?: string; detail: string };
 
 async function store({ eventLog, keyring }: EnrolDeps, saga: Saga, place: MemberPlace): Promise<InLog> {
   const opened = openEnrolIntent(keyring, saga, saga.intent);

@@ -6,13 +6,13 @@ import { openFleet } from "../identify/fleet.js";
 import { SearchClient } from "../identify/search.js";
 import { similarityBy } from "../identify/thresholds.js";
 import { loadCalibration, modelInfo } from "../palm/index.js";
-import { openEventLog, openHolders, openSagas, sandboxProcessor } from "../records/index.js";
+import { openEventLog, openHolders, openSagas, Silence, sandboxProcessor } from "../records/index.js";
 import { helpText } from "../wire/config.js";
 import { claimDataFolder } from "../wire/data-folder.js";
 import { openDirectory } from "../wire/directory.js";
 import { opened } from "../wire/disposer.js";
 import { openKeyring } from "../wire/keyring.js";
-import { openLedgerAnnouncer } from "../wire/ledgers.js";
+import { openLedgerAnnouncer, watchLedgers } from "../wire/ledgers.js";
 import { FLEET_HEARTBEAT_INTERVAL_MS } from "../wire/limits.js";
 import { openLog } from "../wire/log.js";
 import { LogClock } from "../wire/log-clock.js";
@@ -21,7 +21,6 @@ import { openOpsServer } from "../wire/ops-server.js";
 import { report, STDOUT } from "../wire/report.js";
 import { type LedgerConfig, readLedgerConfig, SETTINGS } from "./config.js";
 import { openLedger } from "./ledger.js";
-import { Silence } from "./silence.js";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const INSTANCE_BYTES = 4;
@@ -59,6 +58,10 @@ export function startLedger(config: LedgerConfig): Promise<RunningLedger> {
     const sandbox = sandboxProcessor(nc);
     disposer.defer(() => sandbox.close());
     const instance = randomBytes(INSTANCE_BYTES).toString("hex");
+    const ledgers = watchLedgers(nc, () => {}, log);
+    disposer.defer(() => ledgers.stop());
+    const isAnotherReady = () =>
+      [...ledgers.alive().values()].some(({ id, notReady }) => id !== ledgerId && notReady.length === 0);
     const ledger = await openLedger({
       ...{ nc, eventLog, directory, keyring, clock, log, ledgerId, instance, dataDir },
       sagas: openSagas(nc, eventLog, { nowUnixMs, log }),
@@ -66,6 +69,7 @@ export function startLedger(config: LedgerConfig): Promise<RunningLedger> {
       ages: { decisionsMs: decisionsAgeDays * DAY_MS, paymentsMs: paymentsAgeDays * DAY_MS },
       processors: [sandbox],
       identify: { search: (request) => search.search(request), similarityFor, modelId },
+      isAnotherReady,
       silentMs: (workerId) => silence.ms(workerId),
     });
     disposer.defer(() => ledger.close());

@@ -4,7 +4,7 @@
 // Invariants:
 // - every request gets a reply with a status, but for one that wants shards of other threads alone: those answer it;
 // - handles come only with SEARCHED, which names exactly the shards that were searched: caught up, and current by the
-//   log's beat;
+//   log's beat, and with nobody of that gallery set aside: who is enrolled is never a stranger;
 // - what is past its deadline is not worked on;
 // - a probe that is not a unit vector of the gallery's dimension never reaches the index;
 // - nothing of the probe is left in the message, nor in a copy made here. What the connection itself copied on its way in
@@ -67,11 +67,15 @@ function search(thread: ServingThread, body: Uint8Array): Found | Refusal | "NOT
   const segment = thread.segment(organisation, gallery);
   if (segment === undefined) return "NOT_READY";
   if (modelId !== segment.facts.modelId) return "MODEL_MISMATCH";
+  const shards = served.shards.copy();
+  shards.deleteAll(thread.asideIn(organisation, gallery));
+  if (shards.isEmpty) return "NOT_READY";
   const vector = readVector(request.probe, segment.facts.dimension);
   if (vector === undefined) return "PROBE_INVALID";
   try {
-    const near = segment.templates.shortlist(vector, nearest, served.shards);
-    return { served, near, templates: segment.templates.templatesOf(served.shards) };
+    const near = segment.templates.shortlist(vector, nearest, shards);
+    const templates = segment.templates.templatesOf(shards);
+    return { served: { ...served, shards }, near, templates };
   } finally {
     wipeAll(vector);
   }

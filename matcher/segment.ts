@@ -22,6 +22,7 @@ const DEEPER_FACTOR = 4;
 export interface NearTemplate {
   handle: number;
   similarity: number;
+  shard: number;
 }
 
 export type Compared =
@@ -120,12 +121,12 @@ export class Segment {
     const { index } = this.#templates;
     for (let asked = k; ; asked = Math.min(asked * DEEPER_FACTOR, index.size)) {
       const hits = index.search(vector, asked);
-      const near = hits.filter(({ label }) => {
+      const near = hits.flatMap(({ label, similarity }) => {
         const shard = this.#shardOf(label);
-        return shard !== undefined && shards.has(shard);
+        return shard !== undefined && shards.has(shard) ? [{ handle: label, similarity, shard }] : [];
       });
       if (near.length >= k || hits.length < asked || asked >= index.size) {
-        return near.slice(0, k).map(({ label, similarity }) => ({ handle: label, similarity }));
+        return near.slice(0, k);
       }
     }
   }

@@ -24,6 +24,7 @@ export {
   type PaymentAt,
   type PaymentLog,
   type PaymentPlace,
+  processorKey,
   readPayment,
   type StepAppended,
 } from "./payments/payment-log.js";
@@ -68,6 +69,8 @@ export {
   type TemplatePlace,
   templateAad,
 } from "./seal.js";
+export { type Served, ServedBy, type ServedDeps, UNSERVED_AFTER_MS } from "./served.js";
+export { Silence } from "./silence.js";
 export type { StreamOptions } from "./streams.js";
 export {
   openView,

@@ -1,5 +1,6 @@
 // What the record holds after a drill: read from the log, the sandbox's state and the desk, in one pass, when nothing is
 // under way any more.
+import type { NatsConnection } from "@nats-io/transport-node";
 import { decodeMemberEvent, type EventLog, openEventLog, readSandbox } from "../../records/index.js";
 import { bus, decode } from "../../wire/codec.js";
 import { toHex } from "../../wire/hex.js";
@@ -27,7 +28,7 @@ export async function readBooks({ natsUrl, api, done, log, calmDeadlineMs }: Boo
   try {
     const eventLog = await openEventLog(nats);
     const payments = await settledPayments(eventLog, calmDeadlineMs);
-    const takes = new Map((await readSandbox(nats)).map(({ key, takes }) => [key, takes]));
+    const takes = await takesIn(nats);
     const living = await livingIn(eventLog);
     return {
       members: await membersOf(api, done),
@@ -39,6 +40,12 @@ export async function readBooks({ natsUrl, api, done, log, calmDeadlineMs }: Boo
   } finally {
     await nats.close();
   }
+}
+
+/** By presentation: a drill has one organisation. */
+async function takesIn(nats: NatsConnection): Promise<Map<string, number>> {
+  const rows = await readSandbox(nats);
+  return new Map(rows.map(({ key, takes }) => [key.slice(key.lastIndexOf(".") + 1), takes]));
 }
 
 const { PaymentStep } = bus;
