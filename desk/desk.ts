@@ -164,7 +164,7 @@ function registerRoutes(
   const { nats, directory, keyring, eventLog, fleet, served, lanes, sagas, sources } = parts;
   const client = new MemberClient(nats, fleet, keyring);
   const members = new Members({ eventLog, keyring, client, served, directory });
-  const authorities = openAuthorities(keyring, directory);
+  const authorities = openAuthorities(keyring);
   const enroller = new Enroller(parts);
   const eraser = new Eraser(parts);
   enrolmentRoutes(app, { enroller, members, passes, authorities, directory, keyring });

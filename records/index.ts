@@ -53,6 +53,7 @@ export {
   type Begun,
   hasEnded,
   openSagas,
+  readSaga,
   type Saga,
   type SagaAdvance,
   type SagaFollower,
