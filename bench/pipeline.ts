@@ -139,7 +139,7 @@ async function bench(config: Config, stack: Stack, lanes: readonly string[], nat
     similarityFor: (rate: number) => thresholdFor(calibration, rate),
   };
 
-  const load = await openLoad(stack.linkUrl, lanes, stack.deviceKeyFile, palms, openLog("bench"));
+  const load = await openLoad(stack.linkUrl, lanes, (id) => stack.deviceKeyFile(id), palms, openLog("bench"));
   const natsPid = pidByArgument(natsDir);
   const pids = () => ({
     gateway: pidsOf(stack, "gateway"),
