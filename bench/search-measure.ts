@@ -7,8 +7,7 @@ import { openExactIndex } from "../matcher/index/exact-index.js";
 import { openHnswIndex } from "../matcher/index/hnsw-index.js";
 import { COMPARED_TEMPLATES } from "../matcher/index/search-members.js";
 import type { Hit, SignatureIndex } from "../matcher/index/signature-index.js";
-import { compareLines } from "../palm/lines/compare.js";
-import { FIELD_NUMBERS, lineMaps } from "../palm/lines/line-map.js";
+import { compareFrames, FRAMES_FIELD_NUMBERS, framedLineMaps } from "../palm/lines/frames.js";
 import { gaussian, seeded } from "./seeded.js";
 
 export interface Probe {
@@ -135,11 +134,12 @@ function agree(answers: readonly Answer[], owners: readonly number[]): Agreement
 /** The line maps of random fields: what a comparison costs does not depend on what they show. */
 function lineMapsCpuMs(): number {
   const random = seeded(1);
-  const drawn = () => lineMaps(Float32Array.from({ length: FIELD_NUMBERS }, () => gaussian(random)));
+  const drawn = () =>
+    framedLineMaps(Float32Array.from({ length: FRAMES_FIELD_NUMBERS }, () => gaussian(random)));
   const probe = drawn();
   const templates = Array.from({ length: COMPARED_TEMPLATES }, drawn);
   const total = cpuMs(() => {
-    for (let i = 0; i < LINE_QUERIES; i++) compareLines(probe, templates);
+    for (let i = 0; i < LINE_QUERIES; i++) compareFrames(probe, templates);
   });
   return total / LINE_QUERIES;
 }

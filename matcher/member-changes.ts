@@ -5,7 +5,7 @@
 // - a member without a data key is erased: its templates are skipped, not an error;
 // - a template of another model, or one that does not open to the gallery's kind of signature, never reaches the
 //   roster, and is counted.
-import { MAP_WORDS } from "../palm/lines/line-map.js";
+import { TEMPLATE_LINES_WORDS } from "../palm/lines/frames.js";
 import { type Signature, wipe } from "../palm/signature.js";
 import { type LogEvent, type MemberKeys, openTemplate, type ViewTables } from "../records/index.js";
 import { bus, decode, encode } from "../wire/codec.js";
@@ -75,7 +75,7 @@ export function openTemplates(
   { gallery, modelId, dimension, lineMaps }: Scope,
   onSkipped: (reason: SkipReason) => void,
 ): Signature[] {
-  const words = lineMaps ? MAP_WORDS : 0;
+  const words = lineMaps ? TEMPLATE_LINES_WORDS : 0;
   return templates.flatMap((template) => {
     if (template.modelId !== modelId) {
       onSkipped("other_model");

@@ -6,7 +6,7 @@
 //   model, never reaches the index;
 // - nothing of the probe is left in the message, nor in a copy made here. What the connection itself copied on its way in
 //   is out of reach.
-import { PROBE_WORDS } from "../palm/lines/line-map.js";
+import { PROBE_LINES_WORDS } from "../palm/lines/frames.js";
 import { type Signature, wipe } from "../palm/signature.js";
 import { bus, decode, encode } from "../wire/codec.js";
 import { MAX_CANDIDATES } from "../wire/limits.js";
@@ -84,7 +84,7 @@ function search(target: Searchable, body: Uint8Array): Found {
 
 /** The caller wipes it. */
 function probeIn(request: bus.SearchRequest, { dimension, lineMaps }: Searchable): Signature | undefined {
-  const words = lineMaps ? PROBE_WORDS : 0;
+  const words = lineMaps ? PROBE_LINES_WORDS : 0;
   if (request.probe.length !== dimension * WORD_BYTES || request.lines.length !== words * WORD_BYTES) {
     return undefined;
   }

@@ -20,7 +20,7 @@ export { type DecodeResult, decodeImage, type Encoding } from "./decode-image.js
 export type { HandImage } from "./hand/index.js";
 export { SightThread } from "./hand/node-sight.js";
 export type { GreyImage } from "./image.js";
-export { MAP_WORDS, PROBE_WORDS } from "./lines/line-map.js";
+export { PROBE_LINES_WORDS, TEMPLATE_LINES_WORDS } from "./lines/frames.js";
 export { type ModelInfo, modelInfo } from "./model-file.js";
 export { assessQuality, QUALITY_FLOOR, type Quality, type QualityReason } from "./quality.js";
 export { dot, type Signature, similarity, templateCopyOf, templateOf, wipe } from "./signature.js";

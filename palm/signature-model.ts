@@ -10,7 +10,7 @@
 import "./no-telemetry.js";
 import * as ort from "onnxruntime-node";
 import { type GreyImage, resizeSquare } from "./image.js";
-import { FIELD_NUMBERS, lineMaps } from "./lines/line-map.js";
+import { FRAMES_FIELD_NUMBERS, framedLineMaps } from "./lines/frames.js";
 import { type ModelInfo, modelInfo } from "./model-file.js";
 import type { Signature } from "./signature.js";
 
@@ -45,9 +45,9 @@ export async function openSignatureModel(path: string): Promise<SignatureModel> 
       resizeSquare(roi, inputSize, input);
       outputs = await session.run({ roi: tensor });
       const vector = floats(outputs, "signature", dimension);
-      const field = hasLines ? floats(outputs, "lines", FIELD_NUMBERS) : undefined;
+      const fields = hasLines ? floats(outputs, "fields", FRAMES_FIELD_NUMBERS) : undefined;
       if (!isUnit(vector)) return undefined;
-      return { vector: vector.slice(), lines: field ? lineMaps(field) : NO_LINES };
+      return { vector: vector.slice(), lines: fields ? framedLineMaps(fields) : NO_LINES };
     } finally {
       input.fill(0);
       for (const { data } of Object.values(outputs)) if (data instanceof Float32Array) data.fill(0);

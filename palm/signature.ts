@@ -4,19 +4,21 @@
 // them apart (lines/). A model without line maps (gabor.onnx) has one stage: then the vectors are all there is.
 //
 // Invariant: signatures of different models are never compared.
-import { lineSimilarity } from "./lines/compare.js";
-import { MAP_WORDS } from "./lines/line-map.js";
+import { compareFrames, TEMPLATE_LINES_WORDS } from "./lines/frames.js";
 
 export interface Signature {
   /** Unit length: two captures are as alike as their dot product says, roughly. */
   vector: Float32Array;
-  /** Line maps: PROBE_WORDS in a probe, the first MAP_WORDS of them in a template, none where the model has none. */
+  /**
+   * Line maps of both frames: PROBE_LINES_WORDS in a probe, the first TEMPLATE_LINES_WORDS of them in a template, none
+   * where the model has none.
+   */
   lines: Uint32Array;
 }
 
 /** What is kept of a capture when it is enrolled: views on its signature, no copies. */
 export function templateOf({ vector, lines }: Signature): Signature {
-  return { vector, lines: lines.subarray(0, MAP_WORDS) };
+  return { vector, lines: lines.subarray(0, TEMPLATE_LINES_WORDS) };
 }
 
 /** The same as a copy, for whoever keeps it longer than the signature, or the probe is large: the caller's to wipe. */
@@ -26,11 +28,13 @@ export function templateCopyOf(signature: Signature): Signature {
 }
 
 /**
- * -1 .. 1, the larger the more alike. The template may be a probe as well: its first map counts.
+ * -1 .. 1, the larger the more alike. The template may be a probe as well: its first maps count.
  * @throws RangeError when only one of them has line maps: they are of different models
  */
 export function similarity(probe: Signature, template: Signature): number {
-  if (probe.lines.length > 0 || template.lines.length > 0) return lineSimilarity(probe.lines, template.lines);
+  if (probe.lines.length > 0 || template.lines.length > 0) {
+    return compareFrames(probe.lines, [template.lines])[0] as number;
+  }
   return dot(probe.vector, template.vector);
 }
 

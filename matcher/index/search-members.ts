@@ -5,7 +5,7 @@
 // - similarities are all of one kind: of line maps where there is a shelf, else the index's dot products;
 // - a template that belongs to nobody (its member is hidden) is not compared;
 // - no search compares more than MAX_COMPARED_TEMPLATES line maps.
-import { compareLines } from "../../palm/lines/compare.js";
+import { compareFrames } from "../../palm/lines/frames.js";
 import type { Signature } from "../../palm/signature.js";
 import type { LineShelf } from "./line-shelf.js";
 import { bestMembers, type MemberCandidate } from "./merge.js";
@@ -47,7 +47,7 @@ export function searchMembers(
   const compared = comparedTemplates(k, templatesPerMember);
   const near = index.search(probe.vector, compared).filter(({ label }) => memberOf(label) !== undefined);
   const maps = near.map(({ label }) => shelf.mapOf(label));
-  const similarities = compareLines(probe.lines, maps);
+  const similarities = compareFrames(probe.lines, maps);
   const hits = near.map(({ label }, i) => ({ label, similarity: similarities[i] as number }));
   return bestMembers(hits, memberOf, k);
 }

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type ApiGatewayDeps, registerApi } from "../../gateway/api/api.js";
 import type { MemberDirectory } from "../../gateway/members/members.js";
 import { openApp } from "../../gateway/transport.js";
-import { MAP_WORDS, PROBE_WORDS } from "../../palm/index.js";
+import { PROBE_LINES_WORDS, TEMPLATE_LINES_WORDS } from "../../palm/index.js";
 import { decodeMemberEvent, erased, verifyReceipt } from "../../records/index.js";
 import { bus, edge, encode } from "../../wire/codec.js";
 import type { ApiCode } from "../../wire/errors.js";
@@ -114,7 +114,7 @@ describe("enrolment over the API", () => {
     const event = await services.deps.eventLog.last(STREAMS.members, memberSubject(GALLERY, partition, id));
     const templates = decodeMemberEvent(event?.body ?? new Uint8Array())?.enrolled?.templates ?? [];
     // Sealed: as long as what is in it and the tag.
-    const wanted = 256 * 4 + MAP_WORDS * 4 + 16;
+    const wanted = 256 * 4 + TEMPLATE_LINES_WORDS * 4 + 16;
     expect(templates.map(({ signature }) => signature?.ciphertext?.length)).toEqual([wanted, wanted]);
   });
 
@@ -128,7 +128,7 @@ describe("enrolment over the API", () => {
     expect(script.signed).toHaveLength(2);
     for (const { vector, lines } of script.signed) {
       expect(vector).toEqual(new Float32Array(256));
-      expect(lines).toEqual(new Uint32Array(PROBE_WORDS));
+      expect(lines).toEqual(new Uint32Array(PROBE_LINES_WORDS));
     }
   });
 

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { expect, it, onTestFinished } from "vitest";
 import { Partition } from "../../matcher/partition.js";
-import { MAP_WORDS } from "../../palm/lines/line-map.js";
+import { TEMPLATE_LINES_WORDS } from "../../palm/lines/frames.js";
 import { type Signature, similarity, templateOf } from "../../palm/signature.js";
 import { enrolMember, erased, newDataKey, openEventLog } from "../../records/index.js";
 import type { Gallery } from "../../wire/galleries.js";
@@ -103,7 +103,7 @@ it("templates with line maps are found by them, after a restart too, until they 
   const nearVector = await enrol({ vector: probe.vector, lines: templateOf(other).lines });
   const sameLines = await enrol({ vector: other.vector, lines: templateOf(probe).lines });
   await enrol({ vector: probe.vector, lines: new Uint32Array() });
-  await enrol({ vector: probe.vector, lines: probe.lines.slice(0, MAP_WORDS + 1) });
+  await enrol({ vector: probe.vector, lines: probe.lines.slice(0, TEMPLATE_LINES_WORDS + 1) });
 
   const partition = await openPartition();
   const similarities = [similarity(probe, templateOf(probe)), similarity(probe, templateOf(other))];

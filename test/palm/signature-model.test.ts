@@ -5,14 +5,14 @@ import {
   type GreyImage,
   loadCalibration,
   openSignatureModel,
-  PROBE_WORDS,
+  PROBE_LINES_WORDS,
   type Signature,
   type SignatureModel,
   similarity,
   templateOf,
   thresholdFor,
 } from "../../palm/index.js";
-import { FIELD_NUMBERS } from "../../palm/lines/line-map.js";
+import { FRAMES_FIELD_NUMBERS } from "../../palm/lines/frames.js";
 import { CALIBRATION, drawn, GABOR, MODEL, palm } from "./support.js";
 
 const IDENTITIES = 30;
@@ -39,7 +39,7 @@ describe("the signature of a palm", () => {
       expect(vector).toHaveLength(model.dimension);
       expect(vector.every(Number.isFinite)).toBe(true);
       expect(dot(vector, vector)).toBeCloseTo(1, 4);
-      expect(lines).toHaveLength(PROBE_WORDS);
+      expect(lines).toHaveLength(PROBE_LINES_WORDS);
       expect(lines.some((word) => word !== 0)).toBe(true);
     }
   });
@@ -107,7 +107,7 @@ describe("the signature of a palm", () => {
         type: "fulfilled",
         value: {
           signature: expect.objectContaining({ data: new Float32Array(model.dimension) }),
-          lines: expect.objectContaining({ data: new Float32Array(FIELD_NUMBERS) }),
+          fields: expect.objectContaining({ data: new Float32Array(FRAMES_FIELD_NUMBERS) }),
         },
       },
     ]);

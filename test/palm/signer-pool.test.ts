@@ -5,7 +5,7 @@ import sharp from "sharp";
 import { describe, expect, it, onTestFinished } from "vitest";
 import {
   openSignatureModel,
-  PROBE_WORDS,
+  PROBE_LINES_WORDS,
   type Signature,
   SignerPool,
   type SignerPoolOptions,
@@ -55,7 +55,7 @@ describe("a pool of signer threads", () => {
     const model = await openSignatureModel(MODEL);
     const image = palm(1);
     const wanted = await model.sign(image);
-    expect([wanted?.vector.length, wanted?.lines.length]).toEqual([model.dimension, PROBE_WORDS]);
+    expect([wanted?.vector.length, wanted?.lines.length]).toEqual([model.dimension, PROBE_LINES_WORDS]);
     await model.close();
     const { width, height } = image;
     const png = await sharp(image.pixels, { raw: { width, height, channels: 1 } })

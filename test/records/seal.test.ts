@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { MAP_WORDS } from "../../palm/lines/line-map.js";
+import { TEMPLATE_LINES_WORDS } from "../../palm/lines/frames.js";
 import {
   instrumentAad,
   newDataKey,
@@ -26,7 +26,7 @@ const unitVector = fc
 /** With a line map or without; records do not care how long it is. */
 const signatures = fc.record({
   vector: unitVector,
-  lines: fc.uint32Array({ maxLength: MAP_WORDS }),
+  lines: fc.uint32Array({ maxLength: TEMPLATE_LINES_WORDS }),
 });
 
 const place = fc.record({
@@ -140,7 +140,7 @@ describe("a sealed template", () => {
 
   it("refuses to seal what could never be opened", () => {
     const at = { memberId: member(1), gallery: "g", modelId: "m", index: 0, position: 0 };
-    const tooLong = { vector: Float32Array.from([2, 0]), lines: new Uint32Array(MAP_WORDS) };
+    const tooLong = { vector: Float32Array.from([2, 0]), lines: new Uint32Array(TEMPLATE_LINES_WORDS) };
     expect(() => sealTemplate(newDataKey(), at, tooLong)).toThrow(/unit length/);
   });
 });

@@ -1,6 +1,6 @@
 // Seeded unit vectors and signatures for tests.
 import { gaussian, randomUnit, unit } from "../../../bench/seeded.js";
-import { FIELD_NUMBERS, lineMaps } from "../../../palm/lines/line-map.js";
+import { FRAMES_FIELD_NUMBERS, framedLineMaps } from "../../../palm/lines/frames.js";
 import type { Signature } from "../../../palm/signature.js";
 
 export { randomUnit, seeded } from "../../../bench/seeded.js";
@@ -20,8 +20,8 @@ export const ofVector = (vector: Float32Array): Signature => ({ vector, lines: n
 
 /** A probe of a palm that is like no other, with line maps. */
 export function randomProbe(random: () => number, dimension: number): Signature {
-  const field = Float32Array.from({ length: FIELD_NUMBERS }, () => gaussian(random));
-  return { vector: randomUnit(random, dimension), lines: lineMaps(field) };
+  const fields = Float32Array.from({ length: FRAMES_FIELD_NUMBERS }, () => gaussian(random));
+  return { vector: randomUnit(random, dimension), lines: framedLineMaps(fields) };
 }
 
 export const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array | Uint32Array): Buffer =>

@@ -1,6 +1,6 @@
 // Enrolments for the tests: one member, one template of each hand.
 import { randomBytes, randomInt } from "node:crypto";
-import { MAP_WORDS } from "../../../palm/lines/line-map.js";
+import { TEMPLATE_LINES_WORDS } from "../../../palm/lines/frames.js";
 import type { Enrolment } from "../../../records/index.js";
 
 export const DIMENSION = 64;
@@ -13,7 +13,10 @@ export function unitVector(dimension = DIMENSION): Float32Array {
 }
 
 function signature() {
-  return { vector: unitVector(), lines: Uint32Array.from({ length: MAP_WORDS }, () => randomInt(2 ** 32)) };
+  return {
+    vector: unitVector(),
+    lines: Uint32Array.from({ length: TEMPLATE_LINES_WORDS }, () => randomInt(2 ** 32)),
+  };
 }
 
 export function enrolmentOf(gallery: string, partition = 0): Enrolment {
