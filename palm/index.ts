@@ -9,6 +9,7 @@ export {
   tailThreshold,
   thresholdFor,
 } from "./calibration.js";
+export { PROBE_CODE_WORDS, TEMPLATE_CODE_WORDS } from "./codes/layout.js";
 export {
   COMPETITIVE_CODE_SIDE,
   type CompetitiveCode,

@@ -1,9 +1,11 @@
 // What is known of one capture of a palm, and how alike two captures are.
 //
-// A search goes in two stages: the vector finds the few templates that are worth a look, in an index; line maps tell
-// them apart (lines/). A model without line maps (gabor.onnx) has one stage: then the vectors are all there is.
+// A search goes in two stages: codes find the few templates that are worth a look (codes/), or the vector does, in an
+// index; line maps tell them apart (lines/). A model without these (gabor.onnx) has one stage: then the vectors are all
+// there is.
 //
 // Invariant: signatures of different models are never compared.
+import { TEMPLATE_CODE_WORDS } from "./codes/layout.js";
 import { compareFrames, TEMPLATE_LINES_WORDS } from "./lines/frames.js";
 
 export interface Signature {
@@ -14,17 +16,23 @@ export interface Signature {
    * where the model has none.
    */
   lines: Uint32Array;
+  /** Codes: PROBE_CODE_WORDS in a probe, the first TEMPLATE_CODE_WORDS in a template, none where there are no line maps. */
+  codes: Uint32Array;
 }
 
 /** What is kept of a capture when it is enrolled: views on its signature, no copies. */
-export function templateOf({ vector, lines }: Signature): Signature {
-  return { vector, lines: lines.subarray(0, TEMPLATE_LINES_WORDS) };
+export function templateOf({ vector, lines, codes }: Signature): Signature {
+  return {
+    vector,
+    lines: lines.subarray(0, TEMPLATE_LINES_WORDS),
+    codes: codes.subarray(0, TEMPLATE_CODE_WORDS),
+  };
 }
 
 /** The same as a copy, for whoever keeps it longer than the signature, or the probe is large: the caller's to wipe. */
 export function templateCopyOf(signature: Signature): Signature {
-  const { vector, lines } = templateOf(signature);
-  return { vector: vector.slice(), lines: lines.slice() };
+  const { vector, lines, codes } = templateOf(signature);
+  return { vector: vector.slice(), lines: lines.slice(), codes: codes.slice() };
 }
 
 /**
@@ -46,7 +54,6 @@ export function dot(a: Float32Array, b: Float32Array): number {
 }
 
 /** Overwrites a signature that is needed no more. */
-export function wipe({ vector, lines }: Signature): void {
-  vector.fill(0);
-  lines.fill(0);
+export function wipe({ vector, lines, codes }: Signature): void {
+  for (const numbers of [vector, lines, codes]) numbers.fill(0);
 }
