@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { TEMPLATE_CODE_WORDS } from "../../palm/codes/layout.js";
 import {
   type Appended,
   decodeMemberEvent,
@@ -75,7 +76,7 @@ describe("enrolment", () => {
       ["model-1", 1, 2],
     ]);
     const opened = templates.map((each) =>
-      openTemplate(key, enrolment.memberId, place.gallery, each, DIMENSION),
+      openTemplate(key, enrolment.memberId, place.gallery, each, DIMENSION, TEMPLATE_CODE_WORDS),
     );
     expect(opened).toEqual(enrolment.templates.map(({ signature }) => signature));
     const instrument = openInstrument(key, enrolment.memberId, place.gallery, event?.enrolled?.instrument);
@@ -93,7 +94,14 @@ describe("enrolment", () => {
     const event = decodeMemberEvent((await rig.eventLog.last("MEMBERS", member))?.body ?? new Uint8Array());
     const template = event?.enrolled?.templates?.[0] ?? {};
     const key = keys.get(hex) ?? newDataKey();
-    const opened = openTemplate(key, enrolment.memberId, place.gallery, template, DIMENSION);
+    const opened = openTemplate(
+      key,
+      enrolment.memberId,
+      place.gallery,
+      template,
+      DIMENSION,
+      TEMPLATE_CODE_WORDS,
+    );
     expect(opened).toEqual(enrolment.templates[0]?.signature);
     await keys.close();
     await expect(openMemberKeys(rig.eventLog, { filter, log })).rejects.toThrow(/opens none/);

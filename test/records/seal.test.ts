@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { TEMPLATE_CODE_WORDS } from "../../palm/codes/layout.js";
 import { TEMPLATE_LINES_WORDS } from "../../palm/lines/frames.js";
 import {
   instrumentAad,
@@ -23,10 +24,11 @@ const unitVector = fc
     return raw.map((value) => value / norm);
   });
 
-/** With a line map or without; records do not care how long it is. */
+/** With line maps and codes or without; records do not care how long they are. */
 const signatures = fc.record({
   vector: unitVector,
   lines: fc.uint32Array({ maxLength: TEMPLATE_LINES_WORDS }),
+  codes: fc.uint32Array({ maxLength: TEMPLATE_CODE_WORDS }),
 });
 
 const place = fc.record({
@@ -89,15 +91,20 @@ describe("a sealed template", () => {
           const key = newDataKey();
           const template = sealTemplate(key, at, signature);
           const { length } = signature.vector;
-          const opened = openTemplate(key, at.memberId, at.gallery, template, length);
+          const codeWords = signature.codes.length;
+          const opened = openTemplate(key, at.memberId, at.gallery, template, length, codeWords);
           expect(opened).toEqual(signature);
-          expect(openTemplate(newDataKey(), at.memberId, at.gallery, template, length)).toBeUndefined();
-          expect(openTemplate(key, other, at.gallery, template, length)).toBeUndefined();
-          expect(openTemplate(key, at.memberId, `${at.gallery}x`, template, length)).toBeUndefined();
+          expect(
+            openTemplate(newDataKey(), at.memberId, at.gallery, template, length, codeWords),
+          ).toBeUndefined();
+          expect(openTemplate(key, other, at.gallery, template, length, codeWords)).toBeUndefined();
+          expect(
+            openTemplate(key, at.memberId, `${at.gallery}x`, template, length, codeWords),
+          ).toBeUndefined();
           const elsewhere = { ...template, index: template.index + 1 };
-          expect(openTemplate(key, at.memberId, at.gallery, elsewhere, length)).toBeUndefined();
+          expect(openTemplate(key, at.memberId, at.gallery, elsewhere, length, codeWords)).toBeUndefined();
           const otherModel = { ...template, modelId: `${template.modelId}x` };
-          expect(openTemplate(key, at.memberId, at.gallery, otherModel, length)).toBeUndefined();
+          expect(openTemplate(key, at.memberId, at.gallery, otherModel, length, codeWords)).toBeUndefined();
         },
       ),
     );
@@ -121,13 +128,13 @@ describe("a sealed template", () => {
   it("does not open to numbers that are no unit vector and whole words, though the tag fits", () => {
     const key = newDataKey();
     const aad = templateAad(member(1), "g", "m", 0);
-    const openBytes = (bytes: Uint8Array) => {
+    const openBytes = (bytes: Uint8Array, codeWords = 0) => {
       const template = { modelId: "m", index: 0, signature: seal(key, aad, bytes) };
-      return openTemplate(key, member(1), "g", template, 2);
+      return openTemplate(key, member(1), "g", template, 2, codeWords);
     };
     const openNumbers = (...numbers: number[]) => openBytes(Buffer.from(Float32Array.from(numbers).buffer));
     const vector = Float32Array.from([0.6, 0.8]);
-    expect(openNumbers(0.6, 0.8)).toEqual({ vector, lines: new Uint32Array() });
+    expect(openNumbers(0.6, 0.8)).toEqual({ vector, lines: new Uint32Array(), codes: new Uint32Array() });
     expect(openNumbers(0.6, 0.9)).toBeUndefined();
     expect(openNumbers(Number.NaN, 1)).toBeUndefined();
     expect(openNumbers(Number.POSITIVE_INFINITY, 0)).toBeUndefined();
@@ -135,12 +142,16 @@ describe("a sealed template", () => {
     expect(openNumbers(1)).toBeUndefined();
     const rest = (...bytes: number[]) => openBytes(Buffer.from([...new Uint8Array(vector.buffer), ...bytes]));
     for (const odd of [[1], [1, 2], [1, 2, 3], [1, 2, 3, 4, 5]]) expect(rest(...odd)).toBeUndefined();
-    expect(rest(4, 3, 2, 1)).toEqual({ vector, lines: Uint32Array.of(0x01020304) });
+    const [lines, codes] = [Uint32Array.of(0x01020304), Uint32Array.of(0x08070605)];
+    expect(rest(4, 3, 2, 1)).toEqual({ vector, lines, codes: new Uint32Array() });
+    const both = Buffer.from([...new Uint8Array(vector.buffer), 4, 3, 2, 1, 5, 6, 7, 8]);
+    expect(openBytes(both, 1)).toEqual({ vector, lines, codes });
+    expect(openBytes(both, 3)).toBeUndefined();
   });
 
   it("refuses to seal what could never be opened", () => {
     const at = { memberId: member(1), gallery: "g", modelId: "m", index: 0, position: 0 };
-    const tooLong = { vector: Float32Array.from([2, 0]), lines: new Uint32Array(TEMPLATE_LINES_WORDS) };
+    const tooLong = { vector: Float32Array.from([2, 0]), lines: new Uint32Array(), codes: new Uint32Array() };
     expect(() => sealTemplate(newDataKey(), at, tooLong)).toThrow(/unit length/);
   });
 });

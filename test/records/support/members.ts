@@ -1,5 +1,6 @@
 // Enrolments for the tests: one member, one template of each hand.
 import { randomBytes, randomInt } from "node:crypto";
+import { TEMPLATE_CODE_WORDS } from "../../../palm/codes/layout.js";
 import { TEMPLATE_LINES_WORDS } from "../../../palm/lines/frames.js";
 import type { Enrolment } from "../../../records/index.js";
 
@@ -12,10 +13,13 @@ export function unitVector(dimension = DIMENSION): Float32Array {
   return raw.map((value) => value / norm);
 }
 
+const anyWords = (length: number) => Uint32Array.from({ length }, () => randomInt(2 ** 32));
+
 function signature() {
   return {
     vector: unitVector(),
-    lines: Uint32Array.from({ length: TEMPLATE_LINES_WORDS }, () => randomInt(2 ** 32)),
+    lines: anyWords(TEMPLATE_LINES_WORDS),
+    codes: anyWords(TEMPLATE_CODE_WORDS),
   };
 }
 
