@@ -1,10 +1,11 @@
 // From events of the log to changes of a partition: what goes into the view, and what into the roster.
 //
 // Invariants:
-// - the view keeps ciphertext only; a signature in the clear lives in the roster (index and line shelf) and nowhere else;
+// - the view keeps ciphertext only; a signature in the clear lives in the roster (its index) and nowhere else;
 // - a member without a data key is erased: its templates are skipped, not an error;
 // - a template of another model, or one that does not open to the gallery's kind of signature, never reaches the
 //   roster, and is counted.
+import { TEMPLATE_CODE_WORDS } from "../palm/codes/layout.js";
 import { TEMPLATE_LINES_WORDS } from "../palm/lines/frames.js";
 import { type Signature, wipe } from "../palm/signature.js";
 import { type LogEvent, type MemberKeys, openTemplate, type ViewTables } from "../records/index.js";
@@ -76,12 +77,13 @@ export function openTemplates(
   onSkipped: (reason: SkipReason) => void,
 ): Signature[] {
   const words = lineMaps ? TEMPLATE_LINES_WORDS : 0;
+  const codeWords = lineMaps ? TEMPLATE_CODE_WORDS : 0;
   return templates.flatMap((template) => {
     if (template.modelId !== modelId) {
       onSkipped("other_model");
       return [];
     }
-    const signature = openTemplate(key, memberId, gallery, template, dimension);
+    const signature = openTemplate(key, memberId, gallery, template, dimension, codeWords);
     if (signature !== undefined) {
       const { vector, lines } = signature;
       if (lines.length === words && vectorFault(vector, dimension) === undefined) return [signature];

@@ -2,10 +2,11 @@
 //
 // Invariants:
 // - every request gets a reply with a status; candidates come only with SEARCHED;
-// - a probe that is not a unit vector of the gallery's dimension, or whose line maps are not those of the gallery's
-//   model, never reaches the index;
+// - a probe that is not a unit vector of the gallery's dimension, or whose line maps or codes are not those of the
+//   gallery's model, never reaches the index;
 // - nothing of the probe is left in the message, nor in a copy made here. What the connection itself copied on its way in
 //   is out of reach.
+import { PROBE_CODE_WORDS } from "../palm/codes/layout.js";
 import { PROBE_LINES_WORDS } from "../palm/lines/frames.js";
 import { type Signature, wipe } from "../palm/signature.js";
 import { bus, decode, encode } from "../wire/codec.js";
@@ -33,7 +34,7 @@ export interface SearchAnswer {
   reply: Uint8Array;
 }
 
-/** Of a float32 of the vector, and of a uint32 of the line maps. */
+/** Of a float32 of the vector, and of a uint32 of line maps and codes. */
 const WORD_BYTES = 4;
 
 /** @param body the request; zeroed when this returns or throws */
@@ -84,19 +85,26 @@ function search(target: Searchable, body: Uint8Array): Found {
 
 /** The caller wipes it. */
 function probeIn(request: bus.SearchRequest, { dimension, lineMaps }: Searchable): Signature | undefined {
-  const words = lineMaps ? PROBE_LINES_WORDS : 0;
-  if (request.probe.length !== dimension * WORD_BYTES || request.lines.length !== words * WORD_BYTES) {
+  const [lineWords, codeWords] = lineMaps ? [PROBE_LINES_WORDS, PROBE_CODE_WORDS] : [0, 0];
+  const { probe: vectorBytes, lines: lineBytes, codes: codeBytes } = request;
+  if (vectorBytes.length !== dimension * WORD_BYTES) return undefined;
+  if (lineBytes.length !== lineWords * WORD_BYTES || codeBytes.length !== codeWords * WORD_BYTES) {
     return undefined;
   }
-  const vector = aligned(request.probe);
-  const lines = aligned(request.lines);
+  const vector = aligned(vectorBytes);
   const probe: Signature = {
     vector: new Float32Array(vector.buffer, vector.byteOffset, dimension),
-    lines: new Uint32Array(lines.buffer, lines.byteOffset, words),
+    lines: wordsIn(lineBytes),
+    codes: wordsIn(codeBytes),
   };
   if (vectorFault(probe.vector, dimension) === undefined) return probe;
   wipe(probe);
   return undefined;
+}
+
+function wordsIn(bytes: Uint8Array): Uint32Array {
+  const { buffer, byteOffset, byteLength } = aligned(bytes);
+  return new Uint32Array(buffer, byteOffset, byteLength / WORD_BYTES);
 }
 
 /** Little-endian words, to be seen as numbers: the bytes of the message where they lie aligned, else a copy. */

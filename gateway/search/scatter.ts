@@ -24,6 +24,7 @@ const NO_RESPONDERS_STATUS = 503;
 /** Of bus.SearchRequest. */
 const PROBE_FIELD = 2;
 const LINES_FIELD = 4;
+const CODES_FIELD = 5;
 
 export interface ScatterRequest {
   gallery: string;
@@ -179,6 +180,7 @@ function encodeRequest({ modelId, probe }: ScatterRequest): Uint8Array {
   return encodeSecrets(head, [
     { number: PROBE_FIELD, bytes: bytesOf(probe.vector) },
     { number: LINES_FIELD, bytes: bytesOf(probe.lines) },
+    { number: CODES_FIELD, bytes: bytesOf(probe.codes) },
   ]);
 }
 

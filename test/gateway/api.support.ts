@@ -10,7 +10,6 @@ import { type App, listen, openApp } from "../../gateway/transport.js";
 import type { Signature } from "../../palm/index.js";
 import { bus, edge } from "../../wire/codec.js";
 import { API_ERRORS, type ApiCode } from "../../wire/errors.js";
-import { ofVector } from "../matcher/support/vectors.js";
 import { GALLERY, openServices, type Services } from "./members.support.js";
 
 export const TOKEN = "operator-secret";
@@ -43,6 +42,7 @@ export interface Script {
   signing: Promise<void>;
   /** Of everybody that is signed; none, as a model without them gives, unless a test says otherwise. */
   lines: Uint32Array;
+  codes: Uint32Array;
   /** What the signer has given out. */
   signed: Signature[];
   reset(): void;
@@ -62,11 +62,13 @@ export async function openTestApi(
     found: nobody(),
     signing: Promise.resolve(),
     lines: new Uint32Array(),
+    codes: new Uint32Array(),
     signed: [],
     reset: () => {
       script.found = nobody();
       script.signing = Promise.resolve();
       script.lines = new Uint32Array();
+      script.codes = new Uint32Array();
       script.signed = [];
       services.holder.status = bus.AppliedStatus.APPLIED;
     },
@@ -113,7 +115,11 @@ function depsOf({
         await script.signing;
         const [who = 0] = new Uint8Array(pixels);
         if (who === BROKEN) return { ok: false, code: "BAD_IMAGE", detail: "" };
-        const signature = { ...ofVector(new Float32Array(256)), lines: script.lines.slice() };
+        const signature = {
+          vector: new Float32Array(256),
+          lines: script.lines.slice(),
+          codes: script.codes.slice(),
+        };
         if (who !== BLURRED) signature.vector[who] = 1;
         script.signed.push(signature);
         const quality =

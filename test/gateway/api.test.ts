@@ -5,7 +5,12 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type ApiGatewayDeps, registerApi } from "../../gateway/api/api.js";
 import type { MemberDirectory } from "../../gateway/members/members.js";
 import { openApp } from "../../gateway/transport.js";
-import { PROBE_LINES_WORDS, TEMPLATE_LINES_WORDS } from "../../palm/index.js";
+import {
+  PROBE_CODE_WORDS,
+  PROBE_LINES_WORDS,
+  TEMPLATE_CODE_WORDS,
+  TEMPLATE_LINES_WORDS,
+} from "../../palm/index.js";
 import { decodeMemberEvent, erased, verifyReceipt } from "../../records/index.js";
 import { bus, edge, encode } from "../../wire/codec.js";
 import type { ApiCode } from "../../wire/errors.js";
@@ -51,7 +56,7 @@ const order = (who: number, changed: bus.EnrolRequest.$Properties = {}): Uint8Ar
 
 const enrol = (body: Uint8Array) => call("POST", "/api/members", body);
 let somebody = 0;
-const { lines: lineMaps } = randomProbe(seeded(1), 1);
+const { lines: lineMaps, codes } = randomProbe(seeded(1), 1);
 const enrolled = async () => String((await enrol(order(++somebody))).body.memberId);
 describe("enrolment over the API", () => {
   it("answers 201 with id, place and a pseudonym for every site", async () => {
@@ -105,8 +110,9 @@ describe("enrolment over the API", () => {
     expect(await enrol(order(0, { captures: hands }))).toMatchObject({ status: 201 });
   });
 
-  it("records of each capture the vector and the first of its line maps", async () => {
+  it("records of each capture the vector and the first of its line maps and codes", async () => {
     script.lines = lineMaps;
+    script.codes = codes;
     const { body } = await enrol(order(++somebody));
     expect(body).toMatchObject({ templates: 2 });
     const id = String(body.memberId);
@@ -114,7 +120,7 @@ describe("enrolment over the API", () => {
     const event = await services.deps.eventLog.last(STREAMS.members, memberSubject(GALLERY, partition, id));
     const templates = decodeMemberEvent(event?.body ?? new Uint8Array())?.enrolled?.templates ?? [];
     // Sealed: as long as what is in it and the tag.
-    const wanted = 256 * 4 + TEMPLATE_LINES_WORDS * 4 + 16;
+    const wanted = 256 * 4 + TEMPLATE_LINES_WORDS * 4 + TEMPLATE_CODE_WORDS * 4 + 16;
     expect(templates.map(({ signature }) => signature?.ciphertext?.length)).toEqual([wanted, wanted]);
   });
 
@@ -123,12 +129,14 @@ describe("enrolment over the API", () => {
     ["refuses", 409, [{ member: "00", similarity: 0.9 }]],
   ])("keeps nothing of the captures that it %s", async (_what, status, candidates) => {
     script.lines = lineMaps;
+    script.codes = codes;
     script.found = { ...script.found, candidates };
     expect(await enrol(order(++somebody))).toMatchObject({ status });
     expect(script.signed).toHaveLength(2);
-    for (const { vector, lines } of script.signed) {
+    for (const { vector, lines, codes } of script.signed) {
       expect(vector).toEqual(new Float32Array(256));
       expect(lines).toEqual(new Uint32Array(PROBE_LINES_WORDS));
+      expect(codes).toEqual(new Uint32Array(PROBE_CODE_WORDS));
     }
   });
 

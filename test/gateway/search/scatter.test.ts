@@ -85,23 +85,23 @@ describe("scatter", () => {
     });
   });
 
-  it("sends the probe's vector as little-endian floats, its line maps as little-endian words", async () => {
+  it("sends the probe's vector as little-endian floats, its line maps and codes as little-endian words", async () => {
     const asked: Record<string, string>[] = [];
     await serve(0, (m) => {
-      const { modelId = "", probe, lines } = decode(bus.SearchRequest, m.data) ?? {};
-      asked.push({ modelId, probe: hexOf(probe), lines: hexOf(lines) });
+      const { modelId = "", probe, lines, codes } = decode(bus.SearchRequest, m.data) ?? {};
+      asked.push({ modelId, probe: hexOf(probe), lines: hexOf(lines), codes: hexOf(codes) });
       m.respond(found(0));
     });
     for (const partition of [1, 2]) await serve(partition, (m) => m.respond(found(partition)));
     const vector = Float32Array.of(0.6, 0.8);
     // A view amid other words: only its own are sent.
     const lines = Uint32Array.of(9, 0x01020304, 0xfffffffe, 9).subarray(1, 3);
-    await ask(2000, { vector, lines });
+    await ask(2000, { vector, lines, codes: Uint32Array.of(7) });
     await ask(2000, ofVector(vector));
     const probe = "9a99193f" + "cdcc4c3f";
     expect([asked[0], asked.at(-1)]).toEqual([
-      { modelId: "m", probe, lines: "04030201" + "feffffff" },
-      { modelId: "m", probe, lines: "" },
+      { modelId: "m", probe, lines: "04030201" + "feffffff", codes: "07000000" },
+      { modelId: "m", probe, lines: "", codes: "" },
     ]);
   });
 
@@ -114,7 +114,8 @@ describe("scatter", () => {
       really(subject, payload, options);
     });
     try {
-      await ask(2000, { vector: Float32Array.of(0.6, 0.8), lines: new Uint32Array(100).fill(7) });
+      const lines = new Uint32Array(100).fill(7);
+      await ask(2000, { vector: Float32Array.of(0.6, 0.8), lines, codes: lines.slice() });
     } finally {
       publish.mockRestore();
     }
