@@ -1,7 +1,7 @@
 // One partition of a gallery: its view (LMDB), its members' data keys, its roster, and the follower that moves them on.
 //
 // Invariants:
-// - the roster (index and line maps) is a cache of the view: built from it at start, moved on only after it has flushed;
+// - the roster (its index) is a cache of the view: built from it at start, moved on only after it has flushed;
 //   `appliedSequence` moves last, so that what it promises is both durable and searchable;
 // - a view that is ahead of the log (one restored from a backup, or cut short by a power failure) is not opened: it would
 //   take the log's next events for applied, and say so;
@@ -23,8 +23,7 @@ import type { Log } from "../wire/log.js";
 import { fromHex } from "../wire/partition.js";
 import { partitionKeysFilter, partitionMembersFilter, STREAMS } from "../wire/subjects.js";
 import type { AppliedSource } from "./applied-desk.js";
-import { type Engine, openIndex } from "./index/engines.js";
-import { openLineShelf } from "./index/line-shelf.js";
+import { type Engine, openTemplateIndex } from "./index/engines.js";
 import type { MemberCandidate } from "./index/merge.js";
 import {
   type Change,
@@ -88,10 +87,7 @@ export class Partition implements Searchable, AppliedSource {
     };
     this.#view = view;
     this.#keys = keys;
-    this.#roster = new Roster({
-      index: openIndex(engine, gallery.dimension),
-      shelf: gallery.lineMaps ? openLineShelf() : undefined,
-    });
+    this.#roster = new Roster(openTemplateIndex(engine, gallery));
     this.#source = `${STREAMS.members}:${gallery.name}/${partition}`;
     this.#appliedSequence = view.sequence(this.#source);
   }

@@ -1,28 +1,28 @@
-// Who can be found in a partition: members on one side; on the other the labels under which the index has the vectors
-// of their templates, and the shelf the line maps.
+// Who can be found in a partition: members on one side; on the other the labels under which the index has their templates.
 //
 // Invariants:
 // - a member's templates go in together and are hidden together, each in one synchronous call: no search sees half a
 //   member;
 // - a hidden member counts as present (`has`) until the last of its slots is zeroed: zeroing one costs milliseconds, so
-//   it is done in steps between which the thread answers searches. Line maps are zeroed in the call that hides it;
+//   it is done in steps between which the thread answers searches;
 // - what a failed add() has put in already is hidden, and goes with the member in remove();
 // - a label is used once and never again, so that an old label can never name a new member.
 import type { Signature } from "../palm/signature.js";
 import type { MemberCandidate } from "./index/merge.js";
-import { searchMembers, type Templates } from "./index/search-members.js";
+import { searchMembers } from "./index/search-members.js";
+import type { TemplateIndex } from "./index/template-index.js";
 import type { Slices } from "./slices.js";
 
 export class Roster {
-  readonly #templates: Templates;
+  readonly #index: TemplateIndex;
   readonly #labelsOf = new Map<string, number[]>();
   readonly #memberOf = new Map<number, string>();
   #nextLabel = 0;
   #templatesPerMember = 1;
 
-  /** @param templates empty, and from now on the roster's own */
-  constructor(templates: Templates) {
-    this.#templates = templates;
+  /** @param index empty, and from now on the roster's own */
+  constructor(index: TemplateIndex) {
+    this.#index = index;
   }
 
   get members(): number {
@@ -30,37 +30,31 @@ export class Roster {
   }
 
   get templates(): number {
-    return this.#templates.index.size;
+    return this.#index.size;
   }
 
-  /** @param signatures of templates, fit for index and shelf; none of them is kept outside these */
+  /** @param signatures of templates, fit for the index; none of them is kept outside it */
   add(member: string, signatures: readonly Signature[]): void {
-    const { index, shelf } = this.#templates;
     if (this.has(member)) throw new Error("this member is in the roster already");
     if (signatures.length === 0) return;
     const labels: number[] = [];
     this.#labelsOf.set(member, labels);
-    for (const { vector, lines } of signatures) {
+    for (const signature of signatures) {
       const label = this.#nextLabel++;
-      // First of all: where index or shelf throws, remove() must know the label.
+      // First of all: where the index throws, remove() must know the label.
       labels.push(label);
-      index.add(label, vector);
-      shelf?.add(label, lines);
+      this.#index.add(label, signature);
     }
     for (const label of labels) this.#memberOf.set(label, member);
     this.#templatesPerMember = Math.max(this.#templatesPerMember, labels.length);
   }
 
-  /** Hides the member at once, then zeroes and forgets all that index and shelf have of it. */
+  /** Hides the member at once, then zeroes and forgets all that the index has of it. */
   async remove(member: string, slices: Slices): Promise<void> {
-    const { index, shelf } = this.#templates;
     const labels = this.#labelsOf.get(member) ?? [];
+    for (const label of labels) this.#memberOf.delete(label);
     for (const label of labels) {
-      this.#memberOf.delete(label);
-      shelf?.erase(label);
-    }
-    for (const label of labels) {
-      index.erase(label);
+      this.#index.erase(label);
       await slices.breathe();
     }
     this.#labelsOf.delete(member);
@@ -72,7 +66,7 @@ export class Roster {
 
   /** The k members most alike, best first. */
   search(probe: Signature, k: number): MemberCandidate[] {
-    return searchMembers(this.#templates, probe, k, this.#templatesPerMember, (label) =>
+    return searchMembers(this.#index, probe, k, this.#templatesPerMember, (label) =>
       this.#memberOf.get(label),
     );
   }

@@ -68,6 +68,11 @@ export function openExactIndex(dimension: number): ExactIndex {
       }
       return best.sorted();
     },
+    similarityTo(label, probe) {
+      const row = rows.get(label);
+      if (row === undefined) throw new RangeError(`label ${label} is not in the index`);
+      return dot(numbers, row * dimension, probe);
+    },
     bytes: () => new Uint8Array(numbers.buffer),
   };
 }

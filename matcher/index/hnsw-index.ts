@@ -113,6 +113,13 @@ export function openHnswIndex(dimension: number, parameters: Partial<HnswParamet
       numbers.fill(0);
       return hits;
     },
+    similarityTo(label, probe) {
+      if (!live.has(label)) throw new RangeError(`label ${label} is not in the index`);
+      const vector = graph.getPoint(label);
+      const similarity = vector.reduce((sum, each, i) => sum + each * (probe[i] as number), 0);
+      vector.fill(0);
+      return similarity;
+    },
     writeTo: (file) => graph.writeIndexSync(file),
   };
 }

@@ -1,8 +1,9 @@
 // Replies to search and applied requests, byte in to byte out, without NATS.
 import { describe, expect, it } from "vitest";
 import { AppliedDesk, type AppliedSource, MAX_WAITING_APPLIED } from "../../matcher/applied-desk.js";
+import { openTemplateIndex } from "../../matcher/index/engines.js";
 import { openExactIndex } from "../../matcher/index/exact-index.js";
-import { openLineShelf } from "../../matcher/index/line-shelf.js";
+import { openVectorIndex } from "../../matcher/index/vector-index.js";
 import { Roster } from "../../matcher/roster.js";
 import { answerSearch, type Searchable } from "../../matcher/search-request.js";
 import { type Signature, similarity, templateOf } from "../../palm/signature.js";
@@ -14,7 +15,7 @@ const D = 32;
 const random = seeded(11);
 const memberHex = (n: number) => n.toString(16).padStart(32, "0");
 const signatures = Array.from({ length: 20 }, () => randomUnit(random, D));
-const roster = new Roster({ index: openExactIndex(D) });
+const roster = new Roster(openVectorIndex(openExactIndex(D), undefined));
 for (const [i, signature] of signatures.entries())
   roster.add(memberHex(i), [ofVector(signature), ofVector(randomUnit(random, D))]);
 const target: Searchable = {
@@ -122,7 +123,7 @@ describe("a search request", () => {
 
 describe("a search request to a gallery with line maps", () => {
   const probes = Array.from({ length: 5 }, () => randomProbe(random, D));
-  const withLines = new Roster({ index: openExactIndex(D), shelf: openLineShelf() });
+  const withLines = new Roster(openTemplateIndex("codes", { dimension: D, lineMaps: true }));
   for (const [i, probe] of probes.entries()) withLines.add(memberHex(i), [templateOf(probe)]);
   const gallery: Searchable = {
     ...target,
@@ -130,8 +131,8 @@ describe("a search request to a gallery with line maps", () => {
     search: (probe, k) => withLines.search(probe, k),
   };
   const [someoneHere = randomProbe(random, D)] = probes;
-  const requestOf = ({ vector, lines }: Signature) =>
-    request({ probe: bytesOf(vector), lines: bytesOf(lines) });
+  const requestOf = ({ vector, lines, codes }: Signature) =>
+    request({ probe: bytesOf(vector), lines: bytesOf(lines), codes: bytesOf(codes) });
 
   it("is answered with the similarities of line maps, wherever the probe lies in memory", () => {
     const body = requestOf(someoneHere);
@@ -147,7 +148,7 @@ describe("a search request to a gallery with line maps", () => {
     }
   });
 
-  it("leaves nothing of vector and line maps behind, wherever they lay in memory", () => {
+  it("leaves nothing of vector, line maps and codes behind, wherever they lay in memory", () => {
     const sent = requestOf(someoneHere);
     for (const offset of [0, 1, 2, 3]) {
       const seen: Signature[] = [];
@@ -161,27 +162,31 @@ describe("a search request to a gallery with line maps", () => {
       expect(ask(body, { ...gallery, search }).status).toBe("SEARCHED");
       expect(body.every((byte) => byte === 0)).toBe(true);
       expect(seen).toHaveLength(1);
-      for (const { vector, lines } of seen) {
+      for (const { vector, lines, codes } of seen) {
         expect(vector.every((number) => number === 0)).toBe(true);
-        expect(lines.every((word) => word === 0)).toBe(true);
+        for (const words of [lines, codes]) expect(words.every((word) => word === 0)).toBe(true);
       }
     }
   });
 
-  const { vector, lines } = someoneHere;
-  it.each([
-    ["no line maps", new Uint32Array()],
-    ["the line map of a template", templateOf(someoneHere).lines],
-    ["a word too few", lines.subarray(1)],
-    ["a word too many", Uint32Array.of(...lines, 0)],
+  const { vector, lines, codes } = someoneHere;
+  it.each<[string, Partial<Signature>]>([
+    ["no line maps", { lines: new Uint32Array() }],
+    ["the line maps of a template", { lines: templateOf(someoneHere).lines }],
+    ["a word of line maps too few", { lines: lines.subarray(1) }],
+    ["a word of line maps too many", { lines: Uint32Array.of(...lines, 0) }],
+    ["no codes", { codes: new Uint32Array() }],
+    ["the codes of a template", { codes: templateOf(someoneHere).codes }],
+    ["a word of codes too few", { codes: codes.subarray(1) }],
   ])("with %s is refused with a status and no candidates", (_, wrong) => {
-    const { status, message } = ask(requestOf({ vector, lines: wrong }), gallery);
+    const { status, message } = ask(requestOf({ ...someoneHere, ...wrong }), gallery);
     expect(status).toBe("PROBE_INVALID");
     expect(message.candidates).toEqual([]);
   });
 
   it("with line maps cut inside a word is refused", () => {
-    const body = request({ probe: bytesOf(vector), lines: bytesOf(lines).subarray(1) });
+    const cut = { lines: bytesOf(lines).subarray(1), codes: bytesOf(codes) };
+    const body = request({ probe: bytesOf(vector), ...cut });
     expect(ask(body, gallery).status).toBe("PROBE_INVALID");
   });
 });

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { expect, it, onTestFinished } from "vitest";
 import { Partition } from "../../matcher/partition.js";
+import { TEMPLATE_CODE_WORDS } from "../../palm/codes/layout.js";
 import { TEMPLATE_LINES_WORDS } from "../../palm/lines/frames.js";
 import { type Signature, similarity, templateOf } from "../../palm/signature.js";
 import { enrolMember, erased, newDataKey, openEventLog } from "../../records/index.js";
@@ -100,10 +101,15 @@ it("templates with line maps are found by them, after a restart too, until they 
   };
   const random = seeded(31);
   const [probe, other] = [randomProbe(random, DIMENSION), randomProbe(random, DIMENSION)];
-  const nearVector = await enrol({ vector: probe.vector, lines: templateOf(other).lines });
-  const sameLines = await enrol({ vector: other.vector, lines: templateOf(probe).lines });
-  await enrol({ vector: probe.vector, lines: new Uint32Array() });
-  await enrol({ vector: probe.vector, lines: probe.lines.slice(0, TEMPLATE_LINES_WORDS + 1) });
+  const nearVector = await enrol({
+    vector: probe.vector,
+    lines: templateOf(other).lines,
+    codes: templateOf(probe).codes,
+  });
+  const sameLines = await enrol({ ...templateOf(other), lines: templateOf(probe).lines });
+  await enrol({ ...templateOf(probe), lines: new Uint32Array() });
+  await enrol({ ...templateOf(probe), codes: probe.codes.slice(0, TEMPLATE_CODE_WORDS + 1) });
+  await enrol({ ...templateOf(probe), lines: probe.lines.slice(0, TEMPLATE_LINES_WORDS + 1) });
 
   const partition = await openPartition();
   const similarities = [similarity(probe, templateOf(probe)), similarity(probe, templateOf(other))];

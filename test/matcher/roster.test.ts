@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { openExactIndex } from "../../matcher/index/exact-index.js";
 import { openLineShelf } from "../../matcher/index/line-shelf.js";
+import { openVectorIndex } from "../../matcher/index/vector-index.js";
 import { Roster } from "../../matcher/roster.js";
 import { Slices } from "../../matcher/slices.js";
 import { templateOf } from "../../palm/signature.js";
@@ -25,7 +26,7 @@ describe.each(["index", "shelf"] as const)("a member whose second template the %
     const shelf = openLineShelf();
     if (failing === "index") index.add = failingOnce(index.add);
     else shelf.add = failingOnce(shelf.add);
-    const roster = new Roster({ index, shelf });
+    const roster = new Roster(openVectorIndex(index, shelf));
     const probes = [randomProbe(random, D), randomProbe(random, D), randomProbe(random, D)];
     const add = () => roster.add("someone", probes.map(templateOf));
     expect(add).toThrow("no memory");
