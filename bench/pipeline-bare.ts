@@ -2,9 +2,9 @@
 // cost if Palmgate were free. The same functions that the processes run, on the same frames and the same gallery.
 import { decide } from "../gateway/policy/policy.js";
 import { CANDIDATES_PER_PARTITION } from "../gateway/search/scatter.js";
-import { openHnswIndex } from "../matcher/index/hnsw-index.js";
-import { openLineShelf } from "../matcher/index/line-shelf.js";
-import { searchMembers, type Templates } from "../matcher/index/search-members.js";
+import { openTemplateIndex } from "../matcher/index/engines.js";
+import { searchMembers } from "../matcher/index/search-members.js";
+import type { TemplateIndex } from "../matcher/index/template-index.js";
 import {
   assessQuality,
   type GreyImage,
@@ -22,17 +22,16 @@ export type BareStage = (typeof BARE_STAGES)[number];
 export type BareCpu = Record<BareStage, number>;
 
 export interface BareGallery {
-  partitions: (Templates & { memberOf: string[] })[];
+  partitions: { index: TemplateIndex; memberOf: string[] }[];
   templates: number;
   templatesPerMember: number;
 }
 
 /** For the same members in the same partitions as the running matchers hold: indexes, and line maps if there are any. */
-export function bareGallery({ dimension, lineMaps }: ModelInfo, partitions: number): BareGallery {
+export function bareGallery(model: ModelInfo, partitions: number): BareGallery {
   return {
     partitions: Array.from({ length: partitions }, () => ({
-      index: openHnswIndex(dimension),
-      shelf: lineMaps ? openLineShelf() : undefined,
+      index: openTemplateIndex("codes", model),
       memberOf: [],
     })),
     templates: 0,
@@ -45,9 +44,7 @@ export function addMember(gallery: BareGallery, memberHex: string, signatures: r
   if (partition === undefined) throw new Error("a member belongs to a partition");
   for (const signature of signatures) {
     const label = partition.memberOf.push(memberHex) - 1;
-    const { vector, lines } = templateOf(signature);
-    partition.index.add(label, vector);
-    partition.shelf?.add(label, lines);
+    partition.index.add(label, templateOf(signature));
   }
   gallery.templates += signatures.length;
   gallery.templatesPerMember = Math.max(gallery.templatesPerMember, signatures.length);
@@ -75,9 +72,9 @@ export async function runBare(
     return signOf(model, roi);
   });
   const searched = await stage(signed.results, (probe) =>
-    gallery.partitions.flatMap(({ index, shelf, memberOf }) =>
+    gallery.partitions.flatMap(({ index, memberOf }) =>
       searchMembers(
-        { index, shelf },
+        index,
         probe,
         CANDIDATES_PER_PARTITION,
         gallery.templatesPerMember,

@@ -21,7 +21,7 @@ import { cornerSquare, register } from "./roi-register.js";
 import { type RoiReport, roiTable } from "./roi-report.js";
 import { writeSheet } from "./roi-sheet.js";
 import { readTruth, truthErrorPx } from "./roi-truth.js";
-import { nearnessOf, searchDepth, searchedOf, similaritiesOf } from "./searched.js";
+import { indexOf, searchedOf, similaritiesOf } from "./searched.js";
 import { ticker } from "./tick.js";
 
 const SETTINGS = {
@@ -186,10 +186,9 @@ async function compareAll(
     probePalms: probes.map(({ hand }) => hand.palm),
     similarities: similaritiesOf(probing, enrolledAs, similarity),
   };
-  return {
-    ...table,
-    ...searchedOf({ ...table, nearness: nearnessOf(probing, enrolledAs) }, searchDepth(signature, table)),
-  };
+  if (!signature.lineMaps) return table;
+  const { searched } = searchedOf(table, probing, indexOf(signature, enrolledAs));
+  return { ...table, searched };
 }
 
 function median(values: readonly number[]): number | null {

@@ -1,28 +1,13 @@
-// Which comparisons a search of a whole gallery makes: those with the templates whose vectors are nearest. Pure.
-// The gallery is taken as one partition (each of several compares as many) with an index that misses nothing.
+// Which comparisons a search makes: those with the templates that the index of the product lists as nearest.
+// All templates are in one index, and it is the one that matchers use (matcher/index/engines.ts).
 //
 // A search compares line maps with so many templates only (matcher/index/search-members.ts). A mated template that is
-// not among them is missed, whatever its line map would have said: identification is counted with what was compared.
-import { CANDIDATES_PER_PARTITION } from "../gateway/search/scatter.js";
-import { comparedTemplates } from "../matcher/index/search-members.js";
-import { dot, type ModelInfo, type Signature } from "../palm/index.js";
-import type { SimilarityOwners } from "./rates.js";
-
-/** One of the crowd that is enrolled besides. */
-export interface CrowdMember {
-  /** Dot product of its vector with the probe's. */
-  nearness: number;
-  /** As compared. */
-  similarity: number;
-}
-
-export interface TwoStages extends SimilarityOwners {
-  /** Row-major [probe][template]: dot products of vectors, and similarities as compared. */
-  nearness: Float32Array;
-  similarities: Float32Array;
-  /** By probe, the nearest of the crowd, as many as a search compares at least. */
-  crowd?: readonly (readonly CrowdMember[])[];
-}
+// not among them is missed, whatever its line maps would have said: identification is counted with what was compared.
+import { openTemplateIndex } from "../matcher/index/engines.js";
+import { COMPARED_TEMPLATES } from "../matcher/index/search-members.js";
+import type { TemplateIndex } from "../matcher/index/template-index.js";
+import { type ModelInfo, type Signature, templateOf } from "../palm/index.js";
+import type { SimilarityTable } from "./rates.js";
 
 /** All pairs, row-major [probe][template]. */
 export function similaritiesOf<T>(
@@ -41,60 +26,56 @@ export function similaritiesOf<T>(
   return similarities;
 }
 
-/** How near vectors are, of all pairs: what the first stage goes by. */
-export const nearnessOf = (probes: readonly Signature[], gallery: readonly Signature[]): Float32Array =>
-  similaritiesOf(probes, gallery, (probe, template) => dot(probe.vector, template.vector));
+/** The index of the product with the gallery in it: a template's label is its place in the gallery. */
+export function indexOf(model: ModelInfo, gallery: readonly Signature[]): TemplateIndex {
+  const index = openTemplateIndex("codes", model);
+  for (const [label, signature] of gallery.entries()) index.add(label, templateOf(signature));
+  return index;
+}
 
-/**
- * Templates that a search compares in this gallery: as a gateway asks, of a palm with most templates; all of them where
- * the model makes no line maps.
- */
-export function searchDepth(
-  { lineMaps }: Pick<ModelInfo, "lineMaps">,
-  { galleryPalms }: Pick<SimilarityOwners, "galleryPalms">,
-): number {
-  if (!lineMaps) return Number.POSITIVE_INFINITY;
-  const templates = new Map<number, number>();
-  for (const palm of galleryPalms) templates.set(palm, (templates.get(palm) ?? 0) + 1);
-  return comparedTemplates(CANDIDATES_PER_PARTITION, Math.max(...templates.values()));
+export interface Searched {
+  /** Similarities of what the searches compare, NOT_COMPARED elsewhere. */
+  searched: Float32Array;
+  /** By probe, the similarity of the most alike of those who are in the index and not in the gallery. */
+  strangers: Float32Array;
+  /** Share of probes with a template of their own palm among those compared. */
+  listed: number;
 }
 
 /** What is not compared is not alike at all. */
 const NOT_COMPARED = -1;
 
 /**
- * A probe searches twice: for its own palm in the whole gallery, and as a stranger in a gallery without it.
+ * A probe searches twice: for its own palm among all, and as a stranger without it. The second search is read off the same
+ * list, asked for so much longer.
+ * @param index with the gallery, and perhaps a crowd under labels beyond it
  * @param depth templates that a search compares
- * @returns `searched`: similarities of what the searches compare, NOT_COMPARED elsewhere; `strangers`: by probe, that of
- * the most alike of the crowd
  */
 export function searchedOf(
-  { probePalms, galleryPalms, nearness, similarities, crowd }: TwoStages,
-  depth: number,
-): { searched: Float32Array; strangers?: Float32Array } {
+  { probePalms, galleryPalms, similarities }: SimilarityTable,
+  probes: readonly Signature[],
+  index: TemplateIndex,
+  onProbe: () => void = () => {},
+  depth = COMPARED_TEMPLATES,
+): Searched {
   const columns = galleryPalms.length;
   const searched = new Float32Array(similarities.length).fill(NOT_COMPARED);
   const strangers = new Float32Array(probePalms.length).fill(NOT_COMPARED);
-  for (const [probe, palm] of probePalms.entries()) {
-    const row = nearness.subarray(probe * columns, (probe + 1) * columns);
-    const near = crowd?.[probe] ?? [];
-    const ofCrowd = near.map((member) => member.nearness);
-    const ofOthers = row.filter((_, template) => galleryPalms[template] !== palm);
-    const farthest = farthestOf(depth, row, ofCrowd);
-    const farthestOther = farthestOf(depth, ofOthers, ofCrowd);
-    for (const [template, owner] of galleryPalms.entries()) {
-      const at = probe * columns + template;
-      const isCompared = (nearness[at] as number) >= (owner === palm ? farthest : farthestOther);
-      if (isCompared) searched[at] = similarities[at] as number;
+  let listed = 0;
+  for (const [at, probe] of probes.entries()) {
+    const palm = probePalms[at];
+    const isOwn = (label: number) => galleryPalms[label] === palm;
+    const own = galleryPalms.filter((owner) => owner === palm).length;
+    const near = index.shortlist(probe, depth + own).map(({ label }) => label);
+    const mated = near.slice(0, depth).filter(isOwn);
+    const others = near.filter((label) => !isOwn(label)).slice(0, depth);
+    for (const label of [...mated, ...others].filter((each) => each < columns)) {
+      searched[at * columns + label] = similarities[at * columns + label] as number;
     }
-    for (const { nearness: its, similarity } of near)
-      if (its >= farthestOther) strangers[probe] = Math.max(strangers[probe] as number, similarity);
+    const crowd = others.filter((label) => label >= columns);
+    strangers[at] = Math.max(NOT_COMPARED, ...index.compare(probe, crowd));
+    if (mated.length > 0) listed++;
+    onProbe();
   }
-  return { searched, ...(crowd && { strangers }) };
-}
-
-/** Nearness of the last one that is compared. */
-function farthestOf(depth: number, ...rows: ArrayLike<number>[]): number {
-  const all = Float64Array.from(rows.flatMap((row) => Array.from(row))).sort();
-  return all[all.length - depth] ?? Number.NEGATIVE_INFINITY;
+  return { searched, strangers, listed: listed / probes.length };
 }
