@@ -3,11 +3,18 @@
 // Agreement is counted per probe, against our own exact engine, as deep as a gateway's search asks an index: the first
 // member, and how many of the nearest templates are found. CPU is this process's, over loops that do nothing else.
 import hnswlib from "hnswlib-node";
+import { openCodeIndex } from "../matcher/index/code-index.js";
 import { openExactIndex } from "../matcher/index/exact-index.js";
 import { openHnswIndex } from "../matcher/index/hnsw-index.js";
 import { COMPARED_TEMPLATES } from "../matcher/index/search-members.js";
 import type { Hit, SignatureIndex } from "../matcher/index/signature-index.js";
-import { compareFrames, FRAMES_FIELD_NUMBERS, framedLineMaps } from "../palm/lines/frames.js";
+import { PROBE_CODE_WORDS, TEMPLATE_CODE_WORDS } from "../palm/codes/layout.js";
+import {
+  compareFrames,
+  FRAMES_FIELD_NUMBERS,
+  framedLineMaps,
+  TEMPLATE_LINES_WORDS,
+} from "../palm/lines/frames.js";
 import { gaussian, seeded } from "./seeded.js";
 
 export interface Probe {
@@ -34,14 +41,16 @@ export interface SearchResult {
   templates: number;
   agreement: { all: Agreement; mated: Agreement; nonMated: Agreement };
   buildCpuMsPerTemplate: number;
-  /** Mean CPU of one query: of an index, and of the comparison of COMPARED_TEMPLATES line maps that follows. */
-  cpuMsPerQuery: { hnsw: number; exact: number; bruteForceNative: number; lineMaps: number };
+  /** Mean CPU of one query: of an index, the one of codes with as many templates, and of the comparison of COMPARED_TEMPLATES line maps that follows. */
+  cpuMsPerQuery: { hnsw: number; exact: number; bruteForceNative: number; codes: number; lineMaps: number };
 }
 
 /** Probes timed with hnswlib's own brute force: enough for a mean. */
 const NATIVE_PROBES = 200;
 /** Comparisons of line maps that are timed. */
 const LINE_QUERIES = 100;
+/** Searches of codes that are timed. */
+const CODE_QUERIES = 50;
 
 export interface Tuning {
   links?: number;
@@ -91,6 +100,7 @@ export function measure(gallery: Gallery, tuning: Tuning, onProgress: (text: str
       hnsw: approximate.cpuMs,
       exact: truth.cpuMs,
       bruteForceNative: native,
+      codes: codesCpuMs(owners.length),
       lineMaps: lineMapsCpuMs(),
     },
   };
@@ -129,6 +139,22 @@ function agree(answers: readonly Answer[], owners: readonly number[]): Agreement
     top1: mean(({ found, wanted }) => (firstOf(found) === firstOf(wanted) ? 1 : 0)),
     nearest: mean(shareFound),
   };
+}
+
+/** The index of random codes: what its list costs does not depend on what they are of. */
+function codesCpuMs(templates: number): number {
+  const random = seeded(1);
+  const drawn = (words: number) => Uint32Array.from({ length: words }, () => Math.floor(random() * 2 ** 32));
+  const index = openCodeIndex();
+  const [vector, lines] = [new Float32Array(), new Uint32Array(TEMPLATE_LINES_WORDS)];
+  for (let label = 0; label < templates; label++) {
+    index.add(label, { vector, lines, codes: drawn(TEMPLATE_CODE_WORDS) });
+  }
+  const probe = { vector, lines, codes: drawn(PROBE_CODE_WORDS) };
+  const total = cpuMs(() => {
+    for (let i = 0; i < CODE_QUERIES; i++) index.shortlist(probe, COMPARED_TEMPLATES);
+  });
+  return total / CODE_QUERIES;
 }
 
 /** The line maps of random fields: what a comparison costs does not depend on what they show. */

@@ -135,13 +135,14 @@ function table({ index, depth, dataSets }: Report): string {
     if (similarities.signed) lines.push(`  signed dot products  ${quantiles(similarities.signed)}`);
     lines.push(`  drawn dot products   ${quantiles(similarities.drawn)}`);
     for (const { members, templates, agreement, cpuMsPerQuery, ...result } of results) {
-      const { hnsw, exact, bruteForceNative, lineMaps } = cpuMsPerQuery;
+      const { hnsw, exact, bruteForceNative, codes, lineMaps } = cpuMsPerQuery;
       lines.push(
         `  ${members} members, ${templates} templates, ${agreement.all.probes} probes`,
         `    first member the same       ${rates(agreement, "top1")}`,
         `    share of the nearest found  ${rates(agreement, "nearest")}`,
         `    CPU ms per query            hnsw ${three(hnsw)}, exact ${three(exact)} (x ${three(exact / hnsw)}), ` +
           `hnswlib brute force ${three(bruteForceNative)} (x ${three(bruteForceNative / hnsw)})`,
+        `    CPU ms to list by codes     ${three(codes)}`,
         `    CPU ms to compare line maps ${three(lineMaps)}`,
         `    CPU ms to add a template    ${three(result.buildCpuMsPerTemplate)}`,
       );

@@ -20,7 +20,11 @@ const BLUR_TIMES = 3;
 
 const GRID_SIDE = 16;
 const GRID_POINTS = GRID_SIDE * GRID_SIDE;
-const GRID_WORDS = (2 * GRID_POINTS) / 32;
+/** A word has 16 points, the first one highest: whether y > 0 in its upper half, x > 0 in its lower one. */
+const WORD_POINTS = 16;
+const GRID_WORDS = GRID_POINTS / WORD_POINTS;
+const X_BIT = 1;
+const Y_BIT = 1 << WORD_POINTS;
 /** Of 512 bits those that are surest: 70 %. */
 export const MASK_BITS = 358;
 
@@ -45,7 +49,7 @@ const LOOKS: readonly Look[] = SCALES.flatMap((scale) =>
 
 /**
  * @param field [2, 63, 63]: cosine and sine of the doubled direction across the lines; both 0 where nothing is shown
- * @param write gets each look's number and its bits, good during the call: GRID_POINTS of x > 0, then of y > 0
+ * @param write gets each look's number and its bits, good during the call
  * @returns the mask of the first look, which is that of a template
  */
 export function gridCodes(
@@ -57,7 +61,7 @@ export function gridCodes(
   const quadrants = TURNS.map((angle) => quadrantsOf(blurred, angle));
   const bits = new Uint32Array(GRID_WORDS);
   for (const [look, { turn, points }] of LOOKS.entries()) {
-    draw(bits, quadrants[turn] as Uint8Array, points);
+    draw(bits, quadrants[turn] as Uint32Array, points);
     write(look, bits);
   }
   const mask = maskOf(blurred, (LOOKS[0] as Look).points);
@@ -69,35 +73,32 @@ export function gridCodes(
 export const GRID_LOOKS_MADE = LOOKS.length;
 
 /** Two bits of every point, of the direction turned back: x > 0, y > 0; none for the point beyond. */
-function quadrantsOf(field: Float32Array, angle: number): Uint8Array {
-  const quadrants = new Uint8Array(FIELD_POINTS + 1);
+function quadrantsOf(field: Float32Array, angle: number): Uint32Array {
+  const quadrants = new Uint32Array(FIELD_POINTS + 1);
   const [cosine, sine] = [Math.cos(2 * angle), Math.sin(2 * angle)];
   for (let point = 0; point < FIELD_POINTS; point++) {
     const x = field[point] as number;
     const y = field[point + FIELD_POINTS] as number;
-    quadrants[point] = (cosine * x + sine * y > 0 ? 1 : 0) | (cosine * y - sine * x > 0 ? 2 : 0);
+    quadrants[point] = (cosine * x + sine * y > 0 ? X_BIT : 0) | (cosine * y - sine * x > 0 ? Y_BIT : 0);
   }
   return quadrants;
 }
 
-function draw(bits: Uint32Array, quadrants: Uint8Array, points: Uint16Array): void {
-  const half = GRID_WORDS / 2;
-  for (let word = 0, at = 0; word < half; word++) {
-    let [x, y] = [0, 0];
-    for (let bit = 0; bit < 32; bit++, at++) {
-      const quadrant = quadrants[points[at] as number] as number;
-      x |= (quadrant & 1) << bit;
-      y |= (quadrant >>> 1) << bit;
+function draw(bits: Uint32Array, quadrants: Uint32Array, points: Uint16Array): void {
+  for (let word = 0, at = 0; word < GRID_WORDS; word++) {
+    let both = 0;
+    for (let i = 0; i < WORD_POINTS; i++, at++) {
+      both = (both << 1) | (quadrants[points[at] as number] as number);
     }
-    bits[word] = x;
-    bits[word + half] = y;
+    bits[word] = both;
   }
 }
 
 /** The MASK_BITS components that are longest; of equals the earlier ones. */
 function maskOf(field: Float32Array, points: Uint16Array): Uint32Array {
   const lengths = new Float32Array(2 * GRID_POINTS);
-  for (const [at, point] of points.entries()) {
+  for (let at = 0; at < GRID_POINTS; at++) {
+    const point = points[at] as number;
     if (point === FIELD_POINTS) continue;
     lengths[at] = Math.abs(field[point] as number);
     lengths[at + GRID_POINTS] = Math.abs(field[point + FIELD_POINTS] as number);
@@ -105,9 +106,13 @@ function maskOf(field: Float32Array, points: Uint16Array): Uint32Array {
   const least = lengths.slice().sort()[lengths.length - MASK_BITS] as number;
   let equals = MASK_BITS - lengths.reduce((longer, length) => longer + (length > least ? 1 : 0), 0);
   const mask = new Uint32Array(GRID_WORDS);
-  for (const [at, length] of lengths.entries()) {
+  for (let at = 0; at < lengths.length; at++) {
+    const length = lengths[at] as number;
     if (length < least || (length === least && equals-- <= 0)) continue;
-    mask[at >>> 5] = (mask[at >>> 5] as number) | (1 << (at & 31));
+    const point = at % GRID_POINTS;
+    const bit = (at < GRID_POINTS ? X_BIT : Y_BIT) << (WORD_POINTS - 1 - (point % WORD_POINTS));
+    const word = Math.floor(point / WORD_POINTS);
+    mask[word] = (mask[word] as number) | bit;
   }
   lengths.fill(0);
   return mask;
