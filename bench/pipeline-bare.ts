@@ -22,7 +22,7 @@ export type BareStage = (typeof BARE_STAGES)[number];
 export type BareCpu = Record<BareStage, number>;
 
 export interface BareGallery {
-  partitions: { index: TemplateIndex; memberOf: string[] }[];
+  partitions: { index: TemplateIndex; memberOf: string[]; labelsOf: Map<string, number[]> }[];
   templates: number;
   templatesPerMember: number;
 }
@@ -33,6 +33,7 @@ export function bareGallery(model: ModelInfo, partitions: number): BareGallery {
     partitions: Array.from({ length: partitions }, () => ({
       index: openTemplateIndex("codes", model),
       memberOf: [],
+      labelsOf: new Map(),
     })),
     templates: 0,
     templatesPerMember: 0,
@@ -42,8 +43,11 @@ export function bareGallery(model: ModelInfo, partitions: number): BareGallery {
 export function addMember(gallery: BareGallery, memberHex: string, signatures: readonly Signature[]): void {
   const partition = gallery.partitions[partitionOf(fromHex(memberHex), gallery.partitions.length)];
   if (partition === undefined) throw new Error("a member belongs to a partition");
+  const labels: number[] = [];
+  partition.labelsOf.set(memberHex, labels);
   for (const signature of signatures) {
     const label = partition.memberOf.push(memberHex) - 1;
+    labels.push(label);
     partition.index.add(label, templateOf(signature));
   }
   gallery.templates += signatures.length;
@@ -72,14 +76,11 @@ export async function runBare(
     return signOf(model, roi);
   });
   const searched = await stage(signed.results, (probe) =>
-    gallery.partitions.flatMap(({ index, memberOf }) =>
-      searchMembers(
-        index,
-        probe,
-        CANDIDATES_PER_PARTITION,
-        gallery.templatesPerMember,
-        (label) => memberOf[label],
-      ),
+    gallery.partitions.flatMap(({ index, memberOf, labelsOf }) =>
+      searchMembers(index, probe, CANDIDATES_PER_PARTITION, gallery.templatesPerMember, {
+        memberOf: (label) => memberOf[label],
+        labelsOf: (member) => labelsOf.get(member) ?? [],
+      }),
     ),
   );
   const policy = { ...rules, maxFrames: MAX_FRAMES_PER_PRESENTATION, isKnown: () => true };

@@ -1,8 +1,10 @@
 // Which comparisons a search makes: those with the templates that the index of the product lists as nearest.
 // All templates are in one index, and it is the one that matchers use (matcher/index/engines.ts).
 //
-// A search compares line maps with so many templates only (matcher/index/search-members.ts). A mated template that is
-// not among them is missed, whatever its line maps would have said: identification is counted with what was compared.
+// A search compares line maps with so many templates only, then with all of the few best members
+// (matcher/index/search-members.ts). A palm that is not among them is missed, whatever its line maps would have said:
+// identification is counted with what was compared.
+import { CANDIDATES_PER_PARTITION } from "../gateway/search/scatter.js";
 import { openTemplateIndex } from "../matcher/index/engines.js";
 import { COMPARED_TEMPLATES } from "../matcher/index/search-members.js";
 import type { TemplateIndex } from "../matcher/index/template-index.js";
@@ -69,13 +71,44 @@ export function searchedOf(
     const near = index.shortlist(probe, depth + own).map(({ label }) => label);
     const mated = near.slice(0, depth).filter(isOwn);
     const others = near.filter((label) => !isOwn(label)).slice(0, depth);
-    for (const label of [...mated, ...others].filter((each) => each < columns)) {
-      searched[at * columns + label] = similarities[at * columns + label] as number;
-    }
     const crowd = others.filter((label) => label >= columns);
-    strangers[at] = Math.max(NOT_COMPARED, ...index.compare(probe, crowd));
+    const ofCrowd = index.compare(probe, crowd);
+    strangers[at] = Math.max(NOT_COMPARED, ...ofCrowd);
+    const row = similarities.subarray(at * columns, (at + 1) * columns);
+    const withOwn = near.slice(0, depth).filter((label) => label < columns);
+    const withoutOwn = others.filter((label) => label < columns);
+    const compared = [
+      ...bestWhole(withOwn, ofCrowd, row, galleryPalms).filter(isOwn),
+      ...bestWhole(withoutOwn, ofCrowd, row, galleryPalms),
+    ];
+    for (const label of [...mated, ...withoutOwn, ...compared]) {
+      searched[at * columns + label] = row[label] as number;
+    }
     if (mated.length > 0) listed++;
     onProbe();
   }
   return { searched, strangers, listed: listed / probes.length };
+}
+
+/**
+ * All templates of the best palms, as many as a gateway asks for; whom of the crowd is more alike takes a place.
+ * @param labels of the gallery that were compared
+ */
+function bestWhole(
+  labels: readonly number[],
+  ofCrowd: Float32Array,
+  row: Float32Array,
+  galleryPalms: readonly number[],
+): number[] {
+  const best = new Map<number, number>();
+  for (const label of labels) {
+    const palm = galleryPalms[label] as number;
+    best.set(palm, Math.max(best.get(palm) ?? NOT_COMPARED, row[label] as number));
+  }
+  const rank = (similarity: number) =>
+    [...best.values(), ...ofCrowd].filter((other) => other > similarity).length;
+  const whole = new Set(
+    [...best].filter(([, similarity]) => rank(similarity) < CANDIDATES_PER_PARTITION).map(([palm]) => palm),
+  );
+  return galleryPalms.flatMap((palm, label) => (whole.has(palm) ? [label] : []));
 }

@@ -66,8 +66,9 @@ export class Roster {
 
   /** The k members most alike, best first. */
   search(probe: Signature, k: number): MemberCandidate[] {
-    return searchMembers(this.#index, probe, k, this.#templatesPerMember, (label) =>
-      this.#memberOf.get(label),
-    );
+    return searchMembers(this.#index, probe, k, this.#templatesPerMember, {
+      memberOf: (label) => this.#memberOf.get(label),
+      labelsOf: (member) => this.#labelsOf.get(member) ?? [],
+    });
   }
 }

@@ -30,7 +30,11 @@ describe("a search without line maps", () => {
     for (let label = 0; label < 8; label++) index.add(label, noisy(random, person, 0.1));
     for (let label = 8; label < 40; label++) index.add(label, randomUnit(random, D));
     const memberOf = (label: number) => (label < 8 ? "near" : `far${label}`);
-    const found = searchMembers(openVectorIndex(index, undefined), ofVector(person), 5, 8, memberOf);
+    const labelsOf = () => [];
+    const found = searchMembers(openVectorIndex(index, undefined), ofVector(person), 5, 8, {
+      memberOf,
+      labelsOf,
+    });
     expect(found).toHaveLength(5);
     expect(found[0]?.member).toBe("near");
   });
@@ -69,6 +73,18 @@ describe("a search with line maps", () => {
     for (let i = 0; i < 100; i++) roster.add(`far ${i}`, [{ ...other, vector: farther(20) }]);
     expect(roster.search(probe, 1)[0]?.member).toBe("same lines");
     expect(roster.search(probe, 500)).toHaveLength(COMPARED_TEMPLATES);
+  });
+
+  it("compares all templates of the members that it answers, also those that are not near", () => {
+    const random = seeded(8);
+    const { roster } = open();
+    const [probe, other] = [randomProbe(random, D), templateOf(randomProbe(random, D))];
+    const near = { ...other, vector: noisy(random, probe.vector, 0.1) };
+    const far = { ...templateOf(probe), vector: noisy(random, probe.vector, 20) };
+    roster.add("own", [near, far]);
+    for (let i = 0; i < 2 * COMPARED_TEMPLATES; i++)
+      roster.add(`other ${i}`, [{ ...other, vector: noisy(random, probe.vector, 1) }]);
+    expect(roster.search(probe, 100).find(({ member }) => member === "own")?.similarity).toBe(1);
   });
 
   it("names a member once, with the most alike of its templates", () => {
