@@ -31,7 +31,7 @@ export interface BareGallery {
 export function bareGallery(model: ModelInfo, partitions: number): BareGallery {
   return {
     partitions: Array.from({ length: partitions }, () => ({
-      index: openTemplateIndex("codes", model),
+      index: openTemplateIndex("codes", model, partitions),
       memberOf: [],
       labelsOf: new Map(),
     })),

@@ -87,7 +87,7 @@ export class Partition implements Searchable, AppliedSource {
     };
     this.#view = view;
     this.#keys = keys;
-    this.#roster = new Roster(openTemplateIndex(engine, gallery));
+    this.#roster = new Roster(openTemplateIndex(engine, gallery, gallery.partitions));
     this.#source = `${STREAMS.members}:${gallery.name}/${partition}`;
     this.#appliedSequence = view.sequence(this.#source);
   }

@@ -4,133 +4,143 @@
 // words of the nearest of these. What is lost is lost by codes, never by a graph that was not walked far enough.
 //
 // Invariants (beside those of template-index.ts):
-// - templates lie in blocks; an erased row is zeroed at once and used again first; growth is one more block, and copies
-//   nothing;
-// - the same templates and probe give the same answer, whatever the order in which they came and went.
+// - the same templates and probe give the same list, whatever the order in which they came and went;
+// - several indexes searched together give the list of one that has all their templates.
 import { BLOCK_ROWS, type CodeComparer, withProbe } from "../../palm/codes/compare.js";
-import { FAR_WORDS, NEAR_WORDS, TEMPLATE_CODE_WORDS } from "../../palm/codes/layout.js";
 import { compareFrames } from "../../palm/lines/frames.js";
+import type { Signature } from "../../palm/signature.js";
+import { type CodeRows, NO_LABEL, openCodeRows } from "./code-rows.js";
 import { openLineShelf } from "./line-shelf.js";
 import type { Near, TemplateIndex } from "./template-index.js";
 
-/** Templates whose far words are compared: so many, or a share of all where that is more. */
+/** Templates of a gallery whose far words are compared: so many, or a share of all where that is more. */
 export const FAR_TEMPLATES = 512;
-export const FAR_SHARE = 0.04;
-/** Near distances are below this: twice three times 512 bits hold them. */
+const FAR_SHARE = 0.04;
+/** The least of one part of a gallery: among fewer templates the right palm is nearer. */
+const FAR_TEMPLATES_OF_PART = 64;
+/** Near distances are below this: three times 512 spectrum bits, and 256 signs. */
 const MAX_DISTANCE = 4096;
-const NO_LABEL = -1;
 
 export interface CodeIndex extends TemplateIndex {
+  readonly rows: CodeRows;
   /** The bytes it holds, by block: for tests that look at every one of them. */
   bytes(): Uint8Array[];
 }
 
-interface Block {
-  near: Uint32Array;
-  far: Uint32Array;
-  labels: Int32Array;
-}
-
-const newBlock = (): Block => ({
-  near: new Uint32Array(BLOCK_ROWS * NEAR_WORDS),
-  far: new Uint32Array(BLOCK_ROWS * FAR_WORDS),
-  labels: new Int32Array(BLOCK_ROWS).fill(NO_LABEL),
-});
-
-const rowOf = (words: Uint32Array, row: number, width: number): Uint32Array =>
-  words.subarray((row % BLOCK_ROWS) * width, ((row % BLOCK_ROWS) + 1) * width);
-
-export function openCodeIndex(): CodeIndex {
-  const blocks: Block[] = [];
+/** @param parts indexes that a search of the gallery asks, each for itself */
+export function openCodeIndex(parts = 1): CodeIndex {
+  const rows = openCodeRows();
   const shelf = openLineShelf();
-  const rows = new Map<number, number>();
-  const free: number[] = [];
-  const blockOf = (row: number): Block => blocks[Math.floor(row / BLOCK_ROWS)] as Block;
-  let used = 0;
-
-  const makeRoom = (): number => {
-    const reused = free.pop();
-    if (reused !== undefined) return reused;
-    if (used === blocks.length * BLOCK_ROWS) blocks.push(newBlock());
-    return used++;
-  };
-
   return {
     hasLines: true,
+    rows,
     get size() {
       return rows.size;
     },
     add(label, { lines, codes }) {
-      if (codes.length !== TEMPLATE_CODE_WORDS) {
-        throw new RangeError(`a template's codes have ${TEMPLATE_CODE_WORDS} words`);
+      rows.add(label, codes);
+      try {
+        shelf.add(label, lines);
+      } catch (error) {
+        rows.erase(label);
+        throw error;
       }
-      shelf.add(label, lines);
-      const row = makeRoom();
-      const { near, far, labels } = blockOf(row);
-      rowOf(near, row, NEAR_WORDS).set(codes.subarray(0, NEAR_WORDS));
-      rowOf(far, row, FAR_WORDS).set(codes.subarray(NEAR_WORDS));
-      labels[row % BLOCK_ROWS] = label;
-      rows.set(label, row);
     },
     erase(label) {
-      // Also where add() failed half-way.
-      const shelved = shelf.erase(label);
-      const row = rows.get(label);
-      if (row === undefined) return shelved;
-      const { near, far, labels } = blockOf(row);
-      rowOf(near, row, NEAR_WORDS).fill(0);
-      rowOf(far, row, FAR_WORDS).fill(0);
-      labels[row % BLOCK_ROWS] = NO_LABEL;
-      rows.delete(label);
-      free.push(row);
-      return true;
+      shelf.erase(label);
+      return rows.erase(label);
     },
-    shortlist(probe, k) {
-      const wanted = Math.min(k, rows.size);
-      if (wanted <= 0) return [];
-      const surviving = Math.max(wanted, FAR_TEMPLATES, Math.ceil(FAR_SHARE * rows.size));
-      return withProbe(probe.codes, (comparer) => {
-        const near = nearest(comparer, blocks, used, surviving).map((row) => {
-          const { near: nearWords, far: farWords, labels } = blockOf(row);
-          const distance = comparer.far(rowOf(nearWords, row, NEAR_WORDS), rowOf(farWords, row, FAR_WORDS));
-          return { label: labels[row % BLOCK_ROWS] as number, distance };
-        });
-        return near.sort(byDistance).slice(0, wanted);
-      });
-    },
+    shortlist: (probe, k) =>
+      listed([rows], probe, k, parts).map(({ label, distance }) => ({ label, distance })),
     compare: (probe, labels) =>
       compareFrames(
         probe.lines,
         labels.map((label) => shelf.mapOf(label)),
       ),
-    bytes: () => [
-      ...blocks.flatMap(({ near, far }) => [new Uint8Array(near.buffer), new Uint8Array(far.buffer)]),
-      ...shelf.bytes(),
-    ],
+    bytes: () => [...rows.bytes(), ...shelf.bytes()],
   };
 }
 
-/** Rows of the `wanted` least near distances, and of those that equal the last of them: the order of rows never shows. */
-function nearest(comparer: CodeComparer, blocks: readonly Block[], used: number, wanted: number): number[] {
-  const distances = new Uint16Array(used);
-  const counts = new Uint32Array(MAX_DISTANCE);
-  for (const [block, { near, labels }] of blocks.entries()) {
-    const first = block * BLOCK_ROWS;
-    const count = Math.min(BLOCK_ROWS, used - first);
-    const found = comparer.near(near.subarray(0, count * NEAR_WORDS));
-    for (let i = 0; i < count; i++) {
-      const distance = labels[i] === NO_LABEL ? MAX_DISTANCE : (found[i] as number);
-      distances[first + i] = distance;
-      if (distance < MAX_DISTANCE) counts[distance] = (counts[distance] as number) + 1;
+export interface NearIn extends Near {
+  /** Which of the indexes has it. */
+  index: number;
+}
+
+/**
+ * The nearest of several indexes as if they were one: near words of all first, then far words of the nearest of all.
+ * @param parts such calls that a search of the gallery makes, each for its own indexes
+ */
+export function shortlistTogether(
+  indexes: readonly CodeIndex[],
+  probe: Signature,
+  k: number,
+  parts = 1,
+): NearIn[] {
+  const all = indexes.map(({ rows }) => rows);
+  return listed(all, probe, k, parts);
+}
+
+function listed(indexes: readonly CodeRows[], probe: Signature, k: number, parts: number): NearIn[] {
+  const size = indexes.reduce((sum, rows) => sum + rows.size, 0);
+  const wanted = Math.min(k, size);
+  if (wanted <= 0) return [];
+  const least = Math.max(FAR_TEMPLATES_OF_PART, Math.ceil(FAR_TEMPLATES / parts));
+  const surviving = Math.max(wanted, least, Math.ceil(FAR_SHARE * size));
+  return withProbe(probe.codes, (comparer) => {
+    const distances = indexes.map((rows) => nearDistances(comparer, rows));
+    const farthest = cutOff(distances, surviving);
+    return distances
+      .flatMap((near, index) => farDistances(comparer, indexes[index] as CodeRows, index, near, farthest))
+      .sort(byDistance)
+      .slice(0, wanted);
+  });
+}
+
+/** By row; MAX_DISTANCE where nobody is. */
+function nearDistances(comparer: CodeComparer, rows: CodeRows): Uint16Array {
+  const distances = new Uint16Array(rows.used);
+  for (let first = 0; first < rows.used; first += BLOCK_ROWS) {
+    const found = comparer.near(rows.nearFrom(first));
+    for (let i = 0; i < found.length; i++) {
+      const isNobody = rows.labelAt(first + i) === NO_LABEL;
+      distances[first + i] = isNobody ? MAX_DISTANCE : (found[i] as number);
+    }
+  }
+  return distances;
+}
+
+/** The distance of the `wanted`-th nearest. Those that equal it are near too: the order of rows never shows. */
+function cutOff(distances: readonly Uint16Array[], wanted: number): number {
+  const counts = new Uint32Array(MAX_DISTANCE + 1);
+  for (const each of distances) {
+    for (let row = 0; row < each.length; row++) {
+      const distance = each[row] as number;
+      counts[distance] = (counts[distance] as number) + 1;
     }
   }
   let farthest = 0;
   for (let reached = counts[0] as number; reached < wanted && farthest < MAX_DISTANCE - 1; ) {
     reached += counts[++farthest] as number;
   }
-  const rows: number[] = [];
-  for (let row = 0; row < used; row++) if ((distances[row] as number) <= farthest) rows.push(row);
-  return rows;
+  return farthest;
 }
 
-const byDistance = (a: Near, b: Near): number => a.distance - b.distance || a.label - b.label;
+/** Of the rows that are not farther by their near words. */
+function farDistances(
+  comparer: CodeComparer,
+  rows: CodeRows,
+  index: number,
+  distances: Uint16Array,
+  farthest: number,
+): NearIn[] {
+  const found: NearIn[] = [];
+  for (let row = 0; row < distances.length; row++) {
+    if ((distances[row] as number) > farthest) continue;
+    const { near, far } = rows.at(row);
+    found.push({ index, label: rows.labelAt(row), distance: comparer.far(near, far) });
+  }
+  return found;
+}
+
+const byDistance = (a: NearIn, b: NearIn): number =>
+  a.distance - b.distance || a.index - b.index || a.label - b.label;

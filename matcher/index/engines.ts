@@ -23,9 +23,16 @@ export function openIndex(engine: (typeof VECTOR_ENGINES)[number], dimension: nu
   return engine === "exact" ? openExactIndex(dimension) : openHnswIndex(dimension);
 }
 
-/** Of a model without codes, `codes` compares every vector. */
-export function openTemplateIndex(engine: Engine, { dimension, lineMaps }: SignatureKind): TemplateIndex {
-  if (engine === "codes" && lineMaps) return openCodeIndex();
+/**
+ * Of a model without codes, `codes` compares every vector.
+ * @param parts indexes that a search of the gallery asks, each for itself
+ */
+export function openTemplateIndex(
+  engine: Engine,
+  { dimension, lineMaps }: SignatureKind,
+  parts = 1,
+): TemplateIndex {
+  if (engine === "codes" && lineMaps) return openCodeIndex(parts);
   const index = openIndex(engine === "codes" ? "exact" : engine, dimension);
   return openVectorIndex(index, lineMaps ? openLineShelf() : undefined);
 }

@@ -1,7 +1,7 @@
 // Every engine as a search uses it: whom it lists, how it compares, and that an erased template is nowhere in it.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { FAR_TEMPLATES, openCodeIndex } from "../../matcher/index/code-index.js";
+import { FAR_TEMPLATES, openCodeIndex, shortlistTogether } from "../../matcher/index/code-index.js";
 import { ENGINES, openTemplateIndex } from "../../matcher/index/engines.js";
 import { BLOCK_ROWS, codeDistances } from "../../palm/codes/compare.js";
 import { PROBE_CODE_WORDS, TEMPLATE_CODE_WORDS } from "../../palm/codes/layout.js";
@@ -134,6 +134,39 @@ describe("an index of codes", () => {
     for (const [label, template] of [...templates.entries()].reverse()) backwards.add(label, template);
     expect(forwards.shortlist(probe, 40)).toEqual(wanted.slice(0, 40));
     expect(backwards.shortlist(probe, 40)).toEqual(wanted.slice(0, 40));
+  });
+
+  it("is one with others, where they are searched together", () => {
+    const random = seeded(10);
+    const templates = Array.from({ length: BLOCK_ROWS + 300 }, () => anyTemplate(random));
+    const probe = probeOf(random);
+    const whole = openCodeIndex();
+    const parts = Array.from({ length: 5 }, () => openCodeIndex());
+    for (const [label, template] of templates.entries()) {
+      whole.add(label, template);
+      parts[label % 5]?.add(label, template);
+    }
+    parts.push(openCodeIndex());
+    const found = shortlistTogether(parts, probe, 40);
+    expect(found.every(({ index, label }) => index === label % 5)).toBe(true);
+    const distances = (near: readonly { distance: number }[]) => near.map(({ distance }) => distance);
+    expect(distances(found)).toEqual(distances(whole.shortlist(probe, 40)));
+    expect(shortlistTogether([], probe, 5)).toEqual([]);
+  });
+
+  it("looks at fewer far words where it is one part of many, and lists as many", () => {
+    const random = seeded(11);
+    const [alone, part] = [openCodeIndex(), openCodeIndex(256)];
+    const templates = Array.from({ length: 300 }, () => anyTemplate(random));
+    for (const [label, template] of templates.entries()) {
+      for (const each of [alone, part]) each.add(label, template);
+    }
+    const probe = probeOf(random);
+    const [all, few] = [alone.shortlist(probe, 300), part.shortlist(probe, 32)];
+    expect([all.length, few.length]).toEqual([300, 32]);
+    const known = new Map(all.map(({ label, distance }) => [label, distance]));
+    for (const { label, distance } of few) expect(known.get(label)).toBe(distance);
+    expect(few).not.toEqual(all.slice(0, 32));
   });
 
   it("holds not a byte of a template that was erased, and takes its place again", () => {
