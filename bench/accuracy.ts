@@ -16,7 +16,7 @@ import {
   competitiveDistance,
   type GreyImage,
   openSignatureModel,
-  similarity,
+  similarities,
 } from "../palm/index.js";
 import { helpText, readSettings, type Settings, UsageError, type Values } from "../wire/config.js";
 import { type PalmFile, type PalmFolder, readPalm, readPalmFolder } from "./accuracy-data.js";
@@ -97,8 +97,8 @@ interface Method<Template> {
   dimension: number;
   /** @returns undefined for an image without structure */
   template(roi: GreyImage): Promise<Template | undefined>;
-  /** Larger is more alike. */
-  similarity(probe: Template, template: Template): number;
+  /** With each of them; larger is more alike. */
+  similarities(probe: Template, templates: readonly Template[]): ArrayLike<number>;
 }
 
 export async function run(argv: string[]): Promise<number> {
@@ -173,7 +173,7 @@ async function compareWithModel(folder: PalmFolder, name: string, path: string) 
   });
   try {
     const { dimension, lineMaps } = model;
-    const all = await compare(folder, { name, dimension, template: (roi) => model.sign(roi), similarity });
+    const all = await compare(folder, { name, dimension, template: (roi) => model.sign(roi), similarities });
     const index = indexOf(model, all.gallery);
     const search = () =>
       searchedOf(all.table, all.probes, index, ticker(say, `${name}: probes searched`, all.probes.length));
@@ -199,7 +199,7 @@ const COMPETITIVE_CODE: Method<Uint32Array> = {
   name: "competitive-code",
   dimension: COMPETITIVE_CODE_SIDE ** 2,
   template: async (roi) => competitiveCode(roi),
-  similarity: (a, b) => 1 - competitiveDistance(a, b),
+  similarities: (probe, codes) => codes.map((code) => 1 - competitiveDistance(probe, code)),
 };
 
 async function compare<T>(
@@ -210,7 +210,7 @@ async function compare<T>(
   const gallery = await templatesOf(folder.gallery, method, "templates");
   const probes = await templatesOf(folder.probes, method, "probes");
   const tick = ticker(say, `${name}: probes compared`, probes.length);
-  const similarities = similaritiesOf(probes, gallery, method.similarity, tick);
+  const similarities = similaritiesOf(probes, gallery, method.similarities, tick);
   return { name, dimension, probes, gallery, table: { ...ownersOf(folder), similarities } };
 }
 

@@ -10,7 +10,7 @@
 // rates are over images found, whatever the judge would say of them.
 import { z } from "zod";
 import { openNodeHandNetworks } from "../palm/hand/node-networks.js";
-import { openSignatureModel, type Signature, type SignatureModel, similarity } from "../palm/index.js";
+import { openSignatureModel, type Signature, type SignatureModel, similarities } from "../palm/index.js";
 import { helpText, readSettings, type Settings, UsageError, type Values } from "../wire/config.js";
 import { readPalmFolder } from "./accuracy-data.js";
 import { projectFile } from "./project-file.js";
@@ -184,7 +184,7 @@ async function compareAll(
     palms,
     galleryPalms: gallery.map(({ hand }) => hand.palm),
     probePalms: probes.map(({ hand }) => hand.palm),
-    similarities: similaritiesOf(probing, enrolledAs, similarity),
+    similarities: similaritiesOf(probing, enrolledAs, similarities),
   };
   if (!signature.lineMaps) return table;
   const { searched } = searchedOf(table, probing, indexOf(signature, enrolledAs));

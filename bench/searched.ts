@@ -15,14 +15,12 @@ import type { SimilarityTable } from "./rates.js";
 export function similaritiesOf<T>(
   probes: readonly T[],
   gallery: readonly T[],
-  similarityOf: (probe: T, template: T) => number,
+  rowOf: (probe: T, gallery: readonly T[]) => ArrayLike<number>,
   onRow: () => void = () => {},
 ): Float32Array {
   const similarities = new Float32Array(gallery.length * probes.length);
   for (const [row, probe] of probes.entries()) {
-    for (const [column, template] of gallery.entries()) {
-      similarities[row * gallery.length + column] = similarityOf(probe, template);
-    }
+    similarities.set(rowOf(probe, gallery), row * gallery.length);
     onRow();
   }
   return similarities;

@@ -24,7 +24,15 @@ export type { GreyImage } from "./image.js";
 export { PROBE_LINES_WORDS, TEMPLATE_LINES_WORDS } from "./lines/frames.js";
 export { type ModelInfo, modelInfo } from "./model-file.js";
 export { assessQuality, QUALITY_FLOOR, type Quality, type QualityReason } from "./quality.js";
-export { dot, type Signature, similarity, templateCopyOf, templateOf, wipe } from "./signature.js";
+export {
+  dot,
+  type Signature,
+  similarities,
+  similarity,
+  templateCopyOf,
+  templateOf,
+  wipe,
+} from "./signature.js";
 export { openSignatureModel, type SignatureModel } from "./signature-model.js";
 export { SignerPool, type SignerPoolOptions, type SignJob, type SignResult } from "./signer-pool.js";
 export { openShells } from "./synthetic/hand/node-shells.js";

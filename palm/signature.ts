@@ -40,10 +40,18 @@ export function templateCopyOf(signature: Signature): Signature {
  * @throws RangeError when only one of them has line maps: they are of different models
  */
 export function similarity(probe: Signature, template: Signature): number {
-  if (probe.lines.length > 0 || template.lines.length > 0) {
-    return compareFrames(probe.lines, [template.lines])[0] as number;
+  return similarities(probe, [template])[0] as number;
+}
+
+/** similarity() with each of many templates, in less time. */
+export function similarities(probe: Signature, templates: readonly Signature[]): Float32Array {
+  if (probe.lines.length > 0 || templates.some(({ lines }) => lines.length > 0)) {
+    return compareFrames(
+      probe.lines,
+      templates.map(({ lines }) => lines),
+    );
   }
-  return dot(probe.vector, template.vector);
+  return Float32Array.from(templates, ({ vector }) => dot(probe.vector, vector));
 }
 
 /** Of two vectors of one length. */
