@@ -9,7 +9,7 @@ export interface AccuracyReport {
   matedPairs: number;
   nonMatedPairs: number;
   /** The signature first, then the baselines. */
-  results: ({ name: string; dimension: number; compared?: number } & MeasuredRates)[];
+  results: ({ name: string; dimension: number; compared?: number; listed?: number } & MeasuredRates)[];
 }
 
 const LABEL_WIDTH = 30;
@@ -18,16 +18,15 @@ const CONFIDENCE = 0.95;
 
 export function accuracyTable({ data, palms, matedPairs, nonMatedPairs, results }: AccuracyReport): string {
   const lines = [`${data}: ${palms} palms, ${matedPairs} mated and ${nonMatedPairs} non-mated pairs`];
-  for (const { name, dimension, compared, eer, tarAtFar, rank1, fnirAtFpir, ci95 } of results) {
+  for (const result of results) {
+    const { name, dimension, eer, tarAtFar, ci95 } = result;
     lines.push(
       "",
       `${`${name} (${dimension} numbers)`.padEnd(LABEL_WIDTH + 2)}     rate   95 % interval over palms`,
     );
     lines.push(row("EER", eer, ci95.eer));
     for (const far of FARS) lines.push(row(`TAR at FAR ${far}`, tarAtFar[far], ci95.tarAtFar[far]));
-    if (compared) lines.push(`  a search compares the line maps of ${compared} templates`);
-    lines.push(row("rank-1", rank1, ci95.rank1));
-    lines.push(row(`FNIR at FPIR ${FPIR}`, fnirAtFpir[FPIR], ci95.fnirAtFpir[FPIR]));
+    lines.push(...identification(result));
   }
   if (results.some(({ eer }) => eer === 0)) {
     const share = 1 - (1 - CONFIDENCE) ** (1 / palms);
@@ -38,6 +37,22 @@ export function accuracyTable({ data, palms, matedPairs, nonMatedPairs, results 
     );
   }
   return `${lines.join("\n")}\n`;
+}
+
+function identification(result: AccuracyReport["results"][number]): string[] {
+  const { compared, listed, rank1, rank1Exhaustive, fnirAtFpir, fnirAtFpirExhaustive, ci95 } = result;
+  const rates = [
+    row("rank-1", rank1, ci95.rank1),
+    row(`FNIR at FPIR ${FPIR}`, fnirAtFpir[FPIR], ci95.fnirAtFpir[FPIR]),
+  ];
+  if (compared === undefined || listed === undefined) return rates;
+  const lines = [row(`own palm among ${compared} compared`, listed, null), ...rates];
+  if (rank1Exhaustive === null) return lines;
+  return [
+    ...lines,
+    row("rank-1, all compared", rank1Exhaustive, null),
+    row(`FNIR at FPIR ${FPIR}, all compared`, fnirAtFpirExhaustive[FPIR], null),
+  ];
 }
 
 function row(label: string, rate: number | null, interval: Interval | null): string {

@@ -2,30 +2,33 @@
 // the baselines named. First session against the others; the rates are defined in rates.ts.
 //
 // Signatures are compared as they are in use. Verification: all pairs, by their line maps where the model makes them.
-// Identification: a search in two stages, which compares the templates that lie nearest (searched.ts).
+// Identification: a search in two stages, which compares the templates that lie nearest (searched.ts), and beside it one
+// that compares all.
 //
 // Invariants: every method compares the same images; a method sees nothing but pixels; the signature comes first.
+
 import { writeFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { z } from "zod";
+import { NEAREST } from "../identify/messages.js";
 import {
   COMPETITIVE_CODE_SIDE,
   competitiveCode,
   competitiveDistance,
   type GreyImage,
   openSignatureModel,
-  similarity,
+  similarities,
 } from "../palm/index.js";
 import { helpText, readSettings, type Settings, UsageError, type Values } from "../wire/config.js";
 import { type PalmFile, type PalmFolder, readPalm, readPalmFolder } from "./accuracy-data.js";
 import { type AccuracyReport, accuracyTable } from "./accuracy-table.js";
-import { nearestOf } from "./among.js";
+import { addCrowd } from "./among.js";
 import { detPoints, detSvg } from "./det.js";
 import { fuseFrames } from "./frames.js";
 import { projectFile } from "./project-file.js";
 import { measureRates } from "./rate-intervals.js";
 import { countPairs, type SimilarityTable } from "./rates.js";
-import { type CrowdMember, nearnessOf, searchDepth, searchedOf, similaritiesOf } from "./searched.js";
+import { indexOf, type Searched, searchedOf, similaritiesOf } from "./searched.js";
 import { ticker } from "./tick.js";
 
 const BASELINES = ["gabor", "competitive-code"] as const;
@@ -95,8 +98,8 @@ interface Method<Template> {
   dimension: number;
   /** @returns undefined for an image without structure */
   template(roi: GreyImage): Promise<Template | undefined>;
-  /** Larger is more alike. */
-  similarity(probe: Template, template: Template): number;
+  /** With each of them; larger is more alike. */
+  similarities(probe: Template, templates: readonly Template[]): ArrayLike<number>;
 }
 
 export async function run(argv: string[]): Promise<number> {
@@ -136,15 +139,13 @@ async function measureFolder(settings: Values<typeof SETTINGS>): Promise<Accurac
   }
   if (among > 0) {
     const name = `signature among ${among} more`;
-    const { probes, compared } = signature;
-    const table = signature.among(await nearestOf(among, compared ?? 1, model, probes, say));
-    tables.push({ ...signature, name, table });
+    tables.push({ ...signature, ...(await signature.among(among)), name });
   }
   say("rates and intervals");
-  const results = tables.map(({ name, dimension, compared, table }) => ({
+  const results = tables.map(({ name, dimension, listed, table }) => ({
     name,
     dimension,
-    ...(compared && { compared }),
+    ...(listed !== undefined && { compared: NEAREST, listed }),
     ...measureRates(table),
   }));
   return { data, palms, matedPairs: mated, nonMatedPairs: nonMated, results };
@@ -153,14 +154,15 @@ async function measureFolder(settings: Values<typeof SETTINGS>): Promise<Accurac
 interface NamedTable {
   name: string;
   dimension: number;
-  /** Templates whose line maps a search compares; none: all are compared in one way. */
-  compared?: number;
+  /** Share of probes whose own palm is among the templates that a search compares; none: all are compared in one way. */
+  listed?: number;
   table: SimilarityTable;
 }
 
 function several(one: NamedTable, frames: number): NamedTable {
   try {
-    return { ...one, name: `${one.name}, ${frames} frames`, table: fuseFrames(one.table, frames) };
+    const { dimension, table } = one;
+    return { name: `${one.name}, ${frames} frames`, dimension, table: fuseFrames(table, frames) };
   } catch (error) {
     throw new UsageError(`--frames: ${(error as Error).message}. Ask for fewer.`);
   }
@@ -172,24 +174,33 @@ async function compareWithModel(folder: PalmFolder, name: string, path: string) 
   });
   try {
     const { dimension, lineMaps } = model;
-    const all = await compare(folder, { name, dimension, template: (roi) => model.sign(roi), similarity });
-    const nearness = nearnessOf(all.probes, all.gallery);
-    const depth = searchDepth(model, all.table);
-    const among = (crowd?: CrowdMember[][]): SimilarityTable => ({
-      ...all.table,
-      ...searchedOf({ ...all.table, nearness, ...(crowd && { crowd }) }, depth),
-    });
-    return { ...all, ...(lineMaps && { compared: depth }), table: among(), among };
+    const all = await compare(folder, { name, dimension, template: (roi) => model.sign(roi), similarities });
+    const index = indexOf(model, all.gallery);
+    const search = () =>
+      searchedOf(all.table, all.probes, index, ticker(say, `${name}: probes searched`, all.probes.length));
+    const among = async (palms: number) => {
+      await addCrowd(index, all.gallery.length, palms, path, say);
+      return twoStages(all.table, search());
+    };
+    const { strangers: _, ...alone } = search();
+    return { ...all, ...(lineMaps ? twoStages(all.table, alone) : {}), among };
   } finally {
     await model.close();
   }
+}
+
+function twoStages(
+  table: SimilarityTable,
+  { listed, ...compared }: Omit<Searched, "strangers"> & Partial<Searched>,
+): Pick<NamedTable, "table" | "listed"> {
+  return { listed, table: { ...table, ...compared } };
 }
 
 const COMPETITIVE_CODE: Method<Uint32Array> = {
   name: "competitive-code",
   dimension: COMPETITIVE_CODE_SIDE ** 2,
   template: async (roi) => competitiveCode(roi),
-  similarity: (a, b) => 1 - competitiveDistance(a, b),
+  similarities: (probe, codes) => codes.map((code) => 1 - competitiveDistance(probe, code)),
 };
 
 async function compare<T>(
@@ -200,7 +211,7 @@ async function compare<T>(
   const gallery = await templatesOf(folder.gallery, method, "templates");
   const probes = await templatesOf(folder.probes, method, "probes");
   const tick = ticker(say, `${name}: probes compared`, probes.length);
-  const similarities = similaritiesOf(probes, gallery, method.similarity, tick);
+  const similarities = similaritiesOf(probes, gallery, method.similarities, tick);
   return { name, dimension, probes, gallery, table: { ...ownersOf(folder), similarities } };
 }
 

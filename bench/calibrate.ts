@@ -17,7 +17,7 @@ import {
   openSignatureModel,
   type Signature,
   type SignatureModel,
-  similarity,
+  similarities,
   templateCopyOf,
 } from "../palm/index.js";
 import { helpText, readSettings, type Settings } from "../wire/config.js";
@@ -113,8 +113,8 @@ async function countPairs(
   );
   for (let i = 0; i < identities; i++) {
     const probe = await signSynthetic(model, FIRST_SEED + i);
-    for (const template of templates) {
-      const bin = Math.floor(((similarity(probe, template) + 1) / 2) * BINS);
+    for (const similarity of similarities(probe, templates)) {
+      const bin = Math.floor(((similarity + 1) / 2) * BINS);
       histogram[bin] = (histogram[bin] as number) + 1;
     }
     pairs += templates.length;

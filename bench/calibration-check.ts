@@ -15,7 +15,7 @@ import {
   modelInfo,
   openSignatureModel,
   type Signature,
-  similarity,
+  similarities,
   tailThreshold,
 } from "../palm/index.js";
 import { helpText, readSettings, type Settings, UsageError } from "../wire/config.js";
@@ -134,13 +134,10 @@ async function nonMated(dir: string, modelPath: string): Promise<Float32Array> {
   }
   await model.close();
   const templates = signed.slice(0, gallery.length);
-  const pairs = signed
-    .slice(gallery.length)
-    .flatMap((probe) =>
-      templates
-        .filter(({ palm }) => palm !== probe.palm)
-        .map(({ signature }) => similarity(probe.signature, signature)),
-    );
+  const pairs = signed.slice(gallery.length).flatMap((probe) => {
+    const others = templates.filter(({ palm }) => palm !== probe.palm).map(({ signature }) => signature);
+    return Array.from(similarities(probe.signature, others));
+  });
   return Float32Array.from(pairs);
 }
 

@@ -1,9 +1,12 @@
 // The bare stages of one decision, one after another in this thread, with nothing between them: what a decision would
 // cost if Palmgate were free. The same functions that the processes run, on the same frames and the same gallery.
 import { decide } from "../identify/index.js";
-import { openHnswIndex } from "../matcher/index/hnsw-index.js";
-import { openLineShelf } from "../matcher/index/line-shelf.js";
-import { searchMembers, type Templates } from "../matcher/index/search-members.js";
+import { NEAREST } from "../identify/messages.js";
+import { openTemplateIndex } from "../matcher/index/engines.js";
+import type { MemberCandidate } from "../matcher/index/merge.js";
+import { compareMembers } from "../matcher/index/search-members.js";
+import type { TemplateIndex } from "../matcher/index/template-index.js";
+import { COMPARED_MEMBERS } from "../matcher/segment.js";
 import {
   assessQuality,
   type GreyImage,
@@ -19,35 +22,32 @@ export const BARE_STAGES = ["decode", "sign", "search", "decide", "encode"] as c
 export type BareStage = (typeof BARE_STAGES)[number];
 export type BareCpu = Record<BareStage, number>;
 
-/** Members that a worker answers with. */
-const CANDIDATES = 3;
-
-export interface BareGallery extends Templates {
+export interface BareGallery {
+  index: TemplateIndex;
   memberOf: string[];
+  labelsOf: Map<string, number[]>;
   templates: number;
-  templatesPerMember: number;
 }
 
-/** For the same members as the running matchers hold: one index, and line maps if there are any. */
-export function bareGallery({ dimension, lineMaps }: ModelInfo): BareGallery {
+/** For the same members as the running matchers hold: one index. */
+export function bareGallery(model: ModelInfo): BareGallery {
   return {
-    index: openHnswIndex(dimension),
-    shelf: lineMaps ? openLineShelf() : undefined,
+    index: openTemplateIndex("codes", model),
     memberOf: [],
+    labelsOf: new Map(),
     templates: 0,
-    templatesPerMember: 0,
   };
 }
 
 export function addMember(gallery: BareGallery, memberHex: string, signatures: readonly Signature[]): void {
+  const labels: number[] = [];
+  gallery.labelsOf.set(memberHex, labels);
   for (const signature of signatures) {
     const label = gallery.memberOf.push(memberHex) - 1;
-    const { vector, lines } = templateOf(signature);
-    gallery.index.add(label, vector);
-    gallery.shelf?.add(label, lines);
+    labels.push(label);
+    gallery.index.add(label, templateOf(signature));
   }
   gallery.templates += signatures.length;
-  gallery.templatesPerMember = Math.max(gallery.templatesPerMember, signatures.length);
 }
 
 export interface BareRun {
@@ -71,9 +71,7 @@ export async function runBare(
     assessQuality(roi);
     return signOf(model, roi);
   });
-  const searched = await stage(signed.results, (probe) =>
-    searchMembers(gallery, probe, CANDIDATES, gallery.templatesPerMember, (label) => gallery.memberOf[label]),
-  );
+  const searched = await stage(signed.results, (probe) => searchBare(gallery, probe));
   const policy = { ...rules, maxFrames: MAX_FRAMES_PER_PRESENTATION, framesToAgree: 1 };
   const { templates } = gallery;
   const decided = await stage(searched.results, (candidates) =>
@@ -92,6 +90,14 @@ export async function runBare(
     },
     matches: decided.results.filter(({ outcome }) => outcome === "MATCH").length,
   };
+}
+
+function searchBare({ index, memberOf, labelsOf }: BareGallery, probe: Signature): MemberCandidate[] {
+  const near = index.shortlist(probe, NEAREST).map(({ label }) => label);
+  return compareMembers(index, probe, near, COMPARED_MEMBERS, {
+    memberOf: (label) => memberOf[label],
+    labelsOf: (member) => labelsOf.get(member) ?? [],
+  });
 }
 
 /** @throws when the image has no signature: the bench's own images all have one */

@@ -43,7 +43,10 @@ export interface Rates {
   eer: number;
   tarAtFar: Record<Far, number | null>;
   rank1: number;
+  /** The same where every template is compared; null where that was not done. */
+  rank1Exhaustive: number | null;
   fnirAtFpir: Record<typeof FPIR, number>;
+  fnirAtFpirExhaustive: Record<typeof FPIR, number | null>;
 }
 
 /** Rule of three: with n trials and no error, the rate is below 3 / n (95 %). */
@@ -56,7 +59,16 @@ export const RULE_OF_THREE = 3;
 export function openRates(table: SimilarityTable): (drawn: Float64Array) => Rates {
   const comparisons = sortComparisons(table);
   const searches = searchAll(table);
-  return (drawn) => ({ ...verification(comparisons, drawn), ...identification(searches, drawn) });
+  const exhaustive = table.strangers ? undefined : searchAll({ ...table, searched: table.similarities });
+  return (drawn) => {
+    const everything = exhaustive && identification(exhaustive, drawn);
+    return {
+      ...verification(comparisons, drawn),
+      ...identification(searches, drawn),
+      rank1Exhaustive: everything?.rank1 ?? null,
+      fnirAtFpirExhaustive: everything?.fnirAtFpir ?? { [FPIR]: null },
+    };
+  };
 }
 
 /** Mated and non-mated comparisons of a table. */

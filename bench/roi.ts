@@ -10,7 +10,7 @@
 // rates are over images found, whatever the judge would say of them.
 import { z } from "zod";
 import { openNodeHandNetworks } from "../palm/hand/node-networks.js";
-import { openSignatureModel, type Signature, type SignatureModel, similarity } from "../palm/index.js";
+import { openSignatureModel, type Signature, type SignatureModel, similarities } from "../palm/index.js";
 import { helpText, readSettings, type Settings, UsageError, type Values } from "../wire/config.js";
 import { readPalmFolder } from "./accuracy-data.js";
 import { projectFile } from "./project-file.js";
@@ -21,7 +21,7 @@ import { cornerSquare, register } from "./roi-register.js";
 import { type RoiReport, roiTable } from "./roi-report.js";
 import { writeSheet } from "./roi-sheet.js";
 import { readTruth, truthErrorPx } from "./roi-truth.js";
-import { nearnessOf, searchDepth, searchedOf, similaritiesOf } from "./searched.js";
+import { indexOf, searchedOf, similaritiesOf } from "./searched.js";
 import { ticker } from "./tick.js";
 
 const SETTINGS = {
@@ -184,12 +184,11 @@ async function compareAll(
     palms,
     galleryPalms: gallery.map(({ hand }) => hand.palm),
     probePalms: probes.map(({ hand }) => hand.palm),
-    similarities: similaritiesOf(probing, enrolledAs, similarity),
+    similarities: similaritiesOf(probing, enrolledAs, similarities),
   };
-  return {
-    ...table,
-    ...searchedOf({ ...table, nearness: nearnessOf(probing, enrolledAs) }, searchDepth(signature, table)),
-  };
+  if (!signature.lineMaps) return table;
+  const { searched } = searchedOf(table, probing, indexOf(signature, enrolledAs));
+  return { ...table, searched };
 }
 
 function median(values: readonly number[]): number | null {

@@ -2,13 +2,20 @@
 //
 // Agreement is counted per probe, against our own exact engine, as deep as a gateway's search asks an index: the first
 // member, and how many of the nearest templates are found. CPU is this process's, over loops that do nothing else.
+
 import hnswlib from "hnswlib-node";
+import { NEAREST } from "../identify/messages.js";
+import { openCodeIndex } from "../matcher/index/code-index.js";
 import { openExactIndex } from "../matcher/index/exact-index.js";
 import { openHnswIndex } from "../matcher/index/hnsw-index.js";
-import { COMPARED_TEMPLATES } from "../matcher/index/search-members.js";
 import type { Hit, SignatureIndex } from "../matcher/index/signature-index.js";
-import { compareLines } from "../palm/lines/compare.js";
-import { FIELD_NUMBERS, lineMaps } from "../palm/lines/line-map.js";
+import { PROBE_CODE_WORDS, TEMPLATE_CODE_WORDS } from "../palm/codes/layout.js";
+import {
+  compareFrames,
+  FRAMES_FIELD_NUMBERS,
+  framedLineMaps,
+  TEMPLATE_LINES_WORDS,
+} from "../palm/lines/frames.js";
 import { gaussian, seeded } from "./seeded.js";
 
 export interface Probe {
@@ -26,7 +33,7 @@ export interface Agreement {
   probes: number;
   /** Probes whose first member is the same. */
   top1: number;
-  /** Mean share of the nearest COMPARED_TEMPLATES templates that are found: all that line maps can tell apart. */
+  /** Mean share of the nearest NEAREST templates that are found: all that line maps can tell apart. */
   nearest: number;
 }
 
@@ -35,14 +42,16 @@ export interface SearchResult {
   templates: number;
   agreement: { all: Agreement; mated: Agreement; nonMated: Agreement };
   buildCpuMsPerTemplate: number;
-  /** Mean CPU of one query: of an index, and of the comparison of COMPARED_TEMPLATES line maps that follows. */
-  cpuMsPerQuery: { hnsw: number; exact: number; bruteForceNative: number; lineMaps: number };
+  /** Mean CPU of one query: of an index, the one of codes with as many templates, and of the comparison of NEAREST line maps that follows. */
+  cpuMsPerQuery: { hnsw: number; exact: number; bruteForceNative: number; codes: number; lineMaps: number };
 }
 
 /** Probes timed with hnswlib's own brute force: enough for a mean. */
 const NATIVE_PROBES = 200;
 /** Comparisons of line maps that are timed. */
 const LINE_QUERIES = 100;
+/** Searches of codes that are timed. */
+const CODE_QUERIES = 50;
 
 export interface Tuning {
   links?: number;
@@ -92,6 +101,7 @@ export function measure(gallery: Gallery, tuning: Tuning, onProgress: (text: str
       hnsw: approximate.cpuMs,
       exact: truth.cpuMs,
       bruteForceNative: native,
+      codes: codesCpuMs(owners.length),
       lineMaps: lineMapsCpuMs(),
     },
   };
@@ -105,7 +115,7 @@ function fill(index: SignatureIndex, { members }: Gallery): void {
 function timed(probes: readonly Probe[], index: SignatureIndex) {
   const answers: Hit[][] = [];
   const total = cpuMs(() => {
-    for (const { vector } of probes) answers.push(index.search(vector, COMPARED_TEMPLATES));
+    for (const { vector } of probes) answers.push(index.search(vector, NEAREST));
   });
   return { answers, cpuMs: total / probes.length };
 }
@@ -132,14 +142,31 @@ function agree(answers: readonly Answer[], owners: readonly number[]): Agreement
   };
 }
 
+/** The index of random codes: what its list costs does not depend on what they are of. */
+function codesCpuMs(templates: number): number {
+  const random = seeded(1);
+  const drawn = (words: number) => Uint32Array.from({ length: words }, () => Math.floor(random() * 2 ** 32));
+  const index = openCodeIndex();
+  const [vector, lines] = [new Float32Array(), new Uint32Array(TEMPLATE_LINES_WORDS)];
+  for (let label = 0; label < templates; label++) {
+    index.add(label, { vector, lines, codes: drawn(TEMPLATE_CODE_WORDS) });
+  }
+  const probe = { vector, lines, codes: drawn(PROBE_CODE_WORDS) };
+  const total = cpuMs(() => {
+    for (let i = 0; i < CODE_QUERIES; i++) index.shortlist(probe, NEAREST);
+  });
+  return total / CODE_QUERIES;
+}
+
 /** The line maps of random fields: what a comparison costs does not depend on what they show. */
 function lineMapsCpuMs(): number {
   const random = seeded(1);
-  const drawn = () => lineMaps(Float32Array.from({ length: FIELD_NUMBERS }, () => gaussian(random)));
+  const drawn = () =>
+    framedLineMaps(Float32Array.from({ length: FRAMES_FIELD_NUMBERS }, () => gaussian(random)));
   const probe = drawn();
-  const templates = Array.from({ length: COMPARED_TEMPLATES }, drawn);
+  const templates = Array.from({ length: NEAREST }, drawn);
   const total = cpuMs(() => {
-    for (let i = 0; i < LINE_QUERIES; i++) compareLines(probe, templates);
+    for (let i = 0; i < LINE_QUERIES; i++) compareFrames(probe, templates);
   });
   return total / LINE_QUERIES;
 }
@@ -151,7 +178,7 @@ function nativeCpuMs({ members, probes }: Gallery, dimension: number): number {
   index.initIndex(templates.length);
   for (const [label, template] of templates.entries()) index.addPoint(Array.from(template), label);
   const some = probes.slice(0, NATIVE_PROBES).map(({ vector }) => Array.from(vector));
-  const k = Math.min(COMPARED_TEMPLATES, templates.length);
+  const k = Math.min(NEAREST, templates.length);
   return cpuMs(() => some.map((probe) => index.searchKnn(probe, k))) / some.length;
 }
 

@@ -3,9 +3,10 @@
 //
 // Two sets of vectors, both named in the output: drawn like those of real signatures (see drawn-signatures.ts) and random
 // unit vectors, on which no graph can do well: real signatures are not like that.
+
 import { z } from "zod";
+import { NEAREST } from "../identify/messages.js";
 import { HNSW_EF_CONSTRUCTION, HNSW_EF_SEARCH, HNSW_LINKS } from "../matcher/index/hnsw-index.js";
-import { COMPARED_TEMPLATES } from "../matcher/index/search-members.js";
 import { modelInfo } from "../palm/index.js";
 import { helpText, readSettings, type Settings, type Values } from "../wire/config.js";
 import { describe, type Similarities } from "./drawn-signatures.js";
@@ -85,7 +86,7 @@ export async function run(argv: string[]): Promise<number> {
     process.stdout.write(
       helpText(
         "palmgate bench search [options]",
-        `Agreement of the HNSW index with exact search (the first member; the nearest ${COMPARED_TEMPLATES} templates, of which line\n` +
+        `Agreement of the HNSW index with exact search (the first member; the nearest ${NEAREST} templates, of which line\n` +
           "maps are compared), and CPU per query, on vectors drawn like those of real signatures and on random unit vectors.",
         SETTINGS,
       ),
@@ -97,7 +98,7 @@ export async function run(argv: string[]): Promise<number> {
   for (const name of settings.data) dataSets.push(await measureSet(name, settings));
   const { links, efConstruction, efSearch, seed } = settings;
   const index = { links, efConstruction, efSearch };
-  const report = { index, depth: COMPARED_TEMPLATES, seed, dataSets };
+  const report = { index, depth: NEAREST, seed, dataSets };
   process.stdout.write(settings.json ? `${JSON.stringify(report)}\n` : table(report));
   return 0;
 }
@@ -135,13 +136,14 @@ function table({ index, depth, dataSets }: Report): string {
     if (similarities.signed) lines.push(`  signed dot products  ${quantiles(similarities.signed)}`);
     lines.push(`  drawn dot products   ${quantiles(similarities.drawn)}`);
     for (const { members, templates, agreement, cpuMsPerQuery, ...result } of results) {
-      const { hnsw, exact, bruteForceNative, lineMaps } = cpuMsPerQuery;
+      const { hnsw, exact, bruteForceNative, codes, lineMaps } = cpuMsPerQuery;
       lines.push(
         `  ${members} members, ${templates} templates, ${agreement.all.probes} probes`,
         `    first member the same       ${rates(agreement, "top1")}`,
         `    share of the nearest found  ${rates(agreement, "nearest")}`,
         `    CPU ms per query            hnsw ${three(hnsw)}, exact ${three(exact)} (x ${three(exact / hnsw)}), ` +
           `hnswlib brute force ${three(bruteForceNative)} (x ${three(bruteForceNative / hnsw)})`,
+        `    CPU ms to list by codes     ${three(codes)}`,
         `    CPU ms to compare line maps ${three(lineMaps)}`,
         `    CPU ms to add a template    ${three(result.buildCpuMsPerTemplate)}`,
       );

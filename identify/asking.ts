@@ -77,6 +77,8 @@ interface Source {
   /** That it counts for. */
   shards: ShardSet;
   near: Near[];
+  /** Of its distances: those of two scales are not compared with each other. */
+  scale: number;
   templates: number;
   /** Handles that it was asked to compare. */
   asked: Set<number>;
@@ -186,9 +188,9 @@ export class Asking {
     const shards = own.and(this.#shards.open);
     if (shards.isEmpty) return;
     this.#shards.open.deleteAll(shards);
-    const { thread, instance, near, templates } = answer;
+    const { thread, instance, near, scale, templates } = answer;
     const none = { asked: new Set<number>(), answers: [], comparing: 0, state: "counts" as const };
-    this.#sources.push({ server, thread, instance, shards, near, templates, ...none });
+    this.#sources.push({ server, thread, instance, shards, near, scale, templates, ...none });
     this.#toChoose = true;
   }
 
@@ -207,10 +209,8 @@ export class Asking {
   /** The best of all that are known, where they lie. */
   #compareBest(): void {
     this.#toChoose = false;
-    const best = this.#sources
-      .flatMap((source) => source.near.map((near) => ({ source, ...near })))
-      .sort((a, b) => b.similarity - a.similarity)
-      .slice(0, NEAREST);
+    const scales = new Set(this.#sources.map(({ scale }) => scale));
+    const best = [...scales].flatMap((scale) => this.#nearestOf(scale));
     const handlesOf = new Map<Source, number[]>();
     for (const { source, handle } of best) {
       if (source.asked.has(handle)) continue;
@@ -228,6 +228,15 @@ export class Asking {
       const index = this.#comparing.push({ source, sinceMs: performance.now(), over: false }) - 1;
       this.#line.publish(this, compareSubject(server.id, thread), body, `${COMPARE}${index}`);
     }
+  }
+
+  /** Matchers of a row go by one engine, but for the time in which it is changed from one to the next of them. */
+  #nearestOf(scale: number): { source: Source; handle: number }[] {
+    return this.#sources
+      .filter((source) => source.scale === scale)
+      .flatMap((source) => source.near.map((near) => ({ source, ...near })))
+      .sort((a, b) => a.distance - b.distance)
+      .slice(0, NEAREST);
   }
 
   #conclude(): void {

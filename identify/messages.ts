@@ -2,7 +2,7 @@
 //
 // Invariants:
 // - a body with a probe is one buffer that the caller wipes; no other copy of the probe is made here;
-// - an answer that is malformed in any way is no answer: similarities that are no numbers or outside -1..1, ids of a
+// - an answer that is malformed in any way is no answer: distances that are no numbers, similarities outside -1..1, ids of a
 //   wrong length, handles that were not asked for, more than was asked for.
 import type { Signature } from "../palm/signature.js";
 import { bus, decode, encode, encodeSecrets } from "../wire/codec.js";
@@ -12,14 +12,15 @@ import type { MaybeSealed } from "../wire/seal.js";
 import { ShardSet } from "../wire/shard.js";
 import type { Ranked } from "./merge.js";
 
-/** Handles asked of each thread, and compared in all: the best of the whole gallery may lie in one thread. */
-export const NEAREST = 16;
+/** Handles asked of each thread, and compared in all: the nearest of the whole gallery may lie in one thread. */
+export const NEAREST = 32;
 /** Of bus.CompareReply: the best, a rival of it, and one more. */
 const MAX_COMPARED = 3;
 /** Products of two unit vectors come out a hair above 1. */
 const ROUNDING = 1e-3;
 /** Fields of bus.SearchRequest and bus.CompareRequest. */
 const SEARCH_PROBE = 4;
+const SEARCH_CODES = 8;
 const COMPARE_PROBE = 6;
 const COMPARE_LINES = 7;
 
@@ -33,11 +34,12 @@ export interface SearchHead {
 
 export interface Near {
   handle: number;
-  similarity: number;
+  /** The smaller the nearer. */
+  distance: number;
 }
 
 export type SearchAnswer = { workerId: string; thread: number } & (
-  | { ok: true; instance: string; shards: ShardSet; near: Near[]; templates: number }
+  | { ok: true; instance: string; shards: ShardSet; near: Near[]; scale: number; templates: number }
   | { ok: false; status: bus.SearchStatus }
 );
 
@@ -45,12 +47,12 @@ export type CompareAnswer =
   | { ok: true; candidates: Ranked[]; profile: MaybeSealed }
   | { ok: false; status: bus.SearchStatus };
 
-/** @param shards `undefined`: all that whoever hears it serves */
+/** Vector and codes: matchers go by the one or the other. @param shards `undefined`: all that whoever hears it serves */
 export function encodeSearch(head: SearchHead, probe: Signature, shards: ShardSet | undefined): Uint8Array {
   const wanted = shards === undefined ? {} : { shards: shards.bytes() };
-  return encodeSecrets(encode(bus.SearchRequest, { ...head, nearest: NEAREST, ...wanted }), [
-    { number: SEARCH_PROBE, bytes: bytesOf(probe.vector) },
-  ]);
+  const secrets = [{ number: SEARCH_PROBE, bytes: bytesOf(probe.vector) }];
+  if (probe.codes.length > 0) secrets.push({ number: SEARCH_CODES, bytes: bytesOf(probe.codes) });
+  return encodeSecrets(encode(bus.SearchRequest, { ...head, nearest: NEAREST, ...wanted }), secrets);
 }
 
 /** Where the model makes line maps they are compared, else the vectors. */
@@ -74,16 +76,13 @@ const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array | Uint32Array)
 export function readSearchReply(bytes: Uint8Array): SearchAnswer | undefined {
   const reply = decode(bus.SearchReply, bytes);
   if (reply === undefined || reply.workerId === "") return undefined;
-  const { workerId, thread, status, instance, templates } = reply;
+  const { workerId, thread, status, instance, scale, templates } = reply;
   if (status !== bus.SearchStatus.SEARCHED) return { workerId, thread, ok: false, status };
   const shards = ShardSet.from(reply.shards);
-  const near = reply.near.map(({ handle, similarity }) => ({
-    handle: handle ?? 0,
-    similarity: similarity ?? 0,
-  }));
-  const whole = near.length <= NEAREST && near.every(({ similarity }) => Number.isFinite(similarity));
+  const near = reply.near.map(({ handle, distance }) => ({ handle: handle ?? 0, distance: distance ?? 0 }));
+  const whole = near.length <= NEAREST && near.every(({ distance }) => Number.isFinite(distance));
   if (shards === undefined || !whole) return { workerId, thread, ok: false, status: NO_ANSWER };
-  return { workerId, thread, ok: true, instance, shards, near, templates };
+  return { workerId, thread, ok: true, instance, shards, near, scale, templates };
 }
 
 const NO_ANSWER = bus.SearchStatus.SEARCH_STATUS_UNSPECIFIED;

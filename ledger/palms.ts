@@ -2,6 +2,8 @@
 //
 // Invariant: every signature made here is zeroed by its owner's close().
 import { setImmediate } from "node:timers/promises";
+import { PROBE_CODE_WORDS } from "../palm/codes/layout.js";
+import { PROBE_LINES_WORDS } from "../palm/lines/frames.js";
 import { type Signature, similarity, wipe } from "../palm/signature.js";
 import type { bus } from "../wire/codec.js";
 
@@ -28,13 +30,14 @@ export function palmsOf(
   const close = () => {
     for (const { probe } of palms) wipe(probe);
   };
-  for (const { modelId, position, vector, lines } of captures) {
-    const probe = { vector: floats(vector), lines: words(lines) };
+  for (const { modelId, position, vector, lines, codes } of captures) {
+    const probe = { vector: floats(vector), lines: words(lines), codes: words(codes) };
     palms.push({ modelId: modelId ?? "", position: position ?? 0, probe });
     const fits =
       modelId === model.modelId &&
       probe.vector.length === model.dimension &&
-      probe.lines.length > 0 === model.lineMaps;
+      probe.lines.length === (model.lineMaps ? PROBE_LINES_WORDS : 0) &&
+      probe.codes.length === (model.lineMaps ? PROBE_CODE_WORDS : 0);
     if (fits) continue;
     close();
     return undefined;

@@ -7,15 +7,15 @@
 // - a template of a shard that is not current any more is not compared;
 // - the profile opens only with the request's nonce;
 // - nothing of the probe is left in the message, nor in a copy made here.
-import { PROBE_WORDS } from "../palm/lines/line-map.js";
-import type { Signature } from "../palm/signature.js";
+import { PROBE_LINES_WORDS } from "../palm/lines/frames.js";
+import { type Signature, wipe } from "../palm/signature.js";
 import { bus, decode, encode } from "../wire/codec.js";
 import { FACTS_NONCE_BYTES, sealFacts } from "../wire/facts.js";
 import { fromHex } from "../wire/hex.js";
 import { MAX_CANDIDATES } from "../wire/limits.js";
 import { ShardSet } from "../wire/shard.js";
 import type { MemberCandidate } from "./index/merge.js";
-import { readVector, readWords, wipeAll } from "./probe.js";
+import { NO_WORDS, readVector, readWords } from "./probe.js";
 import type { SearchAnswer, SearchStatusName } from "./search-request.js";
 import type { SegmentFacts, ServingThread } from "./serving.js";
 
@@ -73,9 +73,11 @@ function compare(thread: ServingThread, body: Uint8Array): Found | Refusal {
     if (known.status !== "FOUND") return "STALE_HANDLES";
     return { candidates, profile: sealFacts(thread.factsKey(organisation), nonce, known.facts) };
   } finally {
-    wipeAll(probe.vector, probe.lines);
+    wipe(probe);
   }
 }
+
+const NO_NUMBERS = new Float32Array();
 
 /** The vector where the model has that alone, else the line maps. The caller wipes them. */
 function probeIn(
@@ -83,10 +85,10 @@ function probeIn(
   { dimension, lineMaps }: SegmentFacts,
 ): Signature | undefined {
   if (lineMaps) {
-    const words = readWords(lines, PROBE_WORDS);
-    return words && { vector: new Float32Array(), lines: words };
+    const words = readWords(lines, PROBE_LINES_WORDS);
+    return words && { vector: NO_NUMBERS, lines: words, codes: NO_WORDS };
   }
   if (lines.length > 0) return undefined;
   const vector = readVector(probe, dimension);
-  return vector && { vector, lines: new Uint32Array() };
+  return vector && { vector, lines: NO_WORDS, codes: NO_WORDS };
 }

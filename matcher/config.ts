@@ -43,8 +43,8 @@ export const SETTINGS = {
   index: {
     option: "index",
     value: "ENGINE",
-    help: "hnsw, or exact for small galleries",
-    schema: z.enum(ENGINES).default("hnsw"),
+    help: "codes; or hnsw or exact, which go by vectors",
+    schema: z.enum(ENGINES).default("codes"),
   },
   mapSizeMib: {
     option: "map-size-mib",

@@ -3,10 +3,11 @@
 // Invariants:
 // - an event that names another member, organisation, gallery or shard than its subject changes nothing, and is counted
 //   in the log of the process;
-// - a signature in the clear lives in a segment (index and line shelf) and nowhere else;
+// - a signature in the clear lives in a segment (its index) and nowhere else;
 // - a template of another model, or one that does not open to the gallery's kind of signature, never reaches a segment,
 //   and is counted.
-import { MAP_WORDS } from "../palm/lines/line-map.js";
+import { TEMPLATE_CODE_WORDS } from "../palm/codes/layout.js";
+import { TEMPLATE_LINES_WORDS } from "../palm/lines/frames.js";
 import { type Signature, wipe } from "../palm/signature.js";
 import { type LogEvent, openTemplate } from "../records/index.js";
 import { bus, decode } from "../wire/codec.js";
@@ -67,17 +68,18 @@ export function openTemplates(
   { organisation, gallery, modelId, dimension, lineMaps }: SegmentFacts,
   onSkipped: (reason: SkipReason) => void,
 ): Signature[] {
-  const words = lineMaps ? MAP_WORDS : 0;
+  const [words, codeWords] = lineMaps ? [TEMPLATE_LINES_WORDS, TEMPLATE_CODE_WORDS] : [0, 0];
   const place = { memberId: fromHex(member), organisation, gallery };
   return templates.flatMap((template) => {
     if (template.modelId !== modelId) {
       onSkipped("other_model");
       return [];
     }
-    const signature = openTemplate(key, place, template, dimension);
+    const signature = openTemplate(key, place, template, dimension, codeWords);
     if (signature !== undefined) {
-      const { vector, lines } = signature;
-      if (lines.length === words && vectorFault(vector, dimension) === undefined) return [signature];
+      const { vector, lines, codes } = signature;
+      const fits = lines.length === words && codes.length === codeWords;
+      if (fits && vectorFault(vector, dimension) === undefined) return [signature];
       wipe(signature);
     }
     onSkipped("unopened");

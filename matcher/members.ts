@@ -11,8 +11,7 @@ import type { Gallery } from "../wire/directory.js";
 import { fromHex } from "../wire/hex.js";
 import type { Log } from "../wire/log.js";
 import { shardOf } from "../wire/shard.js";
-import { type Engine, openIndex } from "./index/engines.js";
-import { openLineShelf } from "./index/line-shelf.js";
+import { type Engine, openTemplateIndex } from "./index/engines.js";
 import { openTemplates, type SkipReason } from "./member-changes.js";
 import type { MemberRow, MemberStore } from "./member-store.js";
 import { Segment } from "./segment.js";
@@ -22,6 +21,8 @@ import type { Slices } from "./slices.js";
 export interface MembersOptions {
   store: MemberStore;
   engine: Engine;
+  /** Search threads of the worker: a search of a gallery asks each for its part, or more. */
+  threads: number;
   log: Log;
   onSkipped(reason: SkipReason): void;
 }
@@ -185,8 +186,9 @@ export class Members {
   }
 
   #newSegment({ dimension, lineMaps }: SegmentFacts): Segment {
-    const index = openIndex(this.#options.engine, dimension);
-    return new Segment({ index, shelf: lineMaps ? openLineShelf() : undefined }, () => this.#handles++);
+    const { engine, threads } = this.#options;
+    const index = openTemplateIndex(engine, { dimension, lineMaps }, threads);
+    return new Segment(index, () => this.#handles++);
   }
 }
 

@@ -2,8 +2,11 @@
 // copied. Whoever reads them wipes them.
 import { vectorFault } from "./index/signature-index.js";
 
-/** Of a float32 of a vector, and of a uint32 of line maps. */
+/** Of a float32 of a vector, and of a uint32 of line maps and codes. */
 const WORD_BYTES = 4;
+
+/** Of what a request does not have. */
+export const NO_WORDS = new Uint32Array();
 
 /** `undefined`: not finite, not of unit length, or not so many numbers. */
 export function readVector(bytes: Uint8Array, dimension: number): Float32Array | undefined {
@@ -20,10 +23,6 @@ export function readWords(bytes: Uint8Array, words: number): Uint32Array | undef
   if (bytes.length !== words * WORD_BYTES) return undefined;
   const { buffer, byteOffset } = aligned(bytes);
   return new Uint32Array(buffer, byteOffset, words);
-}
-
-export function wipeAll(...numbers: (Float32Array | Uint32Array | undefined)[]): void {
-  for (const each of numbers) each?.fill(0);
 }
 
 function aligned(bytes: Uint8Array): Uint8Array {

@@ -6,14 +6,17 @@
 // - handles come only with SEARCHED, which names exactly the shards that were searched: caught up, and current by the
 //   log's beat;
 // - what is past its deadline is not worked on;
-// - a probe that is not a unit vector of the gallery's dimension never reaches the index;
+// - a probe that is not a unit vector of the gallery's dimension, or whose codes are not those of the gallery's model,
+//   never reaches the index;
 // - nothing of the probe is left in the message, nor in a copy made here. What the connection itself copied on its way in
 //   is out of reach.
+import { PROBE_CODE_WORDS } from "../palm/codes/layout.js";
+import { type Signature, wipe } from "../palm/signature.js";
 import { bus, decode, encode } from "../wire/codec.js";
 import { MAX_CANDIDATES } from "../wire/limits.js";
 import { ShardSet } from "../wire/shard.js";
-import { readVector, wipeAll } from "./probe.js";
-import type { Served, ServingThread } from "./serving.js";
+import { NO_WORDS, readVector, readWords } from "./probe.js";
+import type { SegmentFacts, Served, ServingThread } from "./serving.js";
 
 export type SearchStatusName = Exclude<keyof typeof bus.SearchStatus, "SEARCH_STATUS_UNSPECIFIED">;
 type Refusal = Exclude<SearchStatusName, "SEARCHED">;
@@ -27,6 +30,8 @@ export interface SearchAnswer {
 interface Found {
   served: Served;
   near: bus.INear[];
+  /** Of the distances. */
+  scale: number;
   templates: number;
 }
 
@@ -44,9 +49,9 @@ export function answerSearch(thread: ServingThread, body: Uint8Array): SearchAns
     const { workerId, instance, thread: number } = thread.identity;
     const head = { workerId, instance, thread: number, status: bus.SearchStatus[status], searchMs };
     if (typeof found === "string") return { status, searchMs, reply: encode(bus.SearchReply, head) };
-    const { served, near, templates } = found;
+    const { served, near, scale, templates } = found;
     const { shards, appliedSequence } = served;
-    const reply = { ...head, shards: shards.bytes(), near, templates, appliedSequence };
+    const reply = { ...head, shards: shards.bytes(), near, scale, templates, appliedSequence };
     return { status, searchMs, reply: encode(bus.SearchReply, reply) };
   } finally {
     body.fill(0);
@@ -67,12 +72,26 @@ function search(thread: ServingThread, body: Uint8Array): Found | Refusal | "NOT
   const segment = thread.segment(organisation, gallery);
   if (segment === undefined) return "NOT_READY";
   if (modelId !== segment.facts.modelId) return "MODEL_MISMATCH";
-  const vector = readVector(request.probe, segment.facts.dimension);
-  if (vector === undefined) return "PROBE_INVALID";
+  const probe = probeIn(request, segment.facts);
+  if (probe === undefined) return "PROBE_INVALID";
+  const { templates } = segment;
   try {
-    const near = segment.templates.shortlist(vector, nearest, served.shards);
-    return { served, near, templates: segment.templates.templatesOf(served.shards) };
+    const near = templates.shortlist(probe, nearest, served.shards);
+    return { served, near, scale: templates.scale, templates: templates.templatesOf(served.shards) };
   } finally {
-    wipeAll(vector);
+    wipe(probe);
   }
+}
+
+/** What round one goes by. The caller wipes it. */
+function probeIn(
+  { probe, codes: codeBytes }: bus.SearchRequest,
+  { dimension, lineMaps }: SegmentFacts,
+): Signature | undefined {
+  const codes = readWords(codeBytes, lineMaps ? PROBE_CODE_WORDS : 0);
+  if (codes === undefined) return undefined;
+  const vector = readVector(probe, dimension);
+  if (vector !== undefined) return { vector, lines: NO_WORDS, codes };
+  codes.fill(0);
+  return undefined;
 }

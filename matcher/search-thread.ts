@@ -57,7 +57,7 @@ class SearchThread {
   #saidReady = "";
 
   constructor(settings: ThreadSettings, port: MessagePort, nc: NatsConnection, eventLog: EventLog, log: Log) {
-    const { identity, masterKey, dataDir, engine, mapSizeBytes } = settings;
+    const { identity, masterKey, dataDir, engine, threads, mapSizeBytes } = settings;
     this.#port = port;
     this.#nc = nc;
     this.#log = log;
@@ -66,7 +66,10 @@ class SearchThread {
     const clock = LogClock.follow(nc, keyring);
     const tally = this.#tally;
     const store = new MemberStore({ path: join(dataDir, threadFolder(identity.thread)), mapSizeBytes });
-    const members = new Members({ store, engine, log, onSkipped: (reason) => tally.skipped(reason) });
+    const members = new Members({
+      ...{ store, engine, threads, log },
+      onSkipped: (reason) => tally.skipped(reason),
+    });
     this.#shards = new HeldShards({
       ...{ identity, members, eventLog, keyring, clock, log },
       onApplied: (events) => tally.applied(events),

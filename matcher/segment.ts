@@ -2,7 +2,7 @@
 //
 // Invariants:
 // - a member is found with all templates or with none, also while it is being added or removed;
-// - when remove() resolves, no number of the member's templates is left in index or shelf;
+// - when remove() resolves, no number of the member's templates is left in the index;
 // - removing hides the member at once; its slots are zeroed in steps between which the thread answers searches;
 // - a failed add() leaves the member hidden and not whole; remove() clears what of it got in;
 // - a shortlist names templates of the wanted shards only, and as many as there are up to the number asked for;
@@ -10,8 +10,9 @@
 import type { Signature } from "../palm/signature.js";
 import { fromHex } from "../wire/hex.js";
 import { SHARDS, type ShardSet, shardOf } from "../wire/shard.js";
-import { bestMembers, type MemberCandidate } from "./index/merge.js";
-import { compareTemplates, type Templates } from "./index/search-members.js";
+import type { MemberCandidate } from "./index/merge.js";
+import { compareMembers } from "./index/search-members.js";
+import type { Near, Scale, TemplateIndex } from "./index/template-index.js";
 import type { Slices } from "./slices.js";
 
 /** Members that a comparison answers with. */
@@ -21,7 +22,8 @@ const DEEPER_FACTOR = 4;
 
 export interface NearTemplate {
   handle: number;
-  similarity: number;
+  /** Of the index's scale: the smaller the nearer. */
+  distance: number;
 }
 
 export type Compared =
@@ -37,16 +39,16 @@ interface Entry {
 }
 
 export class Segment {
-  readonly #templates: Templates;
+  readonly #index: TemplateIndex;
   readonly #nextHandle: () => number;
   readonly #entries = new Map<string, Entry>();
   /** Of whole members that are not being removed. */
   readonly #memberOf = new Map<number, string>();
   readonly #templatesOfShard = new Uint32Array(SHARDS);
 
-  /** @param templates empty, and from now on the segment's own @param nextHandle never gives a number twice */
-  constructor(templates: Templates, nextHandle: () => number) {
-    this.#templates = templates;
+  /** @param index empty, and from now on the segment's own @param nextHandle never gives a number twice */
+  constructor(index: TemplateIndex, nextHandle: () => number) {
+    this.#index = index;
     this.#nextHandle = nextHandle;
   }
 
@@ -55,7 +57,12 @@ export class Segment {
   }
 
   get templates(): number {
-    return this.#templates.index.size;
+    return this.#index.size;
+  }
+
+  /** Of the distances in its shortlists. */
+  get scale(): Scale {
+    return this.#index.scale;
   }
 
   /** Templates of these shards that a search can find. */
@@ -78,70 +85,65 @@ export class Segment {
     return [...this.#entries].filter(([, entry]) => entry.shard === shard).map(([member]) => member);
   }
 
-  /** @param signatures of templates, fit for index and shelf; none of them is kept outside these */
+  /** @param signatures of templates, fit for the index; none of them is kept outside it */
   add(member: string, enrolledSequence: number, signatures: readonly Signature[]): void {
-    const { index, shelf } = this.#templates;
     if (this.has(member)) throw new Error("this member is in the segment already");
     const shard = shardOf(fromHex(member));
     const entry: Entry = { shard, enrolledSequence: undefined, labels: [] };
     this.#entries.set(member, entry);
-    for (const { vector, lines } of signatures) {
+    for (const signature of signatures) {
       const label = this.#nextHandle();
-      // First of all: where index or shelf throws, remove() must know the label.
+      // First of all: where the index throws, remove() must know the label.
       entry.labels.push(label);
-      index.add(label, vector);
-      shelf?.add(label, lines);
+      this.#index.add(label, signature);
     }
     for (const label of entry.labels) this.#memberOf.set(label, member);
     this.#count(shard, entry.labels.length);
     entry.enrolledSequence = enrolledSequence;
   }
 
-  /** Hides the member at once, then zeroes and forgets all that index and shelf have of it. */
+  /** Hides the member at once, then zeroes and forgets all that the index has of it. */
   async remove(member: string, slices: Slices): Promise<void> {
-    const { index, shelf } = this.#templates;
     const entry = this.#entries.get(member);
     if (entry === undefined) return;
     if (entry.enrolledSequence !== undefined) this.#count(entry.shard, -entry.labels.length);
     entry.enrolledSequence = undefined;
+    for (const label of entry.labels) this.#memberOf.delete(label);
     for (const label of entry.labels) {
-      this.#memberOf.delete(label);
-      shelf?.erase(label);
-    }
-    for (const label of entry.labels) {
-      index.erase(label);
+      this.#index.erase(label);
       await slices.breathe();
     }
     this.#entries.delete(member);
   }
 
-  /** The k templates of these shards whose vectors are nearest, best first. */
-  shortlist(vector: Float32Array, k: number, shards: ShardSet): NearTemplate[] {
-    const { index } = this.#templates;
-    for (let asked = k; ; asked = Math.min(asked * DEEPER_FACTOR, index.size)) {
-      const hits = index.search(vector, asked);
-      const near = hits.filter(({ label }) => {
-        const shard = this.#shardOf(label);
-        return shard !== undefined && shards.has(shard);
-      });
-      if (near.length >= k || hits.length < asked || asked >= index.size) {
-        return near.slice(0, k).map(({ label, similarity }) => ({ handle: label, similarity }));
+  /** The k nearest templates of these shards, nearest first. @param probe whose vector and codes count */
+  shortlist(probe: Signature, k: number, shards: ShardSet): NearTemplate[] {
+    const { size } = this.#index;
+    const isWanted = ({ label }: Near) => {
+      const shard = this.#shardOf(label);
+      return shard !== undefined && shards.has(shard);
+    };
+    for (let asked = k; ; asked = Math.min(asked * DEEPER_FACTOR, size)) {
+      const hits = this.#index.shortlist(probe, asked);
+      const near = hits.filter(isWanted);
+      if (near.length >= k || hits.length < asked || asked >= size) {
+        return near.slice(0, k).map(({ label, distance }) => ({ handle: label, distance }));
       }
     }
   }
 
-  /** The members of these templates, by the most alike of them, best first, at most COMPARED_MEMBERS. */
+  /** The members of these templates, by the most alike of all theirs, best first, at most COMPARED_MEMBERS. */
   compare(probe: Signature, handles: readonly number[], shards: ShardSet): Compared {
     for (const handle of handles) {
       const shard = this.#shardOf(handle);
       if (shard === undefined) return { ok: false, code: "STALE_HANDLES" };
       if (!shards.has(shard)) return { ok: false, code: "OTHER_SHARD" };
     }
-    const hits = compareTemplates(this.#templates, probe, handles);
-    return {
-      ok: true,
-      candidates: bestMembers(hits, (label) => this.#memberOf.get(label), COMPARED_MEMBERS),
-    };
+    const candidates = compareMembers(this.#index, probe, handles, COMPARED_MEMBERS, {
+      memberOf: (label) => this.#memberOf.get(label),
+      labelsOf: (member) => this.#entries.get(member)?.labels ?? [],
+    });
+    return { ok: true, candidates };
   }
 
   #shardOf(label: number): number | undefined {

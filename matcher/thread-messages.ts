@@ -12,6 +12,8 @@ export interface ThreadSettings {
   /** Of the worker; the thread makes a folder of its own in it. */
   dataDir: string;
   engine: Engine;
+  /** Of the worker, this one included. */
+  threads: number;
   mapSizeBytes: number | undefined;
 }
 

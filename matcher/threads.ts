@@ -49,7 +49,7 @@ export interface SearchThreads {
 
 export interface SearchThreadsOptions {
   count: number;
-  settings: Omit<ThreadSettings, "identity"> & { identity: Omit<Identity, "thread"> };
+  settings: Omit<ThreadSettings, "identity" | "threads"> & { identity: Omit<Identity, "thread"> };
   onReport(report: ThreadReport): void;
   /** Shards became ready, or are so no more, or were closed. */
   onChanged(): void;
@@ -73,7 +73,7 @@ export function openSearchThreads(options: SearchThreadsOptions): SearchThreads 
   const started: Promise<void>[] = [];
   const threads: Thread[] = Array.from({ length: options.count }, (_, number) => {
     const identity = { ...options.settings.identity, thread: number };
-    const workerData: ThreadSettings = { ...options.settings, identity };
+    const workerData: ThreadSettings = { ...options.settings, identity, threads: options.count };
     const worker = new Worker(threadFile("./search-thread", import.meta.url), { workerData });
     let hasStarted = () => {};
     started.push(

@@ -9,6 +9,7 @@ export {
   tailThreshold,
   thresholdFor,
 } from "./calibration.js";
+export { PROBE_CODE_WORDS, TEMPLATE_CODE_WORDS } from "./codes/layout.js";
 export {
   COMPETITIVE_CODE_SIDE,
   type CompetitiveCode,
@@ -20,10 +21,18 @@ export { type DecodeResult, decodeImage, type Encoding } from "./decode-image.js
 export type { HandImage } from "./hand/index.js";
 export { SightThread } from "./hand/node-sight.js";
 export type { GreyImage } from "./image.js";
-export { MAP_WORDS, PROBE_WORDS } from "./lines/line-map.js";
+export { PROBE_LINES_WORDS, TEMPLATE_LINES_WORDS } from "./lines/frames.js";
 export { type ModelInfo, modelInfo } from "./model-file.js";
 export { assessQuality, QUALITY_FLOOR, type Quality, type QualityReason } from "./quality.js";
-export { dot, type Signature, similarity, templateCopyOf, templateOf, wipe } from "./signature.js";
+export {
+  dot,
+  type Signature,
+  similarities,
+  similarity,
+  templateCopyOf,
+  templateOf,
+  wipe,
+} from "./signature.js";
 export { openSignatureModel, type SignatureModel } from "./signature-model.js";
 export { SignerPool, type SignerPoolOptions, type SignJob, type SignResult } from "./signer-pool.js";
 export { openShells } from "./synthetic/hand/node-shells.js";

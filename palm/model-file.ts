@@ -4,6 +4,7 @@
 // here (onnx.proto: ModelProto.metadata_props = 14, StringStringEntryProto.key = 1, .value = 2).
 import { readFile } from "node:fs/promises";
 import protobuf from "protobufjs/minimal.js";
+import { FRAME_BITS, SIGN_BITS, SPECTRUM_LOOKS } from "./codes/layout.js";
 import { FIELD_SIDE } from "./lines/line-map.js";
 
 export interface ModelInfo {
@@ -13,7 +14,7 @@ export interface ModelInfo {
   dimension: number;
   /** Side of the square grey input, pixels. */
   inputSize: number;
-  /** Its signatures have line maps (lines/). */
+  /** Its signatures have line maps (lines/) and codes (codes/). */
   lineMaps: boolean;
 }
 
@@ -39,13 +40,27 @@ export async function modelInfo(path: string): Promise<ModelInfo> {
       `${path}: metadata model_id, dimension and input_size are needed. Make the file with a script of model/.`,
     );
   }
-  const fieldSide = metadata.get("line_field_side");
-  if (fieldSide !== undefined && Number(fieldSide) !== FIELD_SIDE) {
+  const lineMaps = metadata.has("line_field_side");
+  if (lineMaps) checkLines(metadata, path);
+  return { modelId, dimension, inputSize, lineMaps };
+}
+
+/** What line maps and codes are made of has to be of the size that this version reads. */
+const LINE_FACTS = {
+  line_field_side: FIELD_SIDE,
+  spectrum_bits: FRAME_BITS,
+  spectrum_looks: SPECTRUM_LOOKS,
+  dimension: SIGN_BITS,
+};
+
+function checkLines(metadata: Map<string, string>, path: string): void {
+  for (const [key, wanted] of Object.entries(LINE_FACTS)) {
+    const found = metadata.get(key);
+    if (Number(found) === wanted) continue;
     throw new Error(
-      `${path}: its line field is ${fieldSide} wide, this version reads ${FIELD_SIDE}. Make the file anew.`,
+      `${path}: its ${key} is ${found ?? "not there"}, this version reads ${wanted}. Make the file anew.`,
     );
   }
-  return { modelId, dimension, inputSize, lineMaps: fieldSide !== undefined };
 }
 
 function readMetadata(bytes: Uint8Array, path: string): Map<string, string> {

@@ -9,8 +9,9 @@
 // - what comes out is finite and its vector of unit length, or nothing does.
 import "./no-telemetry.js";
 import * as ort from "onnxruntime-node";
+import { probeCodes, SPECTRA_NUMBERS } from "./codes/probe-codes.js";
 import { type GreyImage, resizeSquare } from "./image.js";
-import { FIELD_NUMBERS, lineMaps } from "./lines/line-map.js";
+import { FRAMES_FIELD_NUMBERS, framedLineMaps } from "./lines/frames.js";
 import { type ModelInfo, modelInfo } from "./model-file.js";
 import type { Signature } from "./signature.js";
 
@@ -25,7 +26,7 @@ export interface SignatureModel extends ModelInfo {
 
 /** Largest deviation of a vector's length from 1. */
 const UNIT_TOLERANCE = 1e-3;
-const NO_LINES = new Uint32Array(0);
+const NONE = new Uint32Array(0);
 
 /** Loads and warms up the model. @throws Error when the file is missing or is no signature model */
 export async function openSignatureModel(path: string): Promise<SignatureModel> {
@@ -45,9 +46,12 @@ export async function openSignatureModel(path: string): Promise<SignatureModel> 
       resizeSquare(roi, inputSize, input);
       outputs = await session.run({ roi: tensor });
       const vector = floats(outputs, "signature", dimension);
-      const field = hasLines ? floats(outputs, "lines", FIELD_NUMBERS) : undefined;
+      if (!hasLines) return isUnit(vector) ? { vector: vector.slice(), lines: NONE, codes: NONE } : undefined;
+      const fields = floats(outputs, "fields", FRAMES_FIELD_NUMBERS);
+      const spectra = floats(outputs, "spectra", SPECTRA_NUMBERS);
       if (!isUnit(vector)) return undefined;
-      return { vector: vector.slice(), lines: field ? lineMaps(field) : NO_LINES };
+      const lines = framedLineMaps(fields);
+      return { vector: vector.slice(), lines, codes: probeCodes(vector, spectra, fields) };
     } finally {
       input.fill(0);
       for (const { data } of Object.values(outputs)) if (data instanceof Float32Array) data.fill(0);

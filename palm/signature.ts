@@ -1,37 +1,57 @@
 // What is known of one capture of a palm, and how alike two captures are.
 //
-// A search goes in two stages: the vector finds the few templates that are worth a look, in an index; line maps tell
-// them apart (lines/). A model without line maps (gabor.onnx) has one stage: then the vectors are all there is.
+// A search goes in two stages: codes find the few templates that are worth a look (codes/), or the vector does, in an
+// index; line maps tell them apart (lines/). A model without these (gabor.onnx) has one stage: then the vectors are all
+// there is.
 //
 // Invariant: signatures of different models are never compared.
-import { lineSimilarity } from "./lines/compare.js";
-import { MAP_WORDS } from "./lines/line-map.js";
+import { TEMPLATE_CODE_WORDS } from "./codes/layout.js";
+import { compareFrames, TEMPLATE_LINES_WORDS } from "./lines/frames.js";
 
 export interface Signature {
   /** Unit length: two captures are as alike as their dot product says, roughly. */
   vector: Float32Array;
-  /** Line maps: PROBE_WORDS in a probe, the first MAP_WORDS of them in a template, none where the model has none. */
+  /**
+   * Line maps of both frames: PROBE_LINES_WORDS in a probe, the first TEMPLATE_LINES_WORDS of them in a template, none
+   * where the model has none.
+   */
   lines: Uint32Array;
+  /** Codes: PROBE_CODE_WORDS in a probe, the first TEMPLATE_CODE_WORDS in a template, none where there are no line maps. */
+  codes: Uint32Array;
 }
 
 /** What is kept of a capture when it is enrolled: views on its signature, no copies. */
-export function templateOf({ vector, lines }: Signature): Signature {
-  return { vector, lines: lines.subarray(0, MAP_WORDS) };
+export function templateOf({ vector, lines, codes }: Signature): Signature {
+  return {
+    vector,
+    lines: lines.subarray(0, TEMPLATE_LINES_WORDS),
+    codes: codes.subarray(0, TEMPLATE_CODE_WORDS),
+  };
 }
 
 /** The same as a copy, for whoever keeps it longer than the signature, or the probe is large: the caller's to wipe. */
 export function templateCopyOf(signature: Signature): Signature {
-  const { vector, lines } = templateOf(signature);
-  return { vector: vector.slice(), lines: lines.slice() };
+  const { vector, lines, codes } = templateOf(signature);
+  return { vector: vector.slice(), lines: lines.slice(), codes: codes.slice() };
 }
 
 /**
- * -1 .. 1, the larger the more alike. The template may be a probe as well: its first map counts.
+ * -1 .. 1, the larger the more alike. The template may be a probe as well: its first maps count.
  * @throws RangeError when only one of them has line maps: they are of different models
  */
 export function similarity(probe: Signature, template: Signature): number {
-  if (probe.lines.length > 0 || template.lines.length > 0) return lineSimilarity(probe.lines, template.lines);
-  return dot(probe.vector, template.vector);
+  return similarities(probe, [template])[0] as number;
+}
+
+/** similarity() with each of many templates, in less time. */
+export function similarities(probe: Signature, templates: readonly Signature[]): Float32Array {
+  if (probe.lines.length > 0 || templates.some(({ lines }) => lines.length > 0)) {
+    return compareFrames(
+      probe.lines,
+      templates.map(({ lines }) => lines),
+    );
+  }
+  return Float32Array.from(templates, ({ vector }) => dot(probe.vector, vector));
 }
 
 /** Of two vectors of one length. */
@@ -42,7 +62,6 @@ export function dot(a: Float32Array, b: Float32Array): number {
 }
 
 /** Overwrites a signature that is needed no more. */
-export function wipe({ vector, lines }: Signature): void {
-  vector.fill(0);
-  lines.fill(0);
+export function wipe({ vector, lines, codes }: Signature): void {
+  for (const numbers of [vector, lines, codes]) numbers.fill(0);
 }

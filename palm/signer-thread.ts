@@ -14,7 +14,11 @@ const port = parentPort;
 if (port === null) throw new Error("signer-thread.js runs as a worker thread only");
 
 const model = await openSignatureModel((workerData as { modelPath: string }).modelPath);
-const NOT_SIGNED: Signature = { vector: new Float32Array(0), lines: new Uint32Array(0) };
+const NOT_SIGNED: Signature = {
+  vector: new Float32Array(0),
+  lines: new Uint32Array(0),
+  codes: new Uint32Array(0),
+};
 
 port.on("message", async (message: ToSigner) => {
   if (message.kind === "stop") {
@@ -28,8 +32,8 @@ port.on("message", async (message: ToSigner) => {
 port.postMessage({ kind: "ready" } satisfies FromSigner);
 
 /** What is handed over, not copied: nothing of it stays here. Empty ones are shared. */
-function buffersOf({ vector, lines }: Signature): ArrayBuffer[] {
-  return [vector, lines].filter(({ length }) => length > 0).map(({ buffer }) => buffer as ArrayBuffer);
+function buffersOf({ vector, lines, codes }: Signature): ArrayBuffer[] {
+  return [vector, lines, codes].filter(({ length }) => length > 0).map(({ buffer }) => buffer as ArrayBuffer);
 }
 
 async function sign(model: SignatureModel, job: ToSigner & { kind: "sign" }): Promise<FromSigner> {

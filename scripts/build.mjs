@@ -48,7 +48,8 @@ function isUpToDate(wanted) {
     existsSync(stampFile) &&
     readFileSync(stampFile, "utf8") === wanted &&
     existsSync(join(root, "wire", "generated", "palmgate.js")) &&
-    existsSync(join(root, "palm", "generated", "compare-wasm.js"))
+    existsSync(join(root, "palm", "generated", "compare-wasm.js")) &&
+    existsSync(join(root, "palm", "generated", "codes-wasm.js"))
   );
 }
 

@@ -1,5 +1,5 @@
 // Makes wire/generated/ from proto/: static protobufjs code (no .proto is parsed at run time) and its types; and
-// palm/generated/ from palm/lines/compare.wat: the assembled WebAssembly module.
+// palm/generated/ from palm/lines/compare.wat and palm/codes/compare.wat: the assembled WebAssembly modules.
 // Idempotent: does nothing when the output is newer than every input.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
@@ -56,15 +56,19 @@ for (const [name, files] of Object.entries(MODULES)) {
   process.stderr.write(`generated wire/generated/${name}.js\n`);
 }
 
-const wat = join("palm", "lines", "compare.wat");
-const wasm = join(palmDir, "compare-wasm.js");
-const wasmTypes = join(palmDir, "compare-wasm.d.ts");
-if (!isFresh(wasm, [wat]) || !isFresh(wasmTypes, [wat])) {
+for (const [name, room] of [
+  ["compare", "lines"],
+  ["codes", "codes"],
+]) {
+  const wat = join("palm", room, "compare.wat");
+  const wasm = join(palmDir, `${name}-wasm.js`);
+  const wasmTypes = join(palmDir, `${name}-wasm.d.ts`);
+  if (isFresh(wasm, [wat]) && isFresh(wasmTypes, [wat])) continue;
   mkdirSync(palmDir, { recursive: true });
   const bytes = await assemble(wat);
-  writeFileSync(wasm, `export const compareWasm = Uint8Array.of(${bytes.join(", ")});\n`);
-  writeFileSync(wasmTypes, "export declare const compareWasm: Uint8Array<ArrayBuffer>;\n");
-  process.stderr.write("generated palm/generated/compare-wasm.js\n");
+  writeFileSync(wasm, `export const ${name}Wasm = Uint8Array.of(${bytes.join(", ")});\n`);
+  writeFileSync(wasmTypes, `export declare const ${name}Wasm: Uint8Array<ArrayBuffer>;\n`);
+  process.stderr.write(`generated palm/generated/${name}-wasm.js\n`);
 }
 
 /** @returns the bytes of the WebAssembly module */

@@ -133,6 +133,7 @@ export class Enroller {
       position,
       vector: bytesOf(signature.vector),
       lines: bytesOf(signature.lines),
+      codes: bytesOf(signature.codes),
     }));
     const intent = sealEnrolIntent(keyring, { organisation, id }, { gallery, captures, profile });
     if (intent === undefined) throw refuse("INTERNAL", "The organisation's key does not open here.");

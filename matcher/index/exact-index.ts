@@ -68,10 +68,9 @@ export function openExactIndex(dimension: number): ExactIndex {
       }
       return best.sorted();
     },
-    similarity(probe, label) {
+    similarityTo(label, probe) {
       const row = rows.get(label);
       if (row === undefined) throw new RangeError(`label ${label} is not in the index`);
-      requireSignature(probe, dimension);
       return dot(numbers, row * dimension, probe);
     },
     bytes: () => new Uint8Array(numbers.buffer),

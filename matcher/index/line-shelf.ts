@@ -3,7 +3,7 @@
 // Invariants:
 // - maps lie in blocks; an erased row is zeroed at once and used again first;
 // - a label is on the shelf once, from add() until erase(); growth is one more block, and copies nothing.
-import { MAP_WORDS } from "../../palm/lines/line-map.js";
+import { TEMPLATE_LINES_WORDS } from "../../palm/lines/frames.js";
 
 const BLOCK_ROWS = 1024;
 
@@ -27,17 +27,21 @@ export function openLineShelf(): LineShelf {
     const reused = free.pop();
     if (reused !== undefined) return reused;
     const row = rows.size;
-    if (row === blocks.length * BLOCK_ROWS) blocks.push(new Uint32Array(BLOCK_ROWS * MAP_WORDS));
+    if (row === blocks.length * BLOCK_ROWS) blocks.push(new Uint32Array(BLOCK_ROWS * TEMPLATE_LINES_WORDS));
     return row;
   };
   const at = (row: number): Uint32Array => {
-    const first = (row % BLOCK_ROWS) * MAP_WORDS;
-    return (blocks[Math.floor(row / BLOCK_ROWS)] as Uint32Array).subarray(first, first + MAP_WORDS);
+    const first = (row % BLOCK_ROWS) * TEMPLATE_LINES_WORDS;
+    return (blocks[Math.floor(row / BLOCK_ROWS)] as Uint32Array).subarray(
+      first,
+      first + TEMPLATE_LINES_WORDS,
+    );
   };
 
   return {
     add(label, map) {
-      if (map.length !== MAP_WORDS) throw new RangeError(`a template's line map has ${MAP_WORDS} words`);
+      if (map.length !== TEMPLATE_LINES_WORDS)
+        throw new RangeError(`a template's line maps have ${TEMPLATE_LINES_WORDS} words`);
       if (rows.has(label)) throw new RangeError(`label ${label} is on the shelf already`);
       const row = makeRoom();
       at(row).set(map);

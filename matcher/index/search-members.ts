@@ -1,72 +1,40 @@
-// A search of templates: the index finds the few nearest vectors; then, where the model makes line maps, the line map of
-// each of those templates is compared with the probe's.
+// From the templates that a shortlist named to members: those are compared with the probe, by their line maps where the
+// model makes these; then the best members' other templates are, for the most alike need not be among the nearest.
 //
 // Invariants:
-// - similarities are all of one kind: of line maps where there is a shelf, else the index's dot products;
+// - similarities are all of one kind: of line maps where the index has them, else dot products of vectors;
 // - a template that belongs to nobody (its member is hidden) is not compared;
-// - no search compares more than MAX_COMPARED_TEMPLATES line maps.
-import { compareLines } from "../../palm/lines/compare.js";
+// - nothing is compared but what was named, and what else the members that are answered have.
 import type { Signature } from "../../palm/signature.js";
-import type { LineShelf } from "./line-shelf.js";
 import { bestMembers, type MemberCandidate } from "./merge.js";
-import type { Hit, SignatureIndex } from "./signature-index.js";
+import type { Hit } from "./signature-index.js";
+import type { TemplateIndex } from "./template-index.js";
 
-/** Templates whose line maps are compared, where the members wanted do not ask for more. */
-export const COMPARED_TEMPLATES = 16;
-/** The most: a search that wants many members may be answered with fewer. */
-export const MAX_COMPARED_TEMPLATES = 32;
-
-/** In the worst case the nearest members bring all their templates. */
-const depthFor = (k: number, templatesPerMember: number) => k * Math.max(1, templatesPerMember);
-
-/** How many a search for the k best members compares. @param templatesPerMember the most that any one member has */
-export function comparedTemplates(k: number, templatesPerMember: number): number {
-  return Math.min(Math.max(depthFor(k, templatesPerMember), COMPARED_TEMPLATES), MAX_COMPARED_TEMPLATES);
+export interface Membership {
+  /** `undefined` where the label belongs to nobody. */
+  memberOf(label: number): string | undefined;
+  /** All labels of a member. */
+  labelsOf(member: string): readonly number[];
 }
 
-export interface Templates {
-  index: SignatureIndex;
-  /** Line maps of the index's labels; none where the model makes none. */
-  shelf?: LineShelf | undefined;
-}
-
-/**
- * How alike the probe is to each of these templates: by line maps where there are any, else by vectors.
- * @param labels all in the index. Throws RangeError for one that is not
- */
-export function compareTemplates(
-  { index, shelf }: Templates,
+/** The k members most alike of those whose templates are named, best first. @param labels all in the index */
+export function compareMembers(
+  index: TemplateIndex,
   probe: Signature,
   labels: readonly number[],
-): Hit[] {
-  if (shelf === undefined) {
-    return labels.map((label) => ({ label, similarity: index.similarity(probe.vector, label) }));
-  }
-  const similarities = compareLines(
-    probe.lines,
-    labels.map((label) => shelf.mapOf(label)),
-  );
-  return labels.map((label, i) => ({ label, similarity: similarities[i] as number }));
+  k: number,
+  { memberOf, labelsOf }: Membership,
+): MemberCandidate[] {
+  const named = labels.filter((label) => memberOf(label) !== undefined);
+  const hits = compared(index, probe, named);
+  const best = bestMembers(hits, memberOf, k);
+  if (!index.hasLines) return best;
+  const seen = new Set(named);
+  const others = best.flatMap(({ member }) => labelsOf(member)).filter((label) => !seen.has(label));
+  return bestMembers([...hits, ...compared(index, probe, others)], memberOf, k);
 }
 
-/**
- * Searches deep enough for k members.
- * @param templatesPerMember the most templates that any one member has in the index
- */
-export function searchMembers(
-  templates: Templates,
-  probe: Signature,
-  k: number,
-  templatesPerMember: number,
-  memberOf: (label: number) => string | undefined,
-): MemberCandidate[] {
-  const { index, shelf } = templates;
-  if (shelf === undefined) {
-    return bestMembers(index.search(probe.vector, depthFor(k, templatesPerMember)), memberOf, k);
-  }
-  const near = index
-    .search(probe.vector, comparedTemplates(k, templatesPerMember))
-    .map(({ label }) => label)
-    .filter((label) => memberOf(label) !== undefined);
-  return bestMembers(compareTemplates(templates, probe, near), memberOf, k);
+function compared(index: TemplateIndex, probe: Signature, labels: readonly number[]): Hit[] {
+  const similarities = index.compare(probe, labels);
+  return labels.map((label, i) => ({ label, similarity: similarities[i] as number }));
 }

@@ -22,8 +22,8 @@ export interface SignatureIndex {
   /** Overwrites the label's numbers with zeros and forgets it. @returns false when it was not there */
   erase(label: number): boolean;
   search(probe: Float32Array, k: number): Hit[];
-  /** Of the probe and the label's vector. @throws RangeError for a label that is not there */
-  similarity(probe: Float32Array, label: number): number;
+  /** Of one label. @throws RangeError for a label that is not there */
+  similarityTo(label: number, probe: Float32Array): number;
 }
 
 export type VectorFault = "LENGTH" | "NOT_FINITE" | "NOT_UNIT";

@@ -62,6 +62,7 @@ describe("palmgate bench search", () => {
         expect(agreement.all).toEqual({ probes: 60, top1: 1, nearest: expect.closeTo(1, 2) });
         expect(agreement.mated.probes).toBe(30);
         expect(cpuMsPerQuery.hnsw).toBeGreaterThan(0);
+        expect(cpuMsPerQuery.codes).toBeGreaterThan(0);
         expect(cpuMsPerQuery.lineMaps).toBeGreaterThan(0);
       }
     }

@@ -12,6 +12,7 @@ import { openEventLog, storeMember } from "../../records/index.js";
 import { UsageError } from "../../wire/config.js";
 import { type Directory, openDirectory } from "../../wire/directory.js";
 import { openKeyring } from "../../wire/keyring.js";
+import { ofVector } from "../matcher/support/vectors.js";
 import { unitVector } from "../records/support/members.js";
 import { type BusRig, log, openBusRig } from "../wire/support/rig.js";
 
@@ -77,7 +78,7 @@ describe("palmgate apply", () => {
       lines: [
         "+ the fleet: 1 row of 1 slot",
         "+ organisation acme",
-        "+ gallery members of acme (model palm-256-v3)",
+        "+ gallery members of acme (model palm-256-v4)",
         "+ site north of acme",
         "+ device gate-1 of acme (ENTRY at north)",
         "5 changes done",
@@ -126,9 +127,9 @@ describe("palmgate apply", () => {
       memberId: randomBytes(16),
       templates: [
         {
-          modelId: "palm-256-v3",
+          modelId: "palm-256-v4",
           position: 1,
-          signature: { vector: unitVector(256), lines: new Uint32Array(160) },
+          signature: ofVector(unitVector(256)),
         },
       ],
       profile: { consents: [1] },

@@ -13,7 +13,14 @@ beforeAll(async () => {
   for (let n = 0; n < 250; n++) {
     const id = `gate-${String(n).padStart(3, "0")}`;
     const { publicKeyBase64: publicKey } = makeDeviceKey();
-    const device = { organisation: ORGANISATION, id, publicKey, site: "north", purpose: "ENTRY", gallery: GALLERY };
+    const device = {
+      organisation: ORGANISATION,
+      id,
+      publicKey,
+      site: "north",
+      purpose: "ENTRY",
+      gallery: GALLERY,
+    };
     await rig.directory.create(directoryKey.device(id), device);
   }
 });
@@ -22,7 +29,10 @@ afterAll(async () => {
   await rig?.close();
 });
 
-async function palmgate(name: string, ...args: string[]): Promise<{ code: number; out: string; err: string }> {
+async function palmgate(
+  name: string,
+  ...args: string[]
+): Promise<{ code: number; out: string; err: string }> {
   const text = { out: "", err: "" };
   const out = vi.spyOn(process.stdout, "write").mockImplementation((chunk) => {
     text.out += chunk;
@@ -65,12 +75,21 @@ describe("commands that ask a desk", () => {
   });
 
   it("explain themselves without a desk", async () => {
-    expect((await palmgate("payments refund", "--help")).out).toContain("Usage: palmgate payments refund PRESENTATION");
+    expect((await palmgate("payments refund", "--help")).out).toContain(
+      "Usage: palmgate payments refund PRESENTATION",
+    );
   });
 });
 
 it("tables line up, whatever is missing", () => {
-  expect(tableOf([{ a: 1, b: "two" }, { a: null, c: ["x", "y"] }])).toBe("a  b    c\n1  two\n-       x,y\n");
-  expect(tableOf({ name: "n", list: [{ id: 1 }], inner: { a: { b: 2 } } })).toBe("name   n\nlist\n  id\n  1\ninner  a=(b=2)\n");
+  expect(
+    tableOf([
+      { a: 1, b: "two" },
+      { a: null, c: ["x", "y"] },
+    ]),
+  ).toBe("a  b    c\n1  two\n-       x,y\n");
+  expect(tableOf({ name: "n", list: [{ id: 1 }], inner: { a: { b: 2 } } })).toBe(
+    "name   n\nlist\n  id\n  1\ninner  a=(b=2)\n",
+  );
   expect(tableOf([])).toBe("none\n");
 });

@@ -79,16 +79,17 @@ describe("a whole row", () => {
 });
 
 describe("the probe", () => {
-  it("goes as little-endian floats in round one; line maps, where there are any, in round two", async () => {
+  it("goes as little-endian floats in round one, with codes where there are any; line maps, where there are any, in round two", async () => {
     const a = await on.worker(0, 0);
     await on.worker(0, 1);
     // A view amid other words: only its own are sent.
     const lines = Uint32Array.of(9, 0x01020304, 0xfffffffe, 9).subarray(1, 3);
-    await on.search({ probe: { vector: Float32Array.of(0.6, 0.8), lines } });
+    const codes = Uint32Array.of(9, 0x0a0b0c0d, 9).subarray(1, 2);
+    await on.search({ probe: { vector: Float32Array.of(0.6, 0.8), lines, codes } });
     const [first = new Uint8Array(), second = new Uint8Array()] = a.bodies;
     const asked = decode(bus.SearchRequest, first);
     const compared = decode(bus.CompareRequest, second);
-    expect(hexOf(asked?.probe)).toBe("9a99193f" + "cdcc4c3f");
+    expect([hexOf(asked?.probe), hexOf(asked?.codes)]).toEqual(["9a99193f" + "cdcc4c3f", "0d0c0b0a"]);
     expect([hexOf(compared?.probe), hexOf(compared?.lines)]).toEqual(["", "04030201" + "feffffff"]);
     expect(Math.abs((asked?.deadlineUnixMs ?? 0) - Date.now() - DEADLINE_MS)).toBeLessThan(500);
   });
@@ -107,9 +108,8 @@ describe("the probe", () => {
     });
     try {
       const lines = new Uint32Array(100).fill(7);
-      expect(await on.search({ probe: { vector: Float32Array.of(0.6, 0.8), lines } })).toMatchObject({
-        complete: true,
-      });
+      const probe = { vector: Float32Array.of(0.6, 0.8), lines, codes: lines };
+      expect(await on.search({ probe })).toMatchObject({ complete: true });
     } finally {
       publish.mockRestore();
     }
@@ -179,20 +179,24 @@ describe("a worker that cannot answer", () => {
   });
 });
 
-it("the best 16 handles of all are compared, wherever they lie", async () => {
+it("the nearest 32 handles of all are compared, wherever they lie; of each scale where there are two", async () => {
   const near = (count: number, odd: number, similarity: number) =>
     Array.from({ length: count }, (_, n) =>
       person(`${(2 * n + odd).toString(16).padStart(2, "0")}${"ee".repeat(15)}`, [similarity - n / 1000, 0]),
     );
   const a = await on.worker(0, 0);
   const b = await on.worker(0, 1);
-  a.people = near(20, 0, 0.9);
-  b.people = near(20, 1, 0.8955);
-  await on.search();
-  const handles = [a, b].map(
-    ({ bodies }) => decode(bus.CompareRequest, bodies.at(-1) ?? new Uint8Array())?.handles.length,
-  );
-  expect(handles).toEqual([10, 6]);
+  a.people = near(40, 0, 0.9);
+  b.people = near(40, 1, 0.8955);
+  const compared = async () => {
+    await on.search();
+    return [a, b].map(
+      ({ bodies }) => decode(bus.CompareRequest, bodies.at(-1) ?? new Uint8Array())?.handles.length,
+    );
+  };
+  expect(await compared()).toEqual([18, 14]);
+  b.script.search = ({ reply }) => ({ ...reply, scale: 2 });
+  expect(await compared()).toEqual([32, 32]);
 });
 
 it("a search under way ends when the client closes", async () => {

@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { fetchDataKey, type Saga, storeMember, verifyReceipt } from "../../records/index.js";
 import { publicKeyFromBase64 } from "../../wire/ed25519.js";
 import { toHex } from "../../wire/hex.js";
+import { ofVector } from "../matcher/support/vectors.js";
 import { type ScriptedWorker, scriptedWorker } from "./support/matcher.js";
 import { buryLeader, mortal } from "./support/mortal.js";
 import {
@@ -45,9 +46,7 @@ describe("an erasure", () => {
     const memberId = Uint8Array.from(randomBytes(16));
     const stored = await storeMember(rig.eventLog, rig.keyring, {
       ...{ organisation: ORGANISATION, gallery: GALLERY, memberId },
-      templates: [
-        { signature: { vector: newPalm(), lines: new Uint32Array() }, modelId: MODEL.modelId, position: 1 },
-      ],
+      templates: [{ signature: ofVector(newPalm()), modelId: MODEL.modelId, position: 1 }],
       profile: { consents: [1] },
     });
     if (!stored.ok) throw new Error(stored.detail);

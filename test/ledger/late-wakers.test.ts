@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type LogEvent, storeMember } from "../../records/index.js";
 import { bus, decode, encode } from "../../wire/codec.js";
 import { toHex } from "../../wire/hex.js";
+import { ofVector } from "../matcher/support/vectors.js";
 import { type LogSearch, scriptedWorker, searchOfLog } from "./support/matcher.js";
 import { buryLeader } from "./support/mortal.js";
 import { authorised, lastStepOf, order, reported, scriptedProcessor } from "./support/payments.js";
@@ -39,9 +40,7 @@ describe("a ledger that wakes up late", () => {
     const memberId = Uint8Array.from(randomBytes(16));
     const stored = await storeMember(rig.eventLog, rig.keyring, {
       ...{ organisation: ORGANISATION, gallery: GALLERY, memberId },
-      templates: [
-        { signature: { vector: newPalm(), lines: new Uint32Array() }, modelId: MODEL.modelId, position: 1 },
-      ],
+      templates: [{ signature: ofVector(newPalm()), modelId: MODEL.modelId, position: 1 }],
       profile: {},
     });
     if (!stored.ok) throw new Error(stored.detail);

@@ -7,6 +7,7 @@ import { type Child, startChild } from "../../cli/stack/child.js";
 import { readSandbox, sandboxProcessor, storeMember } from "../../records/index.js";
 import { bus } from "../../wire/codec.js";
 import { type LedgerState, watchLedgers } from "../../wire/ledgers.js";
+import { ofVector } from "../matcher/support/vectors.js";
 import { scriptedWorker } from "./support/matcher.js";
 import { lastStepOf, order, reported, writeStep } from "./support/payments.js";
 import { GALLERY, log, MODEL, ORGANISATION, openRig, type Rig, until } from "./support/rig.js";
@@ -67,7 +68,7 @@ describe("two ledgers as processes", () => {
   const erase = async () => {
     const memberId = Uint8Array.from(randomBytes(16));
     const place = { organisation: ORGANISATION, gallery: GALLERY, memberId };
-    const signature = { vector: newPalm(), lines: new Uint32Array() };
+    const signature = ofVector(newPalm());
     const templates = [{ signature, modelId: MODEL.modelId, position: 1 }];
     const stored = await storeMember(rig.eventLog, rig.keyring, { ...place, templates, profile: {} });
     if (!stored.ok) throw new Error(stored.detail);

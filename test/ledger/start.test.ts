@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { storeMember } from "../../records/index.js";
+import { ofVector } from "../matcher/support/vectors.js";
 import { scriptedWorker } from "./support/matcher.js";
 import { authorised, lastStepOf, order, reported, scriptedProcessor } from "./support/payments.js";
 import { GALLERY, MODEL, ORGANISATION, openRig, type Rig, until } from "./support/rig.js";
@@ -18,7 +19,7 @@ describe("a ledger", () => {
 
   const enrolledMember = async () => {
     const memberId = Uint8Array.from(randomBytes(16));
-    const signature = { vector: newPalm(), lines: new Uint32Array() };
+    const signature = ofVector(newPalm());
     const stored = await storeMember(rig.eventLog, rig.keyring, {
       ...{ organisation: ORGANISATION, gallery: GALLERY, memberId },
       templates: [{ signature, modelId: MODEL.modelId, position: 1 }],

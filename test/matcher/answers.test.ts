@@ -2,8 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { AppliedDesk, type AppliedSource, MAX_WAITING_APPLIED } from "../../matcher/applied-desk.js";
 import { answerCompare } from "../../matcher/compare-request.js";
-import { openExactIndex } from "../../matcher/index/exact-index.js";
-import { openLineShelf } from "../../matcher/index/line-shelf.js";
+import { openTemplateIndex, type SignatureKind } from "../../matcher/index/engines.js";
+import { SCALES } from "../../matcher/index/template-index.js";
 import { answerMember } from "../../matcher/member-request.js";
 import { answerSearch } from "../../matcher/search-request.js";
 import { Segment } from "../../matcher/segment.js";
@@ -30,11 +30,13 @@ const counter = () => {
   return () => next++;
 };
 
-const plain = new Segment({ index: openExactIndex(D) }, counter());
+const KIND = { dimension: D, lineMaps: false };
+const segmentOf = (kind: SignatureKind) => new Segment(openTemplateIndex("codes", kind), counter());
+const plain = segmentOf(KIND);
 for (const [i, vector] of vectors.entries())
   plain.add(memberHex(i), i + 1, [ofVector(vector), ofVector(randomUnit(random, D))]);
 const facts: SegmentFacts = {
-  ...{ organisation: "org", gallery: "g", modelId: "model-1", dimension: D, lineMaps: false },
+  ...{ organisation: "org", gallery: "g", modelId: "model-1", ...KIND },
 };
 
 type Serving = Served | "NOT_HERE" | "NOT_READY" | "NOT_CURRENT";
@@ -112,7 +114,8 @@ describe("a search request", () => {
     expect([...(ShardSet.from(message.shards) ?? [])]).toEqual([0, 2]);
     expect(message.near).toHaveLength(5);
     expect(message.near[0]?.handle).toBe(14);
-    expect(message.near[0]?.similarity).toBeCloseTo(1, 5);
+    expect(message.near[0]?.distance).toBeCloseTo(0, 5);
+    expect(message.scale).toBe(SCALES.vectors);
   });
 
   it("leaves nothing of the probe behind, wherever it lay in memory, nor of a message that is refused", () => {
@@ -128,8 +131,8 @@ describe("a search request", () => {
 
   it("leaves nothing of the probe behind when the search fails, wherever it lay in memory", () => {
     let seen: Float32Array | undefined;
-    const failing = new Segment({ index: openExactIndex(D) }, counter());
-    failing.shortlist = (vector) => {
+    const failing = segmentOf(KIND);
+    failing.shortlist = ({ vector }) => {
       expect(vector).toEqual(someone);
       seen = vector;
       throw new Error("no luck");
@@ -153,6 +156,7 @@ describe("a search request", () => {
       searchBody({ probe: bytesOf(someone.map((x) => 2 * x)) }),
       "PROBE_INVALID",
     ],
+    ["codes that its model does not make", searchBody({ codes: new Uint8Array(4) }), "PROBE_INVALID"],
     ["nothing wanted", searchBody({ nearest: 0 }), "PROBE_INVALID"],
     ["too much wanted", searchBody({ nearest: 65 }), "PROBE_INVALID"],
     ["a set of shards that is none", searchBody({ shards: new Uint8Array(3) }), "PROBE_INVALID"],
@@ -167,6 +171,27 @@ describe("a search request", () => {
     expect(status).toBe(expected);
     expect(message.near).toEqual([]);
     expect(message.shards).toHaveLength(0);
+  });
+
+  it("goes by codes where there are any, wherever they lay, and leaves nothing of them", () => {
+    const probes = Array.from({ length: 5 }, () => randomProbe(random, D));
+    const [{ vector, codes } = ofVector(someone)] = probes;
+    const withLines = segmentOf({ ...KIND, lineMaps: true });
+    for (const [i, each] of probes.entries()) withLines.add(memberHex(i + 10), i, [templateOf(each)]);
+    const of = thread({ templates: withLines, facts: { ...facts, lineMaps: true } });
+    for (const offset of [0, 1, 2, 3]) {
+      const body = movedBy(offset, searchBody({ probe: bytesOf(vector), codes: bytesOf(codes) }));
+      const { message } = search(body, of);
+      expect(message).toMatchObject({ scale: SCALES.codes, near: [{ handle: 0 }, {}, {}, {}, {}] });
+      expect(body.every((byte) => byte === 0)).toBe(true);
+    }
+    for (const wrong of [new Uint8Array(), bytesOf(codes.subarray(1)), bytesOf(codes).subarray(1)]) {
+      const body = searchBody({ probe: bytesOf(vector), codes: wrong });
+      expect(search(body, of).status).toBe("PROBE_INVALID");
+    }
+    expect(search(searchBody({ probe: bytesOf(holed), codes: bytesOf(codes) }), of).status).toBe(
+      "PROBE_INVALID",
+    );
   });
 
   it("is told that shards have not caught up or are not current, and not answered where they are others'", () => {
@@ -222,8 +247,8 @@ describe("a compare request", () => {
 
   it("answers similarities of line maps where there are any, wherever they lay, and leaves nothing of the probe", () => {
     const probes = Array.from({ length: 5 }, () => randomProbe(random, D));
-    const [probe = { vector: new Float32Array(), lines: new Uint32Array() }] = probes;
-    const withLines = new Segment({ index: openExactIndex(D), shelf: openLineShelf() }, counter());
+    const [probe = ofVector(someone)] = probes;
+    const withLines = segmentOf({ ...KIND, lineMaps: true });
     for (const [i, each] of probes.entries()) withLines.add(memberHex(i + 10), i, [templateOf(each)]);
     const of = thread({ templates: withLines, facts: { ...facts, lineMaps: true } });
     for (const offset of [0, 1, 2, 3]) {

@@ -8,7 +8,8 @@ import { expect, it, onTestFinished } from "vitest";
 import { HeldShards } from "../../matcher/held-shards.js";
 import { MemberStore } from "../../matcher/member-store.js";
 import { Members } from "../../matcher/members.js";
-import { MAP_WORDS } from "../../palm/lines/line-map.js";
+import { TEMPLATE_CODE_WORDS } from "../../palm/codes/layout.js";
+import { TEMPLATE_LINES_WORDS } from "../../palm/lines/frames.js";
 import { type Signature, similarity, templateOf } from "../../palm/signature.js";
 import { destroyMember, openEventLog, storeMember } from "../../records/index.js";
 import { encodeBeat } from "../../wire/beat.js";
@@ -58,7 +59,10 @@ async function setUp() {
       (name) => known.organisations.find((each) => each.name === name)?.keys ?? [],
     );
     const store = new MemberStore({ path: join(root, "store"), mapSizeBytes: undefined });
-    const members = new Members({ store, engine: "exact", log, onSkipped: (reason) => skipped.push(reason) });
+    const members = new Members({
+      ...{ store, engine: "codes", threads: 1, log },
+      onSkipped: (reason) => skipped.push(reason),
+    });
     const clock = LogClock.follow(nc, theirKeys);
     const held = new HeldShards({
       ...{
@@ -97,7 +101,7 @@ type Open = Awaited<ReturnType<Awaited<ReturnType<typeof setUp>>["openShards"]>>
 /** Both rounds in one. */
 const found = ({ members }: Open, probe: Signature) => {
   const segment = members.segment("org", "g")?.templates;
-  const handles = segment?.shortlist(probe.vector, 64, everywhere).map(({ handle }) => handle) ?? [];
+  const handles = segment?.shortlist(probe, 64, everywhere).map(({ handle }) => handle) ?? [];
   const compared = segment?.compare(probe, handles, everywhere);
   return compared?.ok ? compared.candidates : [];
 };
@@ -106,20 +110,21 @@ it("templates with line maps are found by them, after a restart too, until they 
   const { eventLog, skipped, openShards, enrol } = await setUp();
   const random = seeded(31);
   const [probe, other] = [randomProbe(random, D), randomProbe(random, D)];
-  const nearVector = await enrol({ vector: probe.vector, lines: templateOf(other).lines });
-  const sameLines = await enrol({ vector: other.vector, lines: templateOf(probe).lines });
-  await enrol({ vector: probe.vector, lines: new Uint32Array() });
-  await enrol({ vector: probe.vector, lines: probe.lines.slice(0, MAP_WORDS + 1) });
+  const nearer = await enrol({ ...templateOf(probe), lines: templateOf(other).lines });
+  const sameLines = await enrol({ ...templateOf(other), lines: templateOf(probe).lines });
+  await enrol({ ...templateOf(probe), lines: new Uint32Array() });
+  await enrol({ ...templateOf(probe), codes: probe.codes.slice(0, TEMPLATE_CODE_WORDS + 1) });
+  await enrol({ ...templateOf(probe), lines: probe.lines.slice(0, TEMPLATE_LINES_WORDS + 1) });
 
   const open = await openShards();
   await open.served();
   const similarities = [similarity(probe, templateOf(probe)), similarity(probe, templateOf(other))];
-  const answer = [sameLines.hex, nearVector.hex].map((member, i) => ({
+  const answer = [sameLines.hex, nearer.hex].map((member, i) => ({
     member,
     similarity: similarities[i],
   }));
   expect(found(open, probe)).toEqual(answer);
-  expect(skipped).toEqual(["unopened", "unopened"]);
+  expect(skipped).toEqual(["unopened", "unopened", "unopened"]);
   await open.close();
 
   const again = await openShards();
@@ -198,7 +203,7 @@ it("a member that the directory explains too late is set aside, holds nobody up,
   await open.close();
 });
 
-it("an erasure leaves no row, no template, no line map and no key; a shard that is let go neither", async () => {
+it("an erasure leaves no row, no template and no key; a shard that is let go neither", async () => {
   const { eventLog, openShards, enrol } = await setUp();
   const random = seeded(35);
   const probes = [randomProbe(random, D), randomProbe(random, D), randomProbe(random, D)];

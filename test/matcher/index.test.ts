@@ -1,10 +1,10 @@
-// Both engines: what they find, what they refuse, and that an erased signature is nowhere in them.
+// Both engines that go by vectors: what they find, what they refuse, and that an erased signature is nowhere in them.
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
-import { ENGINES, openIndex } from "../../matcher/index/engines.js";
+import { openIndex, VECTOR_ENGINES } from "../../matcher/index/engines.js";
 import { openExactIndex } from "../../matcher/index/exact-index.js";
 import { openHnswIndex } from "../../matcher/index/hnsw-index.js";
 import { bytesOf, dotProduct, noisy, randomUnit, seeded } from "./support/vectors.js";
@@ -14,7 +14,7 @@ afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
 const D = 64;
 
-describe.each(ENGINES)("%s index", (engine) => {
+describe.each(VECTOR_ENGINES)("%s index", (engine) => {
   it("returns the dot product as similarity, best first", () => {
     const random = seeded(1);
     const index = openIndex(engine, D);
@@ -22,6 +22,10 @@ describe.each(ENGINES)("%s index", (engine) => {
     for (const [label, vector] of vectors.entries()) index.add(label, vector);
     const probe = randomUnit(random, D);
     const truth = vectors.map((vector) => dotProduct(vector, probe)).sort((a, b) => b - a);
+    for (const { label, similarity } of index.search(probe, 10)) {
+      expect(index.similarityTo(label, probe)).toBeCloseTo(similarity, 5);
+    }
+    expect(() => index.similarityTo(200, probe)).toThrow(RangeError);
     const found = index.search(probe, 10).map(({ similarity }) => similarity);
     for (const [i, similarity] of found.entries()) expect(similarity).toBeCloseTo(truth[i] ?? Number.NaN, 5);
     expect(found).toHaveLength(10);

@@ -2,10 +2,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type LineShelf, openLineShelf } from "../../matcher/index/line-shelf.js";
-import { MAP_WORDS } from "../../palm/lines/line-map.js";
+import { TEMPLATE_LINES_WORDS } from "../../palm/lines/frames.js";
 
 /** A map whose every word says whose it is. */
-const mapOf = (label: number) => new Uint32Array(MAP_WORDS).fill(label + 1);
+const mapOf = (label: number) => new Uint32Array(TEMPLATE_LINES_WORDS).fill(label + 1);
 const wordsOf = (blocks: readonly Uint8Array[]) =>
   blocks.flatMap(({ buffer }) => Array.from(new Uint32Array(buffer as ArrayBuffer)));
 
@@ -28,7 +28,7 @@ describe("a line shelf", () => {
         const left = new Map<number, number>();
         for (const word of wordsOf(shelf.bytes())) left.set(word, (left.get(word) ?? 0) + 1);
         left.delete(0);
-        expect(left).toEqual(new Map([...present].map((label) => [label + 1, MAP_WORDS])));
+        expect(left).toEqual(new Map([...present].map((label) => [label + 1, TEMPLATE_LINES_WORDS])));
       }),
       { numRuns: 20 },
     );
@@ -38,7 +38,7 @@ describe("a line shelf", () => {
     const shelf = openLineShelf();
     shelf.add(0, mapOf(0));
     const first = shelf.mapOf(0);
-    const fitting = bytesOf(shelf) / (MAP_WORDS * 4);
+    const fitting = bytesOf(shelf) / (TEMPLATE_LINES_WORDS * 4);
     for (let label = 1; label <= fitting; label++) shelf.add(label, mapOf(label));
     expect(shelf.bytes()).toHaveLength(2);
     expect(shelf.mapOf(0).buffer).toBe(first.buffer);
@@ -49,7 +49,7 @@ describe("a line shelf", () => {
     const shelf = openLineShelf();
     shelf.add(0, mapOf(0));
     const held = bytesOf(shelf);
-    const fitting = held / (MAP_WORDS * 4);
+    const fitting = held / (TEMPLATE_LINES_WORDS * 4);
     for (let label = 1; label < 3 * fitting; label++) {
       shelf.erase(label - fitting);
       shelf.add(label, mapOf(label));

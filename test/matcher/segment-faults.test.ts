@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { openExactIndex } from "../../matcher/index/exact-index.js";
 import { openLineShelf } from "../../matcher/index/line-shelf.js";
+import { openVectorIndex } from "../../matcher/index/vector-index.js";
 import { Segment } from "../../matcher/segment.js";
 import { Slices } from "../../matcher/slices.js";
 import { templateOf } from "../../palm/signature.js";
@@ -29,7 +30,7 @@ describe.each(["index", "shelf"] as const)("a member whose second template the %
     if (failing === "index") index.add = failingOnce(index.add);
     else shelf.add = failingOnce(shelf.add);
     let handles = 0;
-    const segment = new Segment({ index, shelf }, () => handles++);
+    const segment = new Segment(openVectorIndex(index, shelf), () => handles++);
     const probes = [randomProbe(random, D), randomProbe(random, D), randomProbe(random, D)];
     const add = () => segment.add(SOMEONE, 5, probes.map(templateOf));
     expect(add).toThrow("no memory");
@@ -39,7 +40,7 @@ describe.each(["index", "shelf"] as const)("a member whose second template the %
   it("is found in no search, and is not whole", () => {
     const { index, segment, probes } = setUp();
     expect(index.size).toBeGreaterThan(0);
-    for (const { vector } of probes) expect(segment.shortlist(vector, 5, everywhere)).toEqual([]);
+    for (const probe of probes) expect(segment.shortlist(probe, 5, everywhere)).toEqual([]);
     expect(segment.has(SOMEONE)).toBe(true);
     expect(segment.enrolledSequence(SOMEONE)).toBeUndefined();
     expect(segment.templatesOf(everywhere)).toBe(0);
@@ -62,6 +63,6 @@ describe.each(["index", "shelf"] as const)("a member whose second template the %
     add();
     expect(segment.enrolledSequence(SOMEONE)).toBe(5);
     expect(segment.templatesOf(everywhere)).toBe(probes.length);
-    for (const { vector } of probes) expect(segment.shortlist(vector, 5, everywhere)).toHaveLength(3);
+    for (const probe of probes) expect(segment.shortlist(probe, 5, everywhere)).toHaveLength(3);
   });
 });

@@ -61,8 +61,8 @@ describe("a matcher", () => {
     expect(a?.and(b ?? new ShardSet()).isEmpty).toBe(true);
     expect(replies.reduce((sum, { templates }) => sum + templates, 0)).toBe(people.length);
     for (const { near, workerId, appliedSequence } of replies) {
-      const similarities = near.map(({ similarity }) => similarity ?? 0);
-      expect(similarities).toEqual([...similarities].sort((x, y) => y - x));
+      const distances = near.map(({ distance }) => distance ?? 0);
+      expect(distances).toEqual([...distances].sort((x, y) => x - y));
       expect(near).toHaveLength(16);
       expect(workerId).toBe("one");
       expect(appliedSequence).toBeGreaterThanOrEqual(person(39).sequence);

@@ -12,9 +12,17 @@ async function fileOf(bytes: Uint8Array | string): Promise<string> {
   return path;
 }
 
-/** Of the line field that this version reads. */
+/** Of the line fields that this version reads. */
 const FIELD_SIDE = 63;
 const METADATA = { model_id: "odd", dimension: "4", input_size: "32" };
+/** Of a model with line maps and codes. */
+const WITH_LINES = {
+  ...METADATA,
+  dimension: "256",
+  line_field_side: String(FIELD_SIDE),
+  spectrum_bits: "512",
+  spectrum_looks: "9",
+};
 
 describe("facts in a model file", () => {
   it("of the committed model agree with what the network takes and gives", async () => {
@@ -25,10 +33,11 @@ describe("facts in a model file", () => {
       const input = new Uint8Array(side * side).map((_, at) => at % 251);
       return session.run({ roi: new ort.Tensor("uint8", input, [1, 1, side, side]) });
     };
-    const { signature, lines } = await ask(inputSize);
+    const { signature, fields, spectra } = await ask(inputSize);
     expect(signature?.dims).toEqual([1, dimension]);
     expect(lineMaps).toBe(true);
-    expect(lines?.dims).toEqual([1, 2, FIELD_SIDE, FIELD_SIDE]);
+    expect(fields?.dims).toEqual([1, 4, FIELD_SIDE, FIELD_SIDE]);
+    expect(spectra?.dims).toEqual([1, 2, 9, 512]);
     await expect(ask(inputSize + 1)).rejects.toThrow(/dimension/i);
     await session.release();
   });
@@ -39,18 +48,33 @@ describe("facts in a model file", () => {
   });
 
   it("say that there are line maps when they give the side of a line field, else that there are none", async () => {
-    const metadata = { ...METADATA, line_field_side: String(FIELD_SIDE) };
-    const path = await fileOf(failingModel({ metadata, side: 32, dimension: 4 }));
+    const path = await fileOf(failingModel({ metadata: WITH_LINES, side: 32, dimension: 256 }));
     expect(await modelInfo(path)).toMatchObject({ lineMaps: true });
     expect(await modelInfo(GABOR)).toMatchObject({ lineMaps: false });
   });
 
   it.each(["62", "0", "", "many"])("are refused with a line field %j wide, naming the file", async (side) => {
-    const metadata = { ...METADATA, line_field_side: side };
-    const path = await fileOf(failingModel({ metadata, side: 32, dimension: 4 }));
+    const metadata = { ...WITH_LINES, line_field_side: side };
+    const path = await fileOf(failingModel({ metadata, side: 32, dimension: 256 }));
     await expect(modelInfo(path)).rejects.toThrow(
-      `${path}: its line field is ${side} wide, this version reads ${FIELD_SIDE}.`,
+      `${path}: its line_field_side is ${side}, this version reads ${FIELD_SIDE}.`,
     );
+  });
+
+  it.each([
+    ["spectrum_bits", "256", "512"],
+    ["spectrum_looks", "8", "9"],
+    ["dimension", "128", "256"],
+  ])("are refused where codes cannot be made of them: %s of %s", async (key, found, wanted) => {
+    const metadata = { ...WITH_LINES, [key]: found };
+    const path = await fileOf(failingModel({ metadata, side: 32, dimension: 256 }));
+    await expect(modelInfo(path)).rejects.toThrow(`its ${key} is ${found}, this version reads ${wanted}.`);
+  });
+
+  it("are refused with a line field and no spectra: a file of an earlier version", async () => {
+    const { spectrum_bits: _, ...metadata } = WITH_LINES;
+    const path = await fileOf(failingModel({ metadata, side: 32, dimension: 256 }));
+    await expect(modelInfo(path)).rejects.toThrow("its spectrum_bits is not there");
   });
 
   it.each([
@@ -94,10 +118,9 @@ describe("a model whose facts do not hold", () => {
   });
 
   it("is refused at start when it gives no line field and its facts promise one", async () => {
-    const metadata = { ...METADATA, line_field_side: String(FIELD_SIDE) };
-    const path = await fileOf(failingModel({ metadata, side: 32, dimension: 4 }));
+    const path = await fileOf(failingModel({ metadata: WITH_LINES, side: 32, dimension: 256 }));
     await expect(openSignatureModel(path)).rejects.toThrow(
-      `the model's output 'lines' is not ${2 * FIELD_SIDE * FIELD_SIDE} float32 numbers`,
+      `the model's output 'fields' is not ${4 * FIELD_SIDE * FIELD_SIDE} float32 numbers`,
     );
   });
 
@@ -115,6 +138,7 @@ describe("a model whose facts do not hold", () => {
     expect(await model.sign(black)).toEqual({
       vector: Float32Array.of(1, 0, 0, 0),
       lines: new Uint32Array(0),
+      codes: new Uint32Array(0),
     });
     await model.close();
   });

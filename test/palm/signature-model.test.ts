@@ -1,18 +1,20 @@
 import * as ort from "onnxruntime-node";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
+import { SPECTRA_NUMBERS } from "../../palm/codes/probe-codes.js";
 import {
   dot,
   type GreyImage,
   loadCalibration,
   openSignatureModel,
-  PROBE_WORDS,
+  PROBE_CODE_WORDS,
+  PROBE_LINES_WORDS,
   type Signature,
   type SignatureModel,
   similarity,
   templateOf,
   thresholdFor,
 } from "../../palm/index.js";
-import { FIELD_NUMBERS } from "../../palm/lines/line-map.js";
+import { FRAMES_FIELD_NUMBERS } from "../../palm/lines/frames.js";
 import { CALIBRATION, drawn, GABOR, MODEL, palm } from "./support.js";
 
 const IDENTITIES = 30;
@@ -32,15 +34,16 @@ async function signed(roi: GreyImage, by = model): Promise<Signature> {
 }
 
 describe("the signature of a palm", () => {
-  it("is a unit vector of the stated dimension, of finite numbers, and the line maps of a probe", async () => {
+  it("is a unit vector of the stated dimension, of finite numbers, and the line maps and codes of a probe", async () => {
     expect(model.lineMaps).toBe(true);
     for (let i = 0; i < 20; i++) {
-      const { vector, lines } = await signed(palm(FIRST + i));
+      const { vector, lines, codes } = await signed(palm(FIRST + i));
       expect(vector).toHaveLength(model.dimension);
       expect(vector.every(Number.isFinite)).toBe(true);
       expect(dot(vector, vector)).toBeCloseTo(1, 4);
-      expect(lines).toHaveLength(PROBE_WORDS);
-      expect(lines.some((word) => word !== 0)).toBe(true);
+      expect(lines).toHaveLength(PROBE_LINES_WORDS);
+      expect(codes).toHaveLength(PROBE_CODE_WORDS);
+      for (const words of [lines, codes]) expect(words.some((word) => word !== 0)).toBe(true);
     }
   });
 
@@ -49,7 +52,7 @@ describe("the signature of a palm", () => {
     onTestFinished(() => gabor.close());
     const [a, b] = [await signed(palm(FIRST, 1), gabor), await signed(palm(FIRST, 2), gabor)];
     expect(gabor.lineMaps).toBe(false);
-    expect([a.lines.length, b.lines.length]).toEqual([0, 0]);
+    for (const { lines, codes } of [a, b]) expect([lines.length, codes.length]).toEqual([0, 0]);
     expect(similarity(a, templateOf(b))).toBe(dot(a.vector, b.vector));
   });
 
@@ -101,18 +104,19 @@ describe("the signature of a palm", () => {
       run.mockRestore();
       await session.release();
     });
-    const { vector, lines } = await signed(palm(FIRST));
+    const { vector, lines, codes } = await signed(palm(FIRST));
     expect(run.mock.settledResults).toEqual([
       {
         type: "fulfilled",
         value: {
           signature: expect.objectContaining({ data: new Float32Array(model.dimension) }),
-          lines: expect.objectContaining({ data: new Float32Array(FIELD_NUMBERS) }),
+          fields: expect.objectContaining({ data: new Float32Array(FRAMES_FIELD_NUMBERS) }),
+          spectra: expect.objectContaining({ data: new Float32Array(SPECTRA_NUMBERS) }),
         },
       },
     ]);
     expect(dot(vector, vector)).toBeCloseTo(1, 4);
-    expect(lines.some((word) => word !== 0)).toBe(true);
+    for (const words of [lines, codes]) expect(words.some((word) => word !== 0)).toBe(true);
   });
 
   it("leaves the caller's pixels to the caller", async () => {

@@ -5,7 +5,8 @@ import sharp from "sharp";
 import { describe, expect, it, onTestFinished } from "vitest";
 import {
   openSignatureModel,
-  PROBE_WORDS,
+  PROBE_CODE_WORDS,
+  PROBE_LINES_WORDS,
   type Signature,
   SignerPool,
   type SignerPoolOptions,
@@ -55,7 +56,8 @@ describe("a pool of signer threads", () => {
     const model = await openSignatureModel(MODEL);
     const image = palm(1);
     const wanted = await model.sign(image);
-    expect([wanted?.vector.length, wanted?.lines.length]).toEqual([model.dimension, PROBE_WORDS]);
+    const lengths = [model.dimension, PROBE_LINES_WORDS, PROBE_CODE_WORDS];
+    expect([wanted?.vector.length, wanted?.lines.length, wanted?.codes.length]).toEqual(lengths);
     await model.close();
     const { width, height } = image;
     const png = await sharp(image.pixels, { raw: { width, height, channels: 1 } })
@@ -83,7 +85,7 @@ describe("a pool of signer threads", () => {
     for (const grey of [3, 2]) {
       expect(await pool.sign(jobOf(drawn(128, 128, () => grey)))).toMatchObject({
         ok: true,
-        signature: { vector: new Float32Array(0), lines: new Uint32Array(0) },
+        signature: { vector: new Float32Array(0), lines: new Uint32Array(0), codes: new Uint32Array(0) },
         quality: { score: 0, reason: "TOO_DARK" },
       });
     }
@@ -217,7 +219,7 @@ describe("opening", () => {
   });
 });
 
-const partsOf = ({ vector, lines }: Signature) => [...vector, ...lines];
+const partsOf = ({ vector, lines, codes }: Signature) => [...vector, ...lines, ...codes];
 
 async function signAll(pool: SignerPool): Promise<string[]> {
   const results = await Promise.all(Array.from({ length: 12 }, (_, i) => pool.sign(jobOf(palm(i)))));

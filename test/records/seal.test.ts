@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { MAP_WORDS } from "../../palm/lines/line-map.js";
+import { TEMPLATE_CODE_WORDS } from "../../palm/codes/layout.js";
+import { TEMPLATE_LINES_WORDS } from "../../palm/lines/frames.js";
 import { openProfile, openTemplate, sealProfile, sealTemplate, templateAad } from "../../records/index.js";
 import { aadOf, newSealKey, open, seal } from "../../wire/seal.js";
 
@@ -14,10 +15,11 @@ const unitVector = fc
     return raw.map((value) => value / norm);
   });
 
-/** With a line map or without; records do not care how long it is. */
+/** With line maps and codes or without; records do not care how long they are. */
 const signatures = fc.record({
   vector: unitVector,
-  lines: fc.uint32Array({ maxLength: MAP_WORDS }),
+  lines: fc.uint32Array({ maxLength: TEMPLATE_LINES_WORDS }),
+  codes: fc.uint32Array({ maxLength: TEMPLATE_CODE_WORDS }),
 });
 
 const place = fc.record({
@@ -81,19 +83,20 @@ describe("a sealed template", () => {
           const key = newSealKey();
           const template = sealTemplate(key, at, signature);
           const { length } = signature.vector;
-          expect(openTemplate(key, at, template, length)).toEqual(signature);
-          expect(openTemplate(newSealKey(), at, template, length)).toBeUndefined();
+          const codeWords = signature.codes.length;
+          expect(openTemplate(key, at, template, length, codeWords)).toEqual(signature);
+          expect(openTemplate(newSealKey(), at, template, length, codeWords)).toBeUndefined();
           for (const elsewhere of [
             { ...at, memberId: other },
             { ...at, gallery: `${at.gallery}x` },
             { ...at, organisation: `${at.organisation}x` },
           ]) {
-            expect(openTemplate(key, elsewhere, template, length)).toBeUndefined();
+            expect(openTemplate(key, elsewhere, template, length, codeWords)).toBeUndefined();
           }
           const otherIndex = { ...template, index: at.index + 1 };
-          expect(openTemplate(key, at, otherIndex, length)).toBeUndefined();
+          expect(openTemplate(key, at, otherIndex, length, codeWords)).toBeUndefined();
           const otherModel = { ...template, modelId: `${at.modelId}x` };
-          expect(openTemplate(key, at, otherModel, length)).toBeUndefined();
+          expect(openTemplate(key, at, otherModel, length, codeWords)).toBeUndefined();
         },
       ),
     );
@@ -121,13 +124,13 @@ describe("a sealed template", () => {
     const key = newSealKey();
     const at = { memberId: member(1), organisation: "acme", gallery: "g" };
     const aad = templateAad({ ...at, modelId: "m", index: 0 });
-    const openBytes = (bytes: Uint8Array) => {
+    const openBytes = (bytes: Uint8Array, codeWords = 0) => {
       const template = { modelId: "m", index: 0, signature: seal(key, aad, bytes) };
-      return openTemplate(key, at, template, 2);
+      return openTemplate(key, at, template, 2, codeWords);
     };
     const openNumbers = (...numbers: number[]) => openBytes(Buffer.from(Float32Array.from(numbers).buffer));
     const vector = Float32Array.from([0.6, 0.8]);
-    expect(openNumbers(0.6, 0.8)).toEqual({ vector, lines: new Uint32Array() });
+    expect(openNumbers(0.6, 0.8)).toEqual({ vector, lines: new Uint32Array(), codes: new Uint32Array() });
     expect(openNumbers(0.6, 0.9)).toBeUndefined();
     expect(openNumbers(Number.NaN, 1)).toBeUndefined();
     expect(openNumbers(Number.POSITIVE_INFINITY, 0)).toBeUndefined();
@@ -135,7 +138,11 @@ describe("a sealed template", () => {
     expect(openNumbers(1)).toBeUndefined();
     const rest = (...bytes: number[]) => openBytes(Buffer.from([...new Uint8Array(vector.buffer), ...bytes]));
     for (const odd of [[1], [1, 2], [1, 2, 3], [1, 2, 3, 4, 5]]) expect(rest(...odd)).toBeUndefined();
-    expect(rest(4, 3, 2, 1)).toEqual({ vector, lines: Uint32Array.of(0x01020304) });
+    const [lines, codes] = [Uint32Array.of(0x01020304), Uint32Array.of(0x08070605)];
+    expect(rest(4, 3, 2, 1)).toEqual({ vector, lines, codes: new Uint32Array() });
+    const both = Buffer.from([...new Uint8Array(vector.buffer), 4, 3, 2, 1, 5, 6, 7, 8]);
+    expect(openBytes(both, 1)).toEqual({ vector, lines, codes });
+    expect(openBytes(both, 3)).toBeUndefined();
   });
 
   it("refuses to seal what could never be opened", () => {
@@ -147,7 +154,7 @@ describe("a sealed template", () => {
       index: 0,
       position: 0,
     };
-    const tooLong = { vector: Float32Array.from([2, 0]), lines: new Uint32Array(MAP_WORDS) };
+    const tooLong = { vector: Float32Array.from([2, 0]), lines: new Uint32Array(), codes: new Uint32Array() };
     expect(() => sealTemplate(newSealKey(), at, tooLong)).toThrow(/unit length/);
   });
 });

@@ -91,9 +91,13 @@ describe("a presentation that ends in MATCH", () => {
     expect(decision.passageToken).toHaveLength(0);
   });
 
-  it("gives the pixels to the signer as sent, and zeroes both parts of the signature when the search has ended", async () => {
+  it("gives the pixels to the signer as sent, and zeroes all parts of the signature when the search has ended", async () => {
     let pixels: Uint8Array | undefined;
-    const signature = { vector: Float32Array.of(0.6, 0.8), lines: Uint32Array.of(5, 2 ** 31) };
+    const signature = {
+      vector: Float32Array.of(0.6, 0.8),
+      lines: Uint32Array.of(5, 2 ** 31),
+      codes: Uint32Array.of(9),
+    };
     const before = structuredClone(signature);
     const quality = { score: 90, reason: "OK" as const };
     front.script.sign = async (job) => {
@@ -110,7 +114,11 @@ describe("a presentation that ends in MATCH", () => {
     await client.next("decision");
     expect(pixels).toEqual(image);
     expect(searched).toEqual(before);
-    expect(signature).toEqual({ vector: new Float32Array(2), lines: new Uint32Array(2) });
+    expect(signature).toEqual({
+      vector: new Float32Array(2),
+      lines: new Uint32Array(2),
+      codes: new Uint32Array(1),
+    });
   });
 
   it("is searched for in the lane's organisation and gallery, with time kept for the record", async () => {
@@ -222,10 +230,14 @@ describe("a presentation that does not", () => {
     };
     client.send({ frame: frameOf(newId()) });
     expect(await client.next("decision")).toMatchObject({ reason: Reason.DEADLINE_PASSED });
-    const signature = { vector: Float32Array.of(1, 0), lines: Uint32Array.of(7) };
+    const signature = { vector: Float32Array.of(1, 0), lines: Uint32Array.of(7), codes: Uint32Array.of(8) };
     signer.open({ ok: true, signature, quality: { score: 90, reason: "OK" }, queueMs: 0, signMs: 1 });
     await client.next("credit");
-    expect(signature).toEqual({ vector: new Float32Array(2), lines: new Uint32Array(1) });
+    expect(signature).toEqual({
+      vector: new Float32Array(2),
+      lines: new Uint32Array(1),
+      codes: new Uint32Array(1),
+    });
   });
 
   it("guides by what was wrong, and is LOW_QUALITY when no frame was good", async () => {

@@ -120,7 +120,7 @@ export async function startWorker(
     return worker.people.flatMap((person, handle) => {
       const isHere = person.organisation === request.organisation && person.gallery === request.gallery;
       if (!isHere || !own(thread).has(shardOf(fromHex(person.hex)))) return [];
-      return [{ handle, similarity: dot(probe, person.vector) }];
+      return [{ handle, distance: 1 - dot(probe, person.vector) }];
     });
   };
   const onSearch = (thread: number, isRow: boolean) => async (message: Msg) => {
@@ -130,7 +130,7 @@ export async function startWorker(
     worker.bodies.push(new Uint8Array(message.data));
     const shards = own(thread).and(ShardSet.from(request.shards) ?? ShardSet.all());
     if (shards.isEmpty) return;
-    const near = nearOf(request, thread).sort((a, b) => b.similarity - a.similarity);
+    const near = nearOf(request, thread).sort((a, b) => a.distance - b.distance);
     const reply = {
       workerId: id,
       instance,
@@ -138,6 +138,7 @@ export async function startWorker(
       status: bus.SearchStatus.SEARCHED,
       shards: shards.bytes(),
       near: near.slice(0, request.nearest),
+      scale: 1,
       templates: near.length,
     };
     const said = await worker.script.search({ request, reply, row: isRow });

@@ -82,7 +82,7 @@ export function searchOfLog(eventLog: EventLog, keyring: Keyring, log: Log): Log
         const key = event.enrolled && (await fetchDataKey(eventLog, keyring, place));
         if (!event.enrolled || !key?.ok) continue;
         const vectors = (event.enrolled.templates ?? []).flatMap(
-          (template) => openTemplate(key.key, place, template, MODEL.dimension)?.vector ?? [],
+          (template) => openTemplate(key.key, place, template, MODEL.dimension, 0)?.vector ?? [],
         );
         held.set(memberHex, { memberHex, place: `${organisation}/${gallery}`, vectors });
       }

@@ -1,6 +1,7 @@
 // Seeded unit vectors and signatures for tests.
 import { gaussian, randomUnit, unit } from "../../../bench/seeded.js";
-import { FIELD_NUMBERS, lineMaps } from "../../../palm/lines/line-map.js";
+import { PROBE_CODE_WORDS } from "../../../palm/codes/layout.js";
+import { FRAMES_FIELD_NUMBERS, framedLineMaps } from "../../../palm/lines/frames.js";
 import type { Signature } from "../../../palm/signature.js";
 
 export { randomUnit, seeded } from "../../../bench/seeded.js";
@@ -16,12 +17,17 @@ export function dotProduct(a: Float32Array, b: Float32Array): number {
 }
 
 /** A signature of a model that makes no line maps. */
-export const ofVector = (vector: Float32Array): Signature => ({ vector, lines: new Uint32Array() });
+export const ofVector = (vector: Float32Array): Signature => ({
+  vector,
+  lines: new Uint32Array(),
+  codes: new Uint32Array(),
+});
 
-/** A probe of a palm that is like no other, with line maps. */
+/** A probe of a palm that is like no other, with line maps and codes. */
 export function randomProbe(random: () => number, dimension: number): Signature {
-  const field = Float32Array.from({ length: FIELD_NUMBERS }, () => gaussian(random));
-  return { vector: randomUnit(random, dimension), lines: lineMaps(field) };
+  const fields = Float32Array.from({ length: FRAMES_FIELD_NUMBERS }, () => gaussian(random));
+  const codes = Uint32Array.from({ length: PROBE_CODE_WORDS }, () => Math.floor(random() * 2 ** 32));
+  return { vector: randomUnit(random, dimension), lines: framedLineMaps(fields), codes };
 }
 
 export const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array | Uint32Array): Buffer =>

@@ -1,6 +1,7 @@
 // Enrolments for the tests: one member, one template of each hand.
 import { randomBytes, randomInt } from "node:crypto";
-import { MAP_WORDS } from "../../../palm/lines/line-map.js";
+import { TEMPLATE_CODE_WORDS } from "../../../palm/codes/layout.js";
+import { TEMPLATE_LINES_WORDS } from "../../../palm/lines/frames.js";
 import type { Enrolment } from "../../../records/index.js";
 import { ORGANISATION } from "./rig.js";
 
@@ -13,8 +14,14 @@ export function unitVector(dimension = DIMENSION): Float32Array {
   return raw.map((value) => value / norm);
 }
 
+const anyWords = (length: number) => Uint32Array.from({ length }, () => randomInt(2 ** 32));
+
 function signature() {
-  return { vector: unitVector(), lines: Uint32Array.from({ length: MAP_WORDS }, () => randomInt(2 ** 32)) };
+  return {
+    vector: unitVector(),
+    lines: anyWords(TEMPLATE_LINES_WORDS),
+    codes: anyWords(TEMPLATE_CODE_WORDS),
+  };
 }
 
 export function enrolmentOf(gallery: string, organisation = ORGANISATION): Enrolment {
