@@ -5,6 +5,8 @@
 // - tokens are compared in constant time, whatever is sent;
 // - wrong tokens are bounded for each address, at all desks together; nobody else is kept out by them.
 import { createHash, timingSafeEqual } from "node:crypto";
+import type { IncomingMessage } from "node:http";
+import proxyAddress from "@fastify/proxy-addr";
 import type { FastifyRequest } from "fastify";
 import { refuse } from "./problem.js";
 import { addressKey, type Throttle } from "./throttle.js";
@@ -16,6 +18,11 @@ export function tokenCheck(operatorToken: string): (authorization: string) => bo
   const digest = (text: string) => createHash("sha256").update(text).digest();
   const wanted = digest(`Bearer ${operatorToken}`);
   return (authorization) => timingSafeEqual(digest(authorization), wanted);
+}
+
+/** Who asks, of a request that no route sees: as Fastify tells it of the others (`request.ip`). */
+export function clientAddress(request: IncomingMessage, trustedProxies: readonly string[]): string {
+  return proxyAddress(request, [...trustedProxies]) ?? "";
 }
 
 export interface Access {

@@ -22,7 +22,7 @@ import { type Log, openLog } from "../wire/log.js";
 import { LogClock } from "../wire/log-clock.js";
 import { connectNats } from "../wire/nats.js";
 import { openOpsServer } from "../wire/ops-server.js";
-import { type Access, openAccess, WRONG_TOKENS } from "./access.js";
+import { type Access, clientAddress, openAccess, WRONG_TOKENS } from "./access.js";
 import { openApp } from "./app.js";
 import { deviceRoutes } from "./devices/routes.js";
 import { Enroller } from "./enrolment/enroller.js";
@@ -170,7 +170,7 @@ function registerRoutes(
 /** What comes for /live is ours; what comes for /link is a gateway's. */
 function takeUpgrades(
   app: App,
-  { livePage, gatewayCa }: DeskConfig,
+  { livePage, gatewayCa, trustedProxies }: DeskConfig,
   {
     parts,
     access,
@@ -186,7 +186,7 @@ function takeUpgrades(
     tokenHolds:
       livePage === "open"
         ? undefined
-        : (token, request) => access.tokenHolds(request.socket.remoteAddress ?? "", token) === true,
+        : (token, request) => access.tokenHolds(clientAddress(request, trustedProxies), token) === true,
   });
   disposer.defer(() => live.close());
   const handoff = openHandoff({ gateways: parts.sources.gateways, caFile: gatewayCa, metrics });

@@ -1,12 +1,11 @@
 // What makes asking twice the same as asking once: the Idempotency-Key of a request, and what it was asked with.
 //
-// Invariants (test/desk/idempotency.test.ts):
+// Invariants (test/desk/enrolment.test.ts):
 // - one key of one organisation is one request, at whichever desk; without a key each request is one of its own;
 // - what was asked is compared by a MAC under a key of the organisation: nothing of a body can be told from it.
 import { createHash, createHmac, randomUUID } from "node:crypto";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
-import { fromHex } from "../wire/hex.js";
 import type { Keyring } from "../wire/keyring.js";
 
 const ID_HEX_CHARS = 32;
@@ -36,8 +35,6 @@ export function requestId(organisation: string, key: string, attempt = 0): strin
   const text = attempt === 0 ? `${organisation}|${key}` : `${organisation}|${key}|${attempt}`;
   return createHash("sha256").update(text).digest("hex").slice(0, ID_HEX_CHARS);
 }
-
-export const idBytes = (id: string): Uint8Array => fromHex(id);
 
 /** @param what the kind of request, so that one body sent to two addresses is not one request */
 export function macOfBody(

@@ -4,6 +4,7 @@
 // Invariants (test/desk/link-handoff.test.ts):
 // - the client's request and all that follows reach the gateway as they came, and the other way round; nothing is looked at;
 // - gateways are taken in turn, those that say they are ready first; one that takes no connection is passed over;
+// - at most MAX_LINKS at once;
 // - an end on one side ends the other; a side that does not read stops the other from sending, and costs no memory.
 import { readFileSync } from "node:fs";
 import type { IncomingMessage } from "node:http";
@@ -14,6 +15,8 @@ import type { GatewayState } from "../wire/gateways.js";
 import type { HandoffResult } from "./metrics.js";
 
 const CONNECT_DEADLINE_MS = 1500;
+/** Through this desk, linked or on their way; the rest is told to come again. */
+const MAX_LINKS = 4096;
 const NO_GATEWAY =
   "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
 const ANY_ADDRESS: Record<string, string> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
@@ -23,6 +26,8 @@ export interface HandoffOptions {
   /** PEM: what gateways with TLS are checked against; left out: what the system trusts. */
   caFile: string | undefined;
   metrics: { handoff(result: HandoffResult): void };
+  /** Default: MAX_LINKS. */
+  maxLinks?: number;
 }
 
 export interface Handoff {
@@ -32,26 +37,29 @@ export interface Handoff {
   close(): void;
 }
 
-export function openHandoff({ gateways, caFile, metrics }: HandoffOptions): Handoff {
+export function openHandoff({ gateways, caFile, metrics, maxLinks = MAX_LINKS }: HandoffOptions): Handoff {
   const ca = caFile === undefined ? undefined : readFileSync(caFile);
   const open = new Set<Duplex>();
   let turn = 0;
   return {
     upgrade: async (request, client, head) => {
       client.on("error", () => client.destroy());
+      client.on("close", () => open.delete(client));
       client.pause();
-      const gateway = await firstThatTakes(inTurn(gateways(), turn++), ca);
+      const isFull = open.size >= maxLinks;
+      open.add(client);
+      const gateway = isFull ? undefined : await firstThatTakes(inTurn(gateways(), turn++), ca);
       if (gateway === undefined || client.destroyed) {
         metrics.handoff("no_gateway");
         gateway?.destroy();
         client.end(NO_GATEWAY);
+        client.resume();
         return;
       }
       metrics.handoff("handed");
       gateway.write(headOf(request));
       if (head.length > 0) gateway.write(head);
-      open.add(client);
-      join(client, gateway, () => open.delete(client));
+      join(client, gateway);
     },
     links: () => open.size,
     close: () => {
@@ -67,12 +75,8 @@ function headOf({ method = "GET", url = "/", httpVersion, rawHeaders }: Incoming
   return Buffer.from(`${lines.join("\r\n")}\r\n\r\n`, "latin1");
 }
 
-function join(client: Duplex, gateway: Socket, ended: () => void): void {
-  gateway.on("error", () => gateway.destroy());
-  client.on("close", () => {
-    ended();
-    gateway.destroy();
-  });
+function join(client: Duplex, gateway: Socket): void {
+  client.on("close", () => gateway.destroy());
   gateway.on("close", () => client.destroy());
   client.pipe(gateway);
   gateway.pipe(client);

@@ -9,12 +9,32 @@
 import { edge } from "../wire/edge-codec.js";
 import { laneNowMs } from "./clock.js";
 import type { Connection, SendResult } from "./connection.js";
-import type { Conversation, Event, Reply } from "./conversation.js";
-import type { PresentationEnd, PresentationErrorCode, PresentationRequest } from "./presentation.js";
-import type { Frames, PalmImage } from "./source/source.js";
+import type { Conversation, ErrorName, Event, Reply } from "./conversation.js";
+import type { Frames, Palm, PalmImage } from "./source/source.js";
 
 /** A Decision may come this much later than Welcome promises before the lane gives up on it. */
 const DECISION_GRACE_MS = 1000;
+
+export interface Charge {
+  /** In the currency's minor unit. */
+  amountMinor: number;
+  /** ISO 4217, three capitals. */
+  currency: string;
+  orderRef: string;
+}
+
+export interface AttemptRequest {
+  palm: Palm;
+  /** 16 bytes. */
+  presentationId: Uint8Array;
+  charge?: Charge | undefined;
+  onFrame(result: SendResult): void;
+  /** The person is known, the money is awaited. */
+  onProgress?: ((progress: edge.Progress.$Properties) => void) | undefined;
+}
+
+/** NO_FRAME: the palm yielded no image. NO_DECISION: the gateway answers on the link, but not about this presentation. */
+export type PresentationErrorCode = ErrorName | "NO_FRAME" | "NO_DECISION";
 
 /** Of one presentation, over all its attempts. Times are on the clock of performance.now(). */
 export class Stopwatch {
@@ -42,12 +62,30 @@ export class Stopwatch {
   }
 }
 
-export interface AttemptOptions extends PresentationRequest {
+export interface AttemptOptions extends AttemptRequest {
   connection: Connection;
   watch: Stopwatch;
 }
 
-export type AttemptEnd = PresentationEnd | { kind: "dropped" };
+export type AttemptEnd =
+  | {
+      kind: "decision";
+      presentationId: Uint8Array;
+      decision: edge.Decision.$Properties;
+      /** First frame out -> Decision in, restarts included. */
+      roundTripMs: number;
+      /** The connection it came on. */
+      connection: Connection;
+    }
+  | {
+      kind: "error";
+      presentationId: Uint8Array;
+      code: PresentationErrorCode;
+      message: string;
+      retryAfterMs: number;
+    }
+  /** With the connection. */
+  | { kind: "dropped" };
 
 /** One method per event; each returns the end, or `undefined` while the presentation goes on. */
 export class Attempt {

@@ -5,7 +5,7 @@
 // - the folder belongs to its user alone (0700), the file too (0600), and it holds ids, tokens, steps and times only;
 // - the file only grows by whole lines, each written before `put` returns and answered once it is synced; a line that a
 //   crash or a full disk has torn is ended before the next one, and skipped when it is read;
-// - it never grows beyond MAX_FILE_BYTES: once COMPACT_AT_BYTES are reached it is emptied when no passage is left, or
+// - it never grows beyond maxFileBytes: once compactAtBytes are reached it is emptied when no passage is left, or
 //   written anew beside itself and put in its own place;
 // - a disk that takes nothing (full, worn out, read-only) makes an answer, never an exception; each put tries again.
 import {
@@ -37,8 +37,7 @@ const FOLDER_MODE = 0o700;
 const FILE_MODE = 0o600;
 /** Group and others. */
 const OTHERS_BITS = 0o077;
-const COMPACT_AT_BYTES = 256 * 1024;
-const MAX_FILE_BYTES = 4 * 1024 * 1024;
+const BOUNDS: Readonly<JournalBounds> = { compactAtBytes: 256 * 1024, maxFileBytes: 4 * 1024 * 1024 };
 /** What a machine may do to a file beneath a running lane, which works without it. */
 const DISK_TROUBLE: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO"]);
 
@@ -48,16 +47,21 @@ export interface JournalOptions {
   deviceId: string;
   log: AgentLog;
   /** Smaller in a test. */
-  compactAtBytes?: number;
+  bounds?: JournalBounds;
+}
+
+export interface JournalBounds {
+  compactAtBytes: number;
+  maxFileBytes: number;
 }
 
 /** @throws UsageError when the folder is not to be used */
-export function openJournal({ dir, deviceId, log, compactAtBytes }: JournalOptions): PassageStore {
+export function openJournal({ dir, deviceId, log, bounds = BOUNDS }: JournalOptions): PassageStore {
   try {
     mkdirSync(dir, { recursive: true, mode: FOLDER_MODE });
     const { mode } = statSync(dir);
     if ((mode & OTHERS_BITS) !== 0) throw new Error(`others may enter it: chmod 700 ${dir}`);
-    return new Journal(dir, join(dir, `${deviceId}.passages`), compactAtBytes ?? COMPACT_AT_BYTES, log);
+    return new Journal(dir, join(dir, `${deviceId}.passages`), bounds, log);
   } catch (error) {
     throw new UsageError(`--journal-dir ${dir}: ${(error as Error).message}`);
   }
@@ -67,7 +71,7 @@ class Journal implements PassageStore {
   readonly left: readonly StoredPassage[];
   readonly #dir: string;
   readonly #file: string;
-  readonly #compactAtBytes: number;
+  readonly #bounds: Readonly<JournalBounds>;
   /** Lines of what is not removed, by presentation. */
   readonly #live = new Map<string, string>();
   readonly #syncing = new Set<Promise<unknown>>();
@@ -76,10 +80,10 @@ class Journal implements PassageStore {
   /** The last line in the file has no end. */
   #isTorn = false;
 
-  constructor(dir: string, file: string, compactAtBytes: number, log: AgentLog) {
+  constructor(dir: string, file: string, bounds: Readonly<JournalBounds>, log: AgentLog) {
     this.#dir = dir;
     this.#file = file;
-    this.#compactAtBytes = compactAtBytes;
+    this.#bounds = bounds;
     const text = readIfThere(file);
     const { left, unreadable } = readJournal(text);
     this.left = left;
@@ -116,8 +120,9 @@ class Journal implements PassageStore {
 
   #append(line: string): Stored {
     try {
-      if (this.#bytes + line.length > this.#compactAtBytes) this.#compact();
-      if (this.#bytes + line.length > MAX_FILE_BYTES) return { ok: false, why: "the journal is full" };
+      const { compactAtBytes, maxFileBytes } = this.#bounds;
+      if (this.#bytes + line.length > compactAtBytes) this.#compact();
+      if (this.#bytes + line.length > maxFileBytes) return { ok: false, why: "the journal is full" };
       const fd = this.#open();
       const bytes = Buffer.from(this.#isTorn ? `\n${line}` : line);
       for (let at = 0; at < bytes.length; ) {

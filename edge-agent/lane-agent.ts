@@ -7,6 +7,7 @@
 // - a Decision for a presentation that has ended opens nothing;
 // - after `close` nothing of the agent runs.
 import { edge } from "../wire/edge-codec.js";
+import type { Charge, PresentationErrorCode } from "./attempt.js";
 import { laneNowMs } from "./clock.js";
 import type { Connection, SendResult } from "./connection.js";
 import type { ErrorName, Reply } from "./conversation.js";
@@ -15,7 +16,7 @@ import type { AgentLog, Host } from "./host.js";
 import { LINK_TIMINGS, Link, type LinkState, type LinkTimings, linkUrl } from "./link.js";
 import { memoryStore, type PassageStore } from "./passage-store.js";
 import { type PassageCounters, Passages } from "./passages.js";
-import { type Charge, newPresentationId, type PresentationErrorCode, presentPalm } from "./presentation.js";
+import { newPresentationId, presentPalm } from "./presentation.js";
 import { type Palm, type PalmImage, palmOfImages } from "./source/source.js";
 import type { LaneTerms } from "./terms.js";
 

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { mayTryAgain } from "./again.js";
 import type { Agent, PresentationEnd, PresentOptions } from "./agent.js";
-import type { Charge } from "./presentation.js";
+import type { Charge } from "./attempt.js";
 import type { Palm, PalmSource } from "./source/source.js";
 
 /** Refusals name a time to wait; this bounds what the other side can make the lane wait. */

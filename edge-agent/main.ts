@@ -22,6 +22,7 @@ import { type Log, openLog } from "../wire/log.js";
 import { type OpsServer, openOpsServer } from "../wire/ops-server.js";
 import { report, STDOUT } from "../wire/report.js";
 import { type Agent, startAgent } from "./agent.js";
+import type { Charge } from "./attempt.js";
 import { captureSize } from "./camera/ffmpeg.js";
 import { loadDeviceKey, writeNewDeviceKey } from "./device-key.js";
 import { type Gate, noGate } from "./gate.js";
@@ -32,7 +33,6 @@ import { runLane } from "./lane.js";
 import type { LinkState } from "./link.js";
 import { type AgentMetrics, openAgentMetrics } from "./metrics.js";
 import type { PassageStore } from "./passage-store.js";
-import type { Charge } from "./presentation.js";
 import { describeEnd, lineOf } from "./report.js";
 import {
   EDGE_SETTINGS,

@@ -10,57 +10,20 @@
 // - one presentation has one id and one charge, over all connections;
 // - the whole ends within `deadlineMs`, and once the gateway has told that only the money is awaited (Progress) within
 //   the money's deadline after that, whatever gateways and links do.
-import type { edge } from "../wire/edge-codec.js";
 import { PRESENTATION_ID_BYTES } from "../wire/limits.js";
-import { Attempt, type AttemptEnd, type AttemptOptions, Stopwatch } from "./attempt.js";
-import type { Connection, SendResult } from "./connection.js";
-import type { ErrorName } from "./conversation.js";
+import { Attempt, type AttemptEnd, type AttemptOptions, type AttemptRequest, Stopwatch } from "./attempt.js";
 import type { Link } from "./link.js";
-import type { Palm } from "./source/source.js";
 
 /** When BUSY names no time. */
 const BUSY_RETRY_MS = 250;
 
-export interface Charge {
-  /** In the currency's minor unit. */
-  amountMinor: number;
-  /** ISO 4217, three capitals. */
-  currency: string;
-  orderRef: string;
-}
-
-export interface PresentationRequest {
-  palm: Palm;
-  /** 16 bytes. */
-  presentationId: Uint8Array;
-  charge?: Charge | undefined;
+export interface PresentationRequest extends AttemptRequest {
   /** From the request to its end, reconnects included; a Progress extends it. */
   deadlineMs: number;
-  onFrame(result: SendResult): void;
-  /** The person is known, the money is awaited. */
-  onProgress?: ((progress: edge.Progress.$Properties) => void) | undefined;
 }
 
-/** NO_FRAME: the palm yielded no image. NO_DECISION: the gateway answers on the link, but not about this presentation. */
-export type PresentationErrorCode = ErrorName | "NO_FRAME" | "NO_DECISION";
-
 export type PresentationEnd =
-  | {
-      kind: "decision";
-      presentationId: Uint8Array;
-      decision: edge.Decision.$Properties;
-      /** First frame out -> Decision in, restarts included. */
-      roundTripMs: number;
-      /** The connection it came on. */
-      connection: Connection;
-    }
-  | {
-      kind: "error";
-      presentationId: Uint8Array;
-      code: PresentationErrorCode;
-      message: string;
-      retryAfterMs: number;
-    }
+  | Exclude<AttemptEnd, { kind: "dropped" }>
   /** No connection held long enough before the deadline, or the link was closed. */
   | { kind: "lost"; presentationId: Uint8Array };
 

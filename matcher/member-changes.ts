@@ -16,7 +16,6 @@ import { MEMBER_ID_BYTES } from "../wire/limits.js";
 import { shardOf } from "../wire/shard.js";
 import { memberSubject } from "../wire/subjects.js";
 import { vectorFault } from "./index/signature-index.js";
-import type { MemberRow } from "./member-store.js";
 import type { SegmentFacts } from "./serving.js";
 
 interface Changed {
@@ -64,7 +63,7 @@ export function readChange({ subject, sequence, atUnixMs, body }: LogEvent): Cha
 export function openTemplates(
   key: Uint8Array,
   member: string,
-  { templates }: Pick<MemberRow, "templates">,
+  { templates }: { templates: readonly bus.ITemplate[] },
   { organisation, gallery, modelId, dimension, lineMaps }: SegmentFacts,
   onSkipped: (reason: SkipReason) => void,
 ): Signature[] {

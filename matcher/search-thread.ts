@@ -173,7 +173,12 @@ class SearchThread {
     return this.#nc.subscribe(subject, {
       callback: (error, message) => {
         if (error) return this.#log.error({ subject, error: String(error) }, "subscription");
-        answer(message);
+        // An error that left this callback would end the whole connection.
+        try {
+          answer(message);
+        } catch (failure) {
+          this.#log.error({ subject, error: String(failure) }, "a request failed: a bug");
+        }
       },
     });
   }

@@ -28,7 +28,9 @@ export class ShardSet {
   }
 
   static all(): ShardSet {
-    return new ShardSet(Array.from({ length: SHARDS }, (_, shard) => shard));
+    const set = new ShardSet();
+    set.#bits.fill(0xff);
+    return set;
   }
 
   add(shard: number): void {

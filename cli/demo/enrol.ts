@@ -4,7 +4,7 @@ import type { GreyImage } from "../../palm/index.js";
 import { type bus, edge } from "../../wire/codec.js";
 import type { ApiAnswer, Enrolment, OperatorApi } from "../operator-api.js";
 import { GALLERY } from "../stack/stack.js";
-import type { Person } from "./people.js";
+import type { Person } from "./person.js";
 import { openProgress, type Progress } from "./progress.js";
 
 export interface Member {

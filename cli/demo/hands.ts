@@ -17,7 +17,7 @@ import {
 } from "../../palm/index.js";
 import { UsageError } from "../../wire/config.js";
 import { MAX_FRAMES_PER_PRESENTATION } from "../../wire/limits.js";
-import { ENROLMENT_SAMPLES, type Person, PRESENTATION_SEED } from "./people.js";
+import { ENROLMENT_SAMPLES, type Person, PRESENTATION_SEED } from "./person.js";
 
 /** An image that shows no good palm is followed by the next; after so many the person has given up. */
 const MAX_IMAGES_PER_FRAME = 3;

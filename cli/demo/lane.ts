@@ -5,7 +5,7 @@ import { loadDeviceKey } from "../../edge-agent/device-key.js";
 import { edge } from "../../wire/codec.js";
 import type { Log } from "../../wire/log.js";
 import type { Stack, StackDevice } from "../stack/stack.js";
-import type { Person } from "./people.js";
+import type { Person } from "./person.js";
 import type { Presented } from "./tally.js";
 
 export interface Passer {

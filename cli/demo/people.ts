@@ -11,18 +11,7 @@ import { type GreyImage, renderSample, synthesiseIdentity } from "../../palm/ind
 import { UsageError } from "../../wire/config.js";
 import { MAX_FRAMES_PER_PRESENTATION, MAX_TEMPLATES_PER_MEMBER } from "../../wire/limits.js";
 import type { HandSource } from "./hands.js";
-
-export interface Person {
-  label: string;
-  /** Captures to enrol with; another attempt gives other captures as far as there are any. */
-  enrolment(attempt: number): Promise<GreyImage[]>;
-  /** Frames of this person's n-th presentation, n = 0, 1, 2 ..; repeats when a folder runs out of images. */
-  presentation(n: number): Palm | Promise<Palm>;
-}
-
-export const ENROLMENT_SAMPLES = 3;
-/** Sample seeds from here on are presentations; below are enrolments. */
-export const PRESENTATION_SEED = 1000;
+import { ENROLMENT_SAMPLES, type Person, PRESENTATION_SEED } from "./person.js";
 
 export interface SyntheticPerson extends Person {
   /** What `presentation(n)` sends. */

@@ -1,7 +1,7 @@
 // Lanes: GET /devices lists them, DELETE revokes one, POST /lanes lets a device pair itself with a pass. They stand in the
 // directory, which every gateway follows.
 //
-// Invariants (test/desk/devices.test.ts):
+// Invariants (test/desk/passes.api.test.ts, desk.test.ts):
 // - the id is ours, made of the device's key: nobody takes another device's name, and a device that asks again, as its
 //   answer was lost, is told the same and takes no further use of the pass;
 // - a use of the pass is gone only if the device is in the directory; one that was revoked comes back by a new use only;

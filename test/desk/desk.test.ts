@@ -5,7 +5,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { startDesk } from "../../desk/desk.js";
 import { DESK_SETTINGS } from "../../desk/settings.js";
+import { makeDeviceKey } from "../../edge-agent/device-key.js";
 import { helpText, readSettings, UsageError } from "../../wire/config.js";
+import { directoryKey } from "../../wire/directory.js";
 import { ANYBODY, type DeskRig, documentOf, openDeskRig, refusal, TOKEN } from "./support.js";
 
 const two = {
@@ -15,6 +17,14 @@ const two = {
     sites: [{ name: "north" }],
     devices: [],
   })),
+};
+
+const enrolOrder = {
+  gallery: "members",
+  consents: ["ENTRY"],
+  captures: [
+    { encoding: "GRAY8", widthPx: 64, heightPx: 64, image: Buffer.alloc(64 * 64).toString("base64") },
+  ],
 };
 
 let rig: DeskRig;
@@ -67,6 +77,24 @@ describe("a fleet with several organisations", () => {
       refusal("ORGANISATION_UNKNOWN"),
     );
     expect(await rig.call("GET", "/api/v1/devices?organisation=NO.PE")).toMatchObject(refusal("BAD_REQUEST"));
+    const id = "gate-of-zoo";
+    const { publicKeyBase64: publicKey } = makeDeviceKey();
+    const device = {
+      organisation: "zoo",
+      id,
+      publicKey,
+      site: "north",
+      purpose: "ENTRY",
+      gallery: "members",
+    };
+    await rig.directory.create(directoryKey.device(id), device);
+    const devicesOf = async (name: string) =>
+      JSON.stringify((await rig.call("GET", `/api/v1/devices?organisation=${name}`)).body);
+    await vi.waitUntil(async () => (await devicesOf("zoo")).includes(id));
+    expect(await devicesOf("acme")).not.toContain(id);
+    expect(await rig.call("DELETE", `/api/v1/devices/${id}?organisation=acme`)).toMatchObject(
+      refusal("NOT_FOUND"),
+    );
     const order = { kind: "LANE", site: "north", gallery: "members", purpose: "ENTRY" };
     const { body } = await rig.call("POST", "/api/v1/passes?organisation=acme", { body: order });
     const listed = await rig.call("GET", "/api/v1/passes?organisation=zoo");
@@ -92,6 +120,44 @@ describe("a fleet with several organisations", () => {
       503,
       expect.stringContaining("no gateway is heard of"),
     ]);
+  });
+});
+
+describe("a desk whose nats-server is gone", () => {
+  it("says so to whatever is asked of it, in time, and calls nothing a bug", async () => {
+    const lonely = await openDeskRig();
+    const pass = { kind: "LANE", site: "north", gallery: "members", purpose: "ENTRY" };
+    const { body: issued } = await lonely.call("POST", "/api/v1/passes", { body: pass });
+    const { publicKeyBase64: publicKey } = makeDeviceKey();
+    await lonely.stopNats();
+    const id = "ab".repeat(16);
+    const asked: [string, string, object?][] = [
+      ["GET", `/api/v1/members/${id}`],
+      ["GET", `/api/v1/enrolments/${id}`],
+      ["DELETE", `/api/v1/members/${id}`],
+      ["PUT", `/api/v1/members/${id}/consents`, { consents: [] }],
+      ["GET", `/api/v1/erasures/${id}`],
+      ["GET", `/api/v1/payments/${id}`],
+      ["POST", `/api/v1/payments/${id}/refund`],
+      ["GET", "/api/v1/passes"],
+      ["POST", "/api/v1/passes", pass],
+      ["POST", "/api/v1/passes/terms", { pass: issued.code, kind: "LANE" }],
+      ["POST", "/api/v1/lanes", { pass: issued.code, publicKey }],
+      ["POST", "/api/v1/members", enrolOrder],
+    ];
+    const answers = await Promise.all(
+      asked.map(([method, path, body]) => lonely.call(method, path, { body })),
+    );
+    for (const [at, { status, body }] of answers.entries()) {
+      expect({ asked: asked[at]?.slice(0, 2), status, code: body.code }).toMatchObject({
+        status: 503,
+        code: expect.stringMatching(/^(LOG_UNAVAILABLE|MEMBER_UNAVAILABLE)$/),
+      });
+    }
+    expect((await lonely.call("GET", "/api/v1/status")).body.notReady).toContain(
+      "nats-server is not reached",
+    );
+    await lonely.close();
   });
 });
 

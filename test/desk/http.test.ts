@@ -1,8 +1,9 @@
 // The web server of the desk by itself: who may ask, how much may come, how it says no, and what is left behind.
+import type { IncomingMessage } from "node:http";
 import { connect, type Socket } from "node:net";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
-import { openAccess } from "../../desk/access.js";
+import { clientAddress, openAccess } from "../../desk/access.js";
 import { type AppOptions, openApp } from "../../desk/app.js";
 import type { App } from "../../desk/fastify.js";
 import { refuse } from "../../desk/problem.js";
@@ -322,6 +323,15 @@ describe("limits", () => {
     for (let n = 0; n < 4; n++)
       statuses.push((await fetch(`${url}/api/v1/echo/1`, from(`192.0.2.${n}`))).status);
     expect(statuses).toEqual([200, 200, 200, 429]);
+  });
+
+  it("know the client of an upgrade, which no route sees, by the same rule", () => {
+    const request = {
+      socket: { remoteAddress: "127.0.0.1" },
+      headers: { "x-forwarded-for": "198.51.100.9, 192.0.2.7" },
+    } as unknown as IncomingMessage;
+    expect(clientAddress(request, ["127.0.0.1"])).toBe("192.0.2.7");
+    expect(clientAddress(request, [])).toBe("127.0.0.1");
   });
 
   it("turn away an address that tries wrong tokens, and no other", async () => {

@@ -30,9 +30,10 @@ const stateOf = (id: string, port: number, changed: Partial<GatewayState> = {}):
 
 async function openDesk(
   gateways: readonly GatewayState[],
+  maxLinks = 100,
 ): Promise<{ port: number; handoff: Handoff; metrics: ReturnType<typeof openMetrics> }> {
   const metrics = openMetrics();
-  const handoff = openHandoff({ gateways: () => gateways, caFile: undefined, metrics });
+  const handoff = openHandoff({ gateways: () => gateways, caFile: undefined, metrics, maxLinks });
   const server: HttpServer = createHttpServer((_request, response) => response.writeHead(404).end());
   routeUpgrades(server, { "/link": handoff.upgrade });
   server.listen(0, "127.0.0.1");
@@ -191,6 +192,20 @@ describe("a link that comes to the desk", () => {
     // What is not taken waits at the sender, who sees that it does.
     expect(socket.writableNeedDrain).toBe(true);
     expect(process.memoryUsage().rss - before).toBeLessThan(150 * 1024 * 1024);
+  });
+
+  it("is told 503 when the desk has as many as it carries", async () => {
+    const gateway = await openRawGateway();
+    const { port, handoff } = await openDesk([stateOf("g1", gateway.port)], 1);
+    const first = client(port, `${HEAD.join("\r\n")}\r\n\r\n`);
+    await vi.waitUntil(() => handoff.links() === 1);
+    const second = client(port, `${HEAD.join("\r\n")}\r\n\r\n`);
+    const [answer] = await once(second, "data");
+    expect(String(answer)).toContain("503");
+    first.destroy();
+    await vi.waitUntil(() => handoff.links() === 0);
+    client(port, `${HEAD.join("\r\n")}\r\n\r\n`);
+    await vi.waitUntil(() => gateway.sockets.length === 2);
   });
 
   it("is told 503 when there is no gateway, and 404 at any other address", async () => {

@@ -81,6 +81,8 @@ export interface DeskRig {
   /** In turn, as a balancer without stickiness. */
   anywhere: TestDesk["call"];
   startDesk(...args: string[]): Promise<TestDesk>;
+  /** Ends nats-server before the rest. */
+  stopNats(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -143,6 +145,7 @@ export async function openDeskRig({
       call: (...question) => at(0).call(...question),
       anywhere: (...question) => at(turn++).call(...question),
       startDesk: startOne,
+      stopNats: () => server.stop(),
       close: () => disposer.close(),
     };
   } catch (error) {

@@ -167,6 +167,20 @@ describe("a presentation that lost its gateway", () => {
   });
 });
 
+describe("how long a presentation goes on", () => {
+  it.each([
+    ["an entry: 5 s", {}, 5_000],
+    ["a payment: 10 s", { charge: CHARGE }, 10_000],
+  ])("%s, unless its caller says otherwise", async (_, options, deadlineMs) => {
+    const { agent, gateway, connection } = await openLane();
+    gateway.greets = false;
+    connection.socket.terminate();
+    const startedAtMs = performance.now();
+    expect((await agent.present(images(1), options)).kind).toBe("lost");
+    expect(Math.abs(performance.now() - startedAtMs - deadlineMs)).toBeLessThan(1_500);
+  });
+});
+
 describe("while the money is awaited", () => {
   /** The first answer is due after 50 ms and a grace of 1 s. */
   const PAY = { purpose: edge.Purpose.PAY, presentationDeadlineMs: 50, heartbeatIntervalMs: 50 };

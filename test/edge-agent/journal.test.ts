@@ -30,8 +30,9 @@ function scratch(): string {
   return join(dir, "journal");
 }
 
-function open(dir: string, compactAtBytes?: number, log = listLog().log): PassageStore {
-  return openJournal({ dir, deviceId: "lane-1", log, ...(compactAtBytes ? { compactAtBytes } : {}) });
+function open(dir: string, compactAtBytes = 256 * 1024, log = listLog().log): PassageStore {
+  const bounds = { compactAtBytes, maxFileBytes: 4 * compactAtBytes };
+  return openJournal({ dir, deviceId: "lane-1", log, bounds });
 }
 
 const passage = (n: number, step: StoredPassage["step"] = "OPENED"): StoredPassage => ({
@@ -146,6 +147,19 @@ describe("the journal of passages", () => {
     expect(largest).toBeLessThan(9 * 1024);
     expect(open(dir).left).toEqual([passage(0)]);
     expect(readdirSync(dir)).toEqual([FILE]);
+    await journal.close();
+  });
+
+  it("takes no more than its bound when nothing of it may go", async () => {
+    const dir = scratch();
+    const journal = open(dir, 1024);
+    const answers = [];
+    for (let n = 0; n < 40; n++) answers.push(await journal.put(passage(n)));
+    expect(answers).toContainEqual({ ok: false, why: "the journal is full" });
+    expect(statSync(join(dir, FILE)).size).toBeLessThanOrEqual(4 * 1024);
+    for (let n = 0; n < 40; n++) journal.remove(passage(n).presentation);
+    expect(await journal.put(passage(41))).toEqual({ ok: true });
+    expect(open(dir).left).toEqual([passage(41)]);
     await journal.close();
   });
 

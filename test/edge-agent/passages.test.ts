@@ -135,6 +135,27 @@ describe("a passage on the link", () => {
   });
 });
 
+describe("a passage of an earlier run", () => {
+  it("does not open again when it is granted once more", async () => {
+    const presentationId = new Uint8Array(PRESENTATION_ID_BYTES).fill(7);
+    const token = toHex(new Uint8Array(PASSAGE_TOKEN_BYTES).fill(7));
+    const left = [{ presentation: toHex(presentationId), token, step: "OPENED" as const, atUnixMs: 1 }];
+    let opened = 0;
+    const gate: Gate = {
+      open: async () => {
+        opened += 1;
+        return { ok: true };
+      },
+    };
+    const { agent, connection } = await openLane({}, { gate, passageStore: { ...memoryStore, left } });
+    expect((await connection.report()).passage).toBe(Passage.OPENED);
+    const presenting = agent.present(images(1), { presentationId });
+    connection.decide(await connection.frame());
+    expect(await presenting).toMatchObject({ kind: "decision", passage: undefined });
+    expect(opened).toBe(0);
+  });
+});
+
 // ---------------------------------------------------------------- without a socket
 
 const passage = (n: number): PassageOf => ({

@@ -1,6 +1,6 @@
 // The import rules of docs/architecture.md.
 import { describe, expect, it } from "vitest";
-import { importViolations, ROOMS } from "./imports.js";
+import { importCircles, importViolations, ROOMS } from "./imports.js";
 import { readText, repositoryFiles } from "./tree.js";
 
 const sources = repositoryFiles()
@@ -56,5 +56,21 @@ describe("imports between rooms", () => {
     ["palm/sample.ts", "onnxruntime-node"],
   ])("are allowed: %s -> %s", (path, specifier) => {
     expect(importViolations([{ path, text: `import "${specifier}";` }])).toEqual([]);
+  });
+});
+
+describe("imports in a circle", () => {
+  it("are nowhere", () => {
+    expect(importCircles(sources)).toEqual([]);
+  });
+
+  it("are noticed over any number of files, as types too", () => {
+    const files = [
+      { path: "wire/a.ts", text: 'import { b } from "./b.js";' },
+      { path: "wire/b.ts", text: 'export * from "../palm/c.js";' },
+      { path: "palm/c.ts", text: 'import type { A } from "../wire/a.js";' },
+      { path: "wire/d.ts", text: 'import { a } from "./a.js";' },
+    ];
+    expect(importCircles(files)).toEqual(["wire/a.ts -> wire/b.ts -> palm/c.ts -> wire/a.ts"]);
   });
 });

@@ -2,10 +2,14 @@
 // require(), new URL(.., import.meta.url), threadFile()) is one pattern each.
 import { posix } from "node:path";
 
-const SPECIFIERS = [
+const IMPORTS = [
   /\bfrom\s*["']([^"'\n]+)["']/g,
   /\bimport\s*["']([^"'\n]+)["']/g,
   /\b(?:import|require)\s*\(\s*["'`]([^"'`\n]+)["'`]/g,
+];
+/** What is started or read by its name, besides. */
+const SPECIFIERS = [
+  ...IMPORTS,
   /\bnew URL\(\s*["'`]([^"'`\n]+\.(?:js|ts|mjs))["'`]/g,
   /\bthreadFile\(\s*["'`]([^"'`\n]+)["'`]/g,
 ];
@@ -50,8 +54,35 @@ export function importViolations(files: SourceFile[]): string[] {
   });
 }
 
-function specifiersIn(text: string): string[] {
-  return SPECIFIERS.flatMap((pattern) => [...text.matchAll(pattern)].map(([, specifier = ""]) => specifier));
+/** Files that import themselves over others, as "a -> b -> a", each circle once. Types count; what is only started does not. */
+export function importCircles(files: SourceFile[]): string[] {
+  const texts = new Map(files.map(({ path, text }) => [path, text]));
+  const importsOf = (path: string) =>
+    specifiersIn(texts.get(path) ?? "", IMPORTS).flatMap((specifier) => sourceOf(path, specifier) ?? []);
+  const circles = new Map<string, string>();
+  const done = new Set<string>();
+  const visit = (path: string, trail: readonly string[]): void => {
+    const from = trail.indexOf(path);
+    if (from >= 0) {
+      const circle = trail.slice(from);
+      circles.set([...circle].sort().join(), [...circle, path].join(" -> "));
+    }
+    if (from >= 0 || done.has(path)) return;
+    for (const next of importsOf(path)) if (texts.has(next)) visit(next, [...trail, path]);
+    done.add(path);
+  };
+  for (const { path } of files) visit(path, []);
+  return [...circles.values()];
+}
+
+function sourceOf(importer: string, specifier: string): string | undefined {
+  if (!specifier.startsWith(".")) return undefined;
+  const path = posix.normalize(posix.join(posix.dirname(importer), specifier));
+  return path.replace(/\.js$|(?<!\.ts)$/, ".ts");
+}
+
+function specifiersIn(text: string, patterns = SPECIFIERS): string[] {
+  return patterns.flatMap((pattern) => [...text.matchAll(pattern)].map(([, specifier = ""]) => specifier));
 }
 
 /** The first folder of what a relative specifier names (dist/ mirrors the tree); nothing for a package. */

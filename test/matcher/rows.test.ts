@@ -2,7 +2,7 @@
 // served stays served.
 import { afterEach, describe, expect, it } from "vitest";
 import type { bus } from "../../wire/codec.js";
-import { ShardSet } from "../../wire/shard.js";
+import { SHARDS, ShardSet } from "../../wire/shard.js";
 import { askWithoutPause } from "./support/asking.js";
 import { type Cluster, DIMENSION, type Person, startCluster } from "./support/cluster.js";
 import { randomUnit, seeded } from "./support/vectors.js";
@@ -162,6 +162,24 @@ describe("a spare", () => {
       );
     },
   );
+});
+
+describe("a restart of nats-server", () => {
+  it("moves nothing, though a spare hears nobody for a while, and all serve again", timeout, async () => {
+    cluster = await startCluster({ slots: 2 });
+    await Promise.all(["a", "b", "spare"].map((id) => cluster.startProcess(id)));
+    await cluster.allServed();
+    const people = await enrolSome(6);
+    const claims = await cluster.claims();
+    await cluster.nats.kill();
+    await cluster.nats.restart();
+    const served = async () =>
+      (await cluster.searcher.row(0, randomUnit(seeded(1), DIMENSION))).searched.size;
+    await expect.poll(served, { timeout: 30_000 }).toBe(SHARDS);
+    await cluster.passed(5000);
+    expect(await cluster.claims()).toEqual(claims);
+    await allFound(0, people);
+  });
 });
 
 describe("a fleet that changes", () => {

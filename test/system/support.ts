@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { enrolRequest } from "../../cli/demo/enrol.js";
-import { type Person, syntheticPerson } from "../../cli/demo/people.js";
+import { syntheticPerson } from "../../cli/demo/people.js";
+import type { Person } from "../../cli/demo/person.js";
 import { type Enrolment, type OperatorApi, operatorApi } from "../../cli/operator-api.js";
 import { type Role, type Stack, type StackOptions, startStack, waitReady } from "../../cli/stack/stack.js";
 import {

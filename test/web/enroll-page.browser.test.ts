@@ -1,35 +1,30 @@
-// The enrolment page in real Chromium, before the gateway's real API: every step up to the camera, which sees no hand
+// The enrolment page in real Chromium, before a real desk: every step up to the camera, which sees no hand
 // here. (Hands before its camera: test/system/enroll-page.test.ts.)
 import { readFileSync } from "node:fs";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { z } from "zod";
-import { registerPages } from "../../gateway/pages/pages.js";
-import { openTestApi, type TestApi } from "../gateway/api.support.js";
-import { GALLERY } from "../gateway/members.support.js";
-import { FakeFeed } from "../gateway/pages.fake-feed.js";
+import { type DeskRig, GALLERY, openDeskRig } from "../desk/support.js";
 import { openChromium, type Watched, watchPage } from "./chromium.js";
 
-const MEASURE = readFileSync(new URL("../gateway/pages.measure.js", import.meta.url), "utf8");
+const MEASURE = readFileSync(new URL("../desk/pages.measure.js", import.meta.url), "utf8");
 const measured = z.object({
   sticksOut: z.array(z.string()),
   contrasts: z.array(z.object({ text: z.string(), ratio: z.number() })),
 });
 
-let api: TestApi;
+let rig: DeskRig;
 let browser: Browser;
 let page: Page;
 let watched: Watched;
 
 beforeAll(async () => {
   browser = await openChromium();
-  api = await openTestApi({}, (app, deps) =>
-    registerPages(app, { ...deps, liveFeed: new FakeFeed(), livePage: "open" }),
-  );
+  rig = await openDeskRig();
 });
 afterAll(async () => {
   await browser?.close();
-  await api?.close();
+  await rig?.close();
 });
 beforeEach(() => newPage());
 
@@ -41,10 +36,10 @@ async function newPage(options: Parameters<Browser["newContext"]>[0] = {}): Prom
 
 async function newPass(consents: string[] = ["ENTRY", "PAY"]): Promise<string> {
   const order = { kind: "ENROL", site: "north", gallery: GALLERY, consents };
-  return String((await api.call("POST", "/api/passes", order)).body.code);
+  return String((await rig.call("POST", "/api/v1/passes", { body: order })).body.code);
 }
 
-const url = (fragment = "") => `http://127.0.0.1:${api.port}/enroll${fragment}`;
+const url = (fragment = "") => `${rig.desks[0]?.url}/enrol${fragment}`;
 const open = async (consents?: string[]) => page.goto(url(`#pass=${await newPass(consents)}`));
 const step = (name: string) => page.locator(`#${name}-step`);
 const why = (name: string) => page.locator(`#${name}-why`);

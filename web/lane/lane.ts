@@ -5,11 +5,11 @@
 // - the end of a presentation is shown until the visit may go on (edge-agent/camera/visit.ts), and END_SHOWN_MS at least;
 // - guidance does not flicker: it must hold for STEADY_MS before it is shown.
 import { mayTryAgain } from "../../edge-agent/again.js";
+import type { Charge } from "../../edge-agent/attempt.js";
 import { BestCrops } from "../../edge-agent/best-crops.js";
 import { Visit } from "../../edge-agent/camera/visit.js";
 import type { Gate } from "../../edge-agent/gate.js";
 import type { Agent } from "../../edge-agent/lane-agent.js";
-import type { Charge } from "../../edge-agent/presentation.js";
 import { type Guidance, guidanceOf, type Look } from "../../palm/hand/index.js";
 import { HandOverlay, type Tone } from "../hand-overlay.js";
 import { Steady } from "../steady.js";

@@ -3,7 +3,7 @@
 // Invariants:
 // - every presentation is an order of its own, with a reference of its own;
 // - nothing is charged that nobody entered: the first amount is the operator's, and this browser remembers the last one.
-import type { Charge } from "../../edge-agent/presentation.js";
+import type { Charge } from "../../edge-agent/attempt.js";
 import { element } from "../dom.js";
 import { amountText, minorOf } from "./money.js";
 

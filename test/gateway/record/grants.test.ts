@@ -269,6 +269,24 @@ describe("two links of one device", () => {
     expect(world.book.get("gate-1")?.gateway).toBe("gateway-2");
   });
 
+  it("the book has a lane while its link is up, said anew every five seconds, and loses it with the link", async () => {
+    let said = 0;
+    const put = world.book.put;
+    world.book.put = (entry) => {
+      said += 1;
+      return put(entry);
+    };
+    const client = await one.welcome("gate-1");
+    expect(world.book.get("gate-1")).toMatchObject({
+      gateway: "gateway-1",
+      organisation: "acme",
+      site: "north",
+    });
+    await expect.poll(() => said, { timeout: 8000 }).toBeGreaterThan(1);
+    client.close();
+    await expect.poll(() => world.book.get("gate-1")).toBeUndefined();
+  });
+
   it("at gateways whose clocks disagree: the newest counts all the same", async () => {
     await two.close();
     two = await startFront({
