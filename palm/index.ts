@@ -9,7 +9,7 @@ export {
   tailThreshold,
   thresholdFor,
 } from "./calibration.js";
-export { PROBE_CODE_WORDS, TEMPLATE_CODE_WORDS } from "./codes/layout.js";
+export { PROBE_CODE_WORDS } from "./codes/layout.js";
 export {
   COMPETITIVE_CODE_SIDE,
   type CompetitiveCode,
@@ -21,7 +21,7 @@ export { type DecodeResult, decodeImage, type Encoding } from "./decode-image.js
 export type { HandImage } from "./hand/index.js";
 export { SightThread } from "./hand/node-sight.js";
 export type { GreyImage } from "./image.js";
-export { PROBE_LINES_WORDS, TEMPLATE_LINES_WORDS } from "./lines/frames.js";
+export { PROBE_LINES_WORDS } from "./lines/frames.js";
 export { type ModelInfo, modelInfo } from "./model-file.js";
 export { assessQuality, QUALITY_FLOOR, type Quality, type QualityReason } from "./quality.js";
 export {
