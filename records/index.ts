@@ -12,7 +12,6 @@ export { type FetchedKey, fetchDataKey, type MemberKeys, openMemberKeys } from "
 export { type EventLog, openEventLog } from "./log.js";
 export {
   decodeMemberEvent,
-  erased,
   keySubjectOf,
   memberSubjectOf,
   profileChanged,

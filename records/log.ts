@@ -65,8 +65,6 @@ export interface EventLog {
     filter: string,
     onEvents: (events: LogEvent[]) => Promise<void> | void,
   ): Promise<number>;
-  /** How many events each subject that the filter covers has. Throws LogUnavailableError. */
-  countPerSubject(stream: string, filter: string): Promise<Map<string, number>>;
 }
 
 /**
@@ -173,13 +171,6 @@ class JetStreamLog implements EventLog {
     const before = await this.lastSequence(stream);
     for await (const events of lastEvents(this.#manager, stream, filter)) await onEvents(events);
     return before;
-  }
-
-  async countPerSubject(stream: string, filter: string): Promise<Map<string, number>> {
-    return reading(async () => {
-      const { state } = await this.#manager.streams.info(stream, { subjects_filter: filter });
-      return new Map(Object.entries(state.subjects ?? {}));
-    });
   }
 
   /** The subject's first event at or after `fromSequence`, as the stream's leader knows it. */

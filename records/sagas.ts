@@ -6,8 +6,8 @@
 // - of two drivers that advance one saga from the same step, one goes on and the other is told CONFLICT;
 // - what began, who asked and what was asked stay the same through all steps;
 // - an ended saga never moves again;
-// - an intent that must leave no trace is destroyed once the saga has ended; where a crash came in between, `untidy()`
-//   finds it.
+// - an intent that must leave no trace is destroyed with all earlier events once a step without it is in the log; where a
+//   crash came in between, whoever goes on destroys it first (`tidy()`).
 import type { NatsConnection } from "@nats-io/transport-node";
 import { Backoff } from "../wire/backoff.js";
 import { bus, decode, encode } from "../wire/codec.js";
@@ -81,9 +81,7 @@ export interface Sagas {
   ended(kind: SagaKindName, organisation: string, id: string, withinMs: number): Promise<Saga | undefined>;
   /** Every saga as it stands now, then every change, until it is stopped. */
   follow(onSaga: (saga: Saga) => void, onCaughtUp: () => void): SagaFollower;
-  /** Ended sagas of this kind whose earlier events are still there. Throws LogUnavailableError. */
-  untidy(kind: SagaKindName): Promise<Saga[]>;
-  /** Destroys what an ended saga had before its end. Idempotent. @returns whether nothing is left */
+  /** Destroys every event of the saga before the one it stands at. Idempotent. @returns whether nothing is left */
   tidy(saga: Saga): Promise<boolean>;
 }
 
@@ -190,18 +188,6 @@ class LoggedSagas implements Sagas {
 
   follow(onSaga: (saga: Saga) => void, onCaughtUp: () => void): SagaFollower {
     return new SagasFollower(this.#eventLog, this.#log, onSaga, onCaughtUp);
-  }
-
-  async untidy(kind: SagaKindName): Promise<Saga[]> {
-    const counts = await this.#eventLog.countPerSubject(STREAMS.sagas, `sagas.${kind}.>`);
-    const sagas: Saga[] = [];
-    for (const [subject, count] of counts) {
-      if (count < 2) continue;
-      const event = await this.#eventLog.last(STREAMS.sagas, subject);
-      const saga = event && readSaga(event);
-      if (saga !== undefined && hasEnded(saga)) sagas.push(saga);
-    }
-    return sagas;
   }
 
   async tidy({ kind, organisation, id, sequence }: Saga): Promise<boolean> {

@@ -9,6 +9,7 @@
 // - a stream of another layout, and a nats-server that is too old, are refused in one clear line;
 // - opening is idempotent and safe when many processes do it at once: the server compares, one of them creates.
 import { randomBytes } from "node:crypto";
+import { setTimeout as pause } from "node:timers/promises";
 import {
   DiscardPolicy,
   JetStreamApiError,
@@ -55,24 +56,48 @@ const OPEN_RETRY_MS = 250;
 const STREAM_NOT_FOUND = 10059;
 const STREAM_EXISTS_WITH_OTHER_CONFIG = 10058;
 /** The server has not as much room as the stream's quota asks for. */
-const NO_ROOM_TO_RESERVE = new Set([10047, 10028, 10023]);
+const NO_ROOM_TO_RESERVE: readonly number[] = [10047, 10028, 10023];
+const ROOM_DEADLINE_MS = 10_000;
+const ROOM_RETRY_MS = 100;
+const ROOM_TRIES = 4;
 const LAYOUT_FIELD = "palmgate.layout";
 
 type Wanted = Partial<StreamConfig> & Pick<StreamConfig, "name" | "subjects">;
 
 /** Makes the streams that are missing and checks those that are there. Throws when one breaks a law of the record. */
 export async function openStreams(manager: JetStreamManager, options: StreamOptions): Promise<void> {
-  let share: number | undefined;
   for (const name of Object.values(STREAMS)) {
-    const found = await starting(() => findStream(manager, name));
-    if (found !== undefined) {
-      assertKeepsTheLaws(wanted(name, options, 0), found);
-      continue;
+    const giveUpAtMs = Date.now() + ROOM_DEADLINE_MS;
+    while (!(await starting(() => openStream(manager, name, options)))) {
+      if (Date.now() > giveUpAtMs) throw noRoom(`for stream ${name}`);
+      // Others that start now are finding out how much room there is, and hold it meanwhile.
+      await pause(ROOM_RETRY_MS * (0.5 + Math.random()));
     }
-    const isDefault = options.maxBytes?.[name] === undefined && DEFAULT_MAX_BYTES[name] > 0;
-    if (isDefault) share ??= await starting(() => shareThatFits(manager, options));
-    const maxBytes = options.maxBytes?.[name] ?? Math.floor(DEFAULT_MAX_BYTES[name] * (share ?? 1));
-    await starting(() => addStream(manager, wanted(name, options, maxBytes)));
+  }
+}
+
+/** @returns false when the server has no room for it now */
+async function openStream(
+  manager: JetStreamManager,
+  name: StreamName,
+  options: StreamOptions,
+): Promise<boolean> {
+  const found = await findStream(manager, name);
+  if (found !== undefined) {
+    assertKeepsTheLaws(wanted(name, options, 0), found);
+    return true;
+  }
+  const given = options.maxBytes?.[name];
+  const isDefault = given === undefined && DEFAULT_MAX_BYTES[name] > 0;
+  const share = isDefault ? await shareThatFits(manager, options) : 1;
+  const maxBytes = given ?? Math.floor(DEFAULT_MAX_BYTES[name] * share);
+  try {
+    await manager.streams.add(wanted(name, options, maxBytes));
+    return true;
+  } catch (error) {
+    // Another process was faster with another quota, or holds room for a moment: looked at anew.
+    if (isApiError(error, [STREAM_EXISTS_WITH_OTHER_CONFIG, ...NO_ROOM_TO_RESERVE])) return false;
+    throw error;
   }
 }
 
@@ -86,28 +111,52 @@ async function starting<T>(attempt: () => Promise<T>): Promise<T> {
       if (error instanceof JetStreamApiError || error instanceof UsageError || Date.now() > giveUpAtMs)
         throw error;
     }
-    await new Promise((resolve) => setTimeout(resolve, OPEN_RETRY_MS));
+    await pause(OPEN_RETRY_MS);
   }
 }
 
-/** The part of the default quotas that leaves as much room again; found by asking for it. */
-async function shareThatFits(manager: JetStreamManager, { replicas = 1 }: StreamOptions): Promise<number> {
+/**
+ * The part of the default quotas that is taken here: that of a stream that is there already, else what leaves as much
+ * room again, found by asking for it.
+ */
+async function shareThatFits(manager: JetStreamManager, options: StreamOptions): Promise<number> {
+  for (const name of Object.values(STREAMS)) {
+    if (DEFAULT_MAX_BYTES[name] === 0 || options.maxBytes?.[name] !== undefined) continue;
+    const maxBytes = (await findStream(manager, name))?.max_bytes ?? 0;
+    if (maxBytes > 0) return Math.min(1, maxBytes / DEFAULT_MAX_BYTES[name]);
+  }
   const allBytes = ROOM_FACTOR * Object.values(DEFAULT_MAX_BYTES).reduce((sum, bytes) => sum + bytes, 0);
-  const name = `PALMGATE_ROOM_${randomBytes(8).toString("hex")}`;
   for (let share = 1; share * allBytes >= LEAST_ROOM_BYTES; share /= 2) {
-    try {
-      const max_bytes = Math.floor(share * allBytes);
-      await manager.streams.add({ name, subjects: [name], max_bytes, num_replicas: replicas });
-      await manager.streams.delete(name);
-      return share;
-    } catch (error) {
-      if (!(error instanceof JetStreamApiError && NO_ROOM_TO_RESERVE.has(error.code))) throw error;
+    for (let tries = 0; tries < ROOM_TRIES; tries++) {
+      if (await hasRoom(manager, Math.floor(share * allBytes), options)) return share;
+      await pause(ROOM_RETRY_MS * Math.random());
     }
   }
-  throw new UsageError(
-    `nats-server has no room for the record (${LEAST_ROOM_BYTES} bytes at least). Give JetStream more (max_file_store).`,
-  );
+  throw noRoom(`for the record (${LEAST_ROOM_BYTES} bytes at least)`);
 }
+
+/** Makes a stream of that size and takes it away again. Others that do so at the same time may be in the way. */
+async function hasRoom(
+  manager: JetStreamManager,
+  maxBytes: number,
+  { replicas = 1 }: StreamOptions,
+): Promise<boolean> {
+  const name = `PALMGATE_ROOM_${randomBytes(8).toString("hex")}`;
+  try {
+    await manager.streams.add({ name, subjects: [name], max_bytes: maxBytes, num_replicas: replicas });
+  } catch (error) {
+    if (isApiError(error, NO_ROOM_TO_RESERVE)) return false;
+    throw error;
+  }
+  await manager.streams.delete(name);
+  return true;
+}
+
+const isApiError = (error: unknown, codes: readonly number[]): boolean =>
+  error instanceof JetStreamApiError && codes.includes(error.code);
+
+const noRoom = (forWhat: string) =>
+  new UsageError(`nats-server has no room ${forWhat}. Give JetStream more (max_file_store).`);
 
 function wanted(name: StreamName, options: StreamOptions, maxBytes: number): Wanted {
   return {
@@ -136,29 +185,11 @@ function ageDaysOf(name: StreamName, options: StreamOptions): number {
   return 0;
 }
 
-async function addStream(manager: JetStreamManager, config: Wanted): Promise<void> {
-  try {
-    await manager.streams.add(config);
-  } catch (error) {
-    if (error instanceof JetStreamApiError && error.code === STREAM_EXISTS_WITH_OTHER_CONFIG) {
-      // Another process was faster, with other quotas.
-      const found = await findStream(manager, config.name);
-      if (found !== undefined) return assertKeepsTheLaws(config, found);
-    }
-    if (error instanceof JetStreamApiError && NO_ROOM_TO_RESERVE.has(error.code)) {
-      throw new UsageError(
-        `nats-server has no room for stream ${config.name}: ${error.message}. Give JetStream more (max_file_store).`,
-      );
-    }
-    throw error;
-  }
-}
-
-async function findStream(manager: JetStreamManager, name: string): Promise<StreamConfig | undefined> {
+async function findStream(manager: JetStreamManager, name: StreamName): Promise<StreamConfig | undefined> {
   try {
     return (await manager.streams.info(name)).config;
   } catch (error) {
-    if (error instanceof JetStreamApiError && error.code === STREAM_NOT_FOUND) return undefined;
+    if (isApiError(error, [STREAM_NOT_FOUND])) return undefined;
     throw error;
   }
 }

@@ -25,6 +25,7 @@ export interface BucketEntry {
   key: string;
   /** `undefined`: the key was deleted. */
   value: Uint8Array | undefined;
+  /** 0: it was not there any more when the watch began anew. */
   revision: number;
 }
 

@@ -54,8 +54,10 @@ export function watchHeartbeats<T>(nc: NatsConnection, options: HeartbeatWatchOp
   const tell = () => onChange(alive());
   const watch = watchBucket(nc, heartbeatBucket(bucket), {
     log,
-    onEntry: ({ key, value }) => {
+    onEntry: ({ key, value, revision }) => {
       if (value === undefined) {
+        // Forgotten by a server that has restarted: who lives says so again, who does not is silent from here on.
+        if (revision === 0) return;
         if (heard.delete(key) && watch.current()) tell();
         return;
       }
@@ -66,7 +68,10 @@ export function watchHeartbeats<T>(nc: NatsConnection, options: HeartbeatWatchOp
       heard.set(key, { state, text, silentTicks: 0 });
       if (isNew && watch.current()) tell();
     },
-    onCaughtUp: () => queueMicrotask(tell),
+    onCaughtUp: () => {
+      for (const each of heard.values()) each.silentTicks = 0;
+      queueMicrotask(tell);
+    },
   });
   const timer = setInterval(() => {
     if (!watch.current()) return;

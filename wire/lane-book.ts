@@ -71,7 +71,13 @@ class FollowedLanes implements LaneBook {
   constructor(nc: NatsConnection, log: Log) {
     this.#nc = nc;
     this.#log = log;
-    this.#watch = watchBucket(nc, SPEC, { log, onEntry: ({ key, value }) => this.#take(key, value) });
+    this.#watch = watchBucket(nc, SPEC, {
+      log,
+      onEntry: ({ key, value, revision }) => {
+        // What a server forgot that has restarted is said again by its gateway, or swept away.
+        if (value !== undefined || revision > 0) this.#take(key, value);
+      },
+    });
     this.#timer = setInterval(() => this.#sweep(), SWEEP_INTERVAL_MS);
   }
 

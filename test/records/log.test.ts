@@ -1,6 +1,12 @@
 import { jetstreamManager } from "@nats-io/jetstream";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { destroyMember, keySubjectOf, openEventLog, storeMember } from "../../records/index.js";
+import {
+  destroyMember,
+  keySubjectOf,
+  LogUnavailableError,
+  openEventLog,
+  storeMember,
+} from "../../records/index.js";
 import { APPEND_TIMEOUT_MS } from "../../records/log.js";
 import { UsageError } from "../../wire/config.js";
 import { startLocalNats } from "../../wire/nats-server.js";
@@ -131,7 +137,7 @@ describe("opening the event log", () => {
     try {
       const manager = await jetstreamManager(rig.nc);
       for (const name of Object.values(STREAMS)) await manager.streams.delete(name);
-      const connections = await Promise.all([1, 2, 3, 4].map(() => rig.connect()));
+      const connections = await Promise.all(Array.from({ length: 8 }, () => rig.connect()));
       await Promise.all(connections.map((nc) => openEventLog(nc)));
       await openEventLog(rig.nc, { decisionsAgeDays: 1 });
       const { config } = await manager.streams.info("MEMBERS");
@@ -142,6 +148,8 @@ describe("opening the event log", () => {
         allow_direct: true,
         max_age: 0,
       });
+      const names = await manager.streams.names().next();
+      expect(names.filter((each) => !each.startsWith("KV_")).sort()).toEqual(Object.values(STREAMS).sort());
       const decisions = await manager.streams.info("DECISIONS");
       expect(decisions.config.max_age).toBe(90 * 24 * 3600 * 1e9);
     } finally {
@@ -203,6 +211,7 @@ describe("streams", () => {
       const bounded = infos.flatMap(({ config: { max_bytes } }) => (max_bytes > 0 ? max_bytes : []));
       expect(bounded).toHaveLength(3);
       expect(bounded.reduce((sum, each) => sum + each, 0)).toBeLessThanOrEqual(maxStoreBytes / 2);
+      expect(bounded.reduce((sum, each) => sum + each, 0)).toBeGreaterThan(maxStoreBytes / 8);
     } finally {
       await rig.close();
     }
@@ -250,7 +259,7 @@ describe("streams", () => {
     }
   });
 
-  it("tell the last event of every subject, and how many each has", async () => {
+  it("tell the last event of every subject", async () => {
     const rig = await openRig();
     try {
       const { eventLog } = rig;
@@ -270,10 +279,6 @@ describe("streams", () => {
       expect([seen.length, upTo, largest <= 512]).toEqual([700, 1501, true]);
       expect(await eventLog.lastPerSubject("SAGAS", "sagas.erase.>")).toHaveLength(1);
       expect(await eventLog.lastPerSubject("SAGAS", "sagas.refund.>")).toEqual([]);
-      const counts = await eventLog.countPerSubject("SAGAS", "sagas.enrol.>");
-      expect([counts.size, counts.get("sagas.enrol.acme.0"), counts.get("sagas.enrol.acme.699")]).toEqual([
-        700, 3, 2,
-      ]);
     } finally {
       await rig.close();
     }
@@ -284,6 +289,10 @@ describe("a log that is in trouble", () => {
   it("answers LOG_UNAVAILABLE in time while the server is away, and takes events when it is back", async () => {
     const rig = await openRig();
     try {
+      const gone = await rig.connect();
+      const cut = await openEventLog(gone);
+      await gone.close();
+      await expect(cut.lastPerSubject("SAGAS", "sagas.>")).rejects.toThrow(LogUnavailableError);
       await rig.server.kill();
       const startedAtMs = performance.now();
       const refused = await rig.eventLog.append("payments.02", bytes("x"), { expectedSubjectSequence: 0 });

@@ -60,7 +60,7 @@ describe("erasure receipt", () => {
     expect([receipt.signingKeyId, receipt.signature]).toMatchInlineSnapshot(`
       [
         "324be2dea8bc4446",
-        "2+48tk6WeEnXUzCGUxM/LbAsJAYGVgrNi6ck+6tjBtANc6wqG7R7tislCGnMAlxGPIkSajTacc7+CKdmu+1AAw==",
+        "gMp4mlemerN5Ay0X/kqFGPa+7rU/Uk4PCSRyjpnjjr0HhLeKQNGTTNNRNls5oy5fwG8GYHAOqlLAclQ3YJEPAg==",
       ]
     `);
     expect(verifyReceipt([createPublicKey(fixed)], receipt).ok).toBe(true);

@@ -133,25 +133,27 @@ describe("sagas", () => {
       });
   });
 
-  it("find the intents that a crash left behind, and nothing else", async () => {
+  it("destroy an intent whose destruction a crash kept from happening, when whoever goes on asks for it", async () => {
     const crashing = open(
       changedLog(rig.eventLog, {
         secureDelete: async () => ({ ok: false, code: "LOG_UNAVAILABLE", detail: "crash" }),
       }),
     );
-    const sagas = open();
-    const untouched = await begun(sagas, order({ kind: "refund" }));
-    const underWay = await begun(sagas, order({ kind: "refund" }));
-    await sagas.advance(underWay, { step: "ACCEPTED" });
-    const crashed = await begun(sagas, order({ kind: "refund" }));
-    const ended = await crashing.advance(crashed, { step: "REFUSED", code: "NOT_FOUND", dropIntent: true });
-    expect(ended.ok).toBe(true);
-    const left = await sagas.untidy("refund");
-    expect(left.map(({ id }) => id)).toEqual([crashed.id]);
-    for (const saga of left) expect(await sagas.tidy(saga)).toBe(true);
-    expect(await sagas.untidy("refund")).toEqual([]);
-    expect((await sagas.read(...at(crashed)))?.code).toBe("NOT_FOUND");
-    expect((await sagas.read(...at(untouched)))?.intent).toHaveLength(64);
+    const crashed = await begun(open());
+    const advanced = await crashing.advance(crashed, { step: "ACCEPTED", dropIntent: true });
+    if (!advanced.ok) throw new Error(advanced.code);
+    const subject = sagaSubject(...at(crashed));
+    expect(await rig.eventLog.all("SAGAS", subject)).toHaveLength(2);
+    expect(await crashing.tidy(advanced.saga)).toBe(false);
+    const found = await open().read(...at(crashed));
+    if (found === undefined) throw new Error("lost");
+    expect(await open().tidy(found)).toBe(true);
+    expect(await open().tidy(found)).toBe(true);
+    expect((await rig.eventLog.all("SAGAS", subject)).map(({ sequence }) => sequence)).toEqual([
+      found.sequence,
+    ]);
+    expect(found).toMatchObject({ step: "ACCEPTED", by: crashed.by });
+    expect(found.intent).toHaveLength(0);
   });
 
   it("tell who waits as soon as one has ended, and how it stands when the time is up", async () => {

@@ -93,10 +93,22 @@ describe("directory", () => {
     expect(await write).toEqual({ ok: false, code: "UNAVAILABLE" });
     await rig.server.restart();
     const other = await open(await rig.connect());
-    await other.remove(key("goes"));
-    await other.create(key("comes"), site("comes"));
+    // A server that has just started may need longer for a write than the writer waits.
+    const done = { timeout: 15_000 };
+    await expect
+      .poll(
+        async () => (await other.remove(key("goes"))).ok || other.site("acme", "goes") === undefined,
+        done,
+      )
+      .toBe(true);
+    await expect
+      .poll(
+        async () => (await other.create(key("comes"), site("comes"))).ok || other.site("acme", "comes"),
+        done,
+      )
+      .toBeTruthy();
     await expect.poll(() => directory.current(), { timeout: 15_000 }).toBe(true);
-    await expect.poll(() => directory.site("acme", "comes")).toBeDefined();
+    await expect.poll(() => directory.site("acme", "comes"), done).toBeDefined();
     expect(directory.site("acme", "goes")).toBeUndefined();
   });
 

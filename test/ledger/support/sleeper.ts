@@ -61,7 +61,6 @@ export function sleeper(sleepsAt: number): Sleeper {
       all: (...args) => read(() => eventLog.all(...args)),
       lastSequence: (...args) => read(() => eventLog.lastSequence(...args)),
       lastPerSubject: eventLog.lastPerSubject.bind(eventLog),
-      countPerSubject: (...args) => read(() => eventLog.countPerSubject(...args)),
     }),
   };
 }

@@ -10,7 +10,6 @@ export function changedLog(log: EventLog, changes: Partial<EventLog>): EventLog 
     lastSequence: (...call) => log.lastSequence(...call),
     secureDelete: (...call) => log.secureDelete(...call),
     follow: (...call) => log.follow(...call),
-    countPerSubject: (...call) => log.countPerSubject(...call),
     lastPerSubject,
     ...changes,
   };
