@@ -1,13 +1,16 @@
 // The beat, written once a second by one of the ledgers: the log's clock, and a hint who leads.
 //
 // Invariants:
-// - a beat is appended on top of the one before it, so that of two authors one is told CONFLICT and stands back;
+// - a beat is appended on top of the one before it, so that of two authors one is told CONFLICT and stands back; nothing
+//   else makes it stand back but time: where the log is full it lets go of the old beats, and beats on;
 // - the log's clock never runs backwards from one beat to the next, and a step of an author's wall clock, or another
 //   author with another wall clock, does not make it leap: it goes on from the last beat by the monotonic clock, and
 //   leans towards the wall clock a little (MAX_LEAN). It is set by a wall clock only when no ledger was there to hear
-//   the last beat;
+//   the last beat, and then only by one that is right: who is MAX_WRONG_MS off nats-server's own clock does not lead;
 // - leads() is false as soon as this process cannot have beaten lately, by its own monotonic clock: one that was paused
 //   and wakes up late does not lead until it has beaten again;
+// - one that does not get on with its work leaves the lead to another one that does, and takes it only when nobody has
+//   beaten for RELUCTANT_FOR_MS;
 // - when the author falls silent another one beats within TAKE_OVER_AFTER_MS and a check interval, at once when the
 //   author says goodbye.
 import { setInterval } from "node:timers";
@@ -21,6 +24,7 @@ import { BEAT_SUBJECT, STREAMS } from "../wire/subjects.js";
 export const BEAT_INTERVAL_MS = 1000;
 const TAKE_OVER_AFTER_MS = 2500;
 const CHECK_INTERVAL_MS = 250;
+const RELUCTANT_FOR_MS = 10_000;
 /** After this long without a beat of ours that the log has acknowledged we do not lead. */
 const LEAD_FOR_MS = 2000;
 /** Old beats leave the log; one is enough. */
@@ -29,6 +33,8 @@ const BEAT_TTL_MS = 60 * 60 * 1000;
 const MAX_LEAN_FORWARD = 0.05;
 /** Slower than what LogClock takes for a late beat. */
 const MAX_LEAN_BACK = 0.0005;
+/** So far off nats-server's clock may the wall clock be that sets the log's. */
+const MAX_WRONG_MS = 60_000;
 /** In a beat: nobody leads, its author has left. */
 const NOBODY = "";
 
@@ -38,14 +44,18 @@ export interface BeatClocks {
 }
 
 export interface BeatOptions {
-  eventLog: Pick<EventLog, "append" | "last" | "lastSequence">;
+  eventLog: Pick<EventLog, "append" | "last" | "standing" | "drop">;
   keyring: Pick<Keyring, "busKey">;
   /** Hears the beats of all. */
   clock: LogClock;
   /** Of this life of the process. */
   ledgerId: string;
   log: Log;
+  /** Not while another one would do better. */
+  mayLead(): boolean;
   onLead(): void;
+  /** The log has refused a beat for want of room. */
+  onFull(): void;
   clocks?: BeatClocks;
 }
 
@@ -69,16 +79,23 @@ export class Beats {
   #leads = false;
   #busy: Promise<void> | undefined;
   #closed = false;
+  #wrongClock = "";
 
   constructor(options: BeatOptions) {
     this.#options = options;
     this.#clocks = options.clocks ?? OWN_CLOCKS;
     this.#timer = setInterval(() => this.#check(), CHECK_INTERVAL_MS);
-    this.#check();
+    // Not before whoever makes it is whole: mayLead() looks at its other parts.
+    queueMicrotask(() => this.#check());
   }
 
   leads(): boolean {
     return this.#leads && this.#clocks.monotonicMs() - this.#beatenAtMs < LEAD_FOR_MS;
+  }
+
+  /** Why it cannot lead, in one line; "": it can. */
+  hindrance(): string {
+    return this.#wrongClock;
   }
 
   /** Says goodbye when it leads, so that another one takes over at once. */
@@ -109,10 +126,15 @@ export class Beats {
   }
 
   async #beatIfDue(): Promise<void> {
-    const { clock, ledgerId } = this.#options;
+    const { clock, ledgerId, mayLead } = this.#options;
     const sinceOwnMs = this.#clocks.monotonicMs() - this.#beatenAtMs;
     // Awake after a pause: others have gone on. What we would append would be refused, and heard all the same.
     if (this.#leads && sinceOwnMs >= LEAD_FOR_MS) this.#standBack();
+    if (!mayLead()) {
+      if (this.#leads && this.#known !== undefined) await this.#append(this.#known, NOBODY);
+      this.#standBack();
+      if (clock.beatAgeMs() < RELUCTANT_FOR_MS) return;
+    }
     if (this.#leads && this.#known !== undefined) {
       if (sinceOwnMs >= BEAT_INTERVAL_MS) await this.#append(this.#known, ledgerId);
       return;
@@ -142,7 +164,8 @@ export class Beats {
 
   async #append(before: Known, author: string): Promise<void> {
     const { eventLog, keyring, ledgerId, log } = this.#options;
-    const headSequence = await eventLog.lastSequence(STREAMS.members);
+    const { lastSequence: headSequence, serverUnixMs } = await eventLog.standing(STREAMS.members);
+    if (!this.#mayTellTime(serverUnixMs)) return;
     const atUnixMs = this.#nextTime(before);
     const startedAtMs = this.#clocks.monotonicMs();
     const beat = { atUnixMs, ledgerId: author, headSequence };
@@ -151,8 +174,12 @@ export class Beats {
       ttlMs: BEAT_TTL_MS,
     });
     if (!appended.ok) {
-      // Another one was faster, or nobody knows: the log says at the next check.
-      this.#standBack();
+      // Another one was faster. Else nobody knows, and the next check's append will be told.
+      if (appended.code === "CONFLICT") this.#standBack();
+      if (appended.code === "STORE_FULL") {
+        this.#options.onFull();
+        await eventLog.drop(STREAMS.members, BEAT_SUBJECT, before.sequence);
+      }
       return;
     }
     const { sequence } = appended;
@@ -162,6 +189,18 @@ export class Beats {
     this.#leads = true;
     log.info({ beat: sequence }, "this ledger leads");
     this.#options.onLead();
+  }
+
+  /** From the first beat on that was heard the log's clock goes on by itself; before that our wall clock sets it. */
+  #mayTellTime(serverUnixMs: number): boolean {
+    const aheadMs = this.#clocks.wallUnixMs() - serverUnixMs;
+    const isRight = this.#options.clock.heard() || Math.abs(aheadMs) <= MAX_WRONG_MS;
+    const was = this.#wrongClock;
+    this.#wrongClock = isRight
+      ? ""
+      : `its clock is ${Math.round(Math.abs(aheadMs) / 1000)} s ${aheadMs > 0 ? "ahead of" : "behind"} nats-server's`;
+    if (!isRight && was === "") this.#options.log.error(`this ledger does not lead: ${this.#wrongClock}`);
+    return isRight;
   }
 
   #nextTime(before: Known): number {

@@ -14,6 +14,7 @@
 // - nothing of the captures is left in the log when the saga has ended: they are destroyed before DONE or REFUSED is
 //   appended, by whichever ledger appends it;
 // - DONE means: whoever is asked from now on knows the member (served.ts);
+// - nobody is accepted into the room that the log keeps for beats and erasures (headroom.ts): STORE_FULL;
 // - an enrolment that cannot be decided is refused GIVE_UP_AFTER_MS after it began: a person does not wait longer.
 import { randomBytes } from "node:crypto";
 import type { SearchRequest } from "../identify/search.js";
@@ -32,6 +33,7 @@ import type { Keyring } from "../wire/keyring.js";
 import { MEMBER_ID_BYTES } from "../wire/limits.js";
 import { shardOf } from "../wire/shard.js";
 import { type MemberPlace, STREAMS } from "../wire/subjects.js";
+import type { Headroom } from "./headroom.js";
 import { comparePalms, FLOAT_BYTES, type Palms, palmsOf } from "./palms.js";
 import type { OpenSaga } from "./saga-runner.js";
 import type { ServedBy } from "./served.js";
@@ -56,6 +58,7 @@ export interface EnrolDeps {
   /** Enrolments that are open now, in this process's order of the log. */
   open(): Iterable<OpenSaga>;
   servedBy: Pick<ServedBy, "ask">;
+  headroom: Pick<Headroom, "hasRoom" | "noteFull">;
 }
 
 export interface SearchedGallery {
@@ -64,7 +67,10 @@ export interface SearchedGallery {
   candidates: readonly { similarity: number }[];
 }
 
-type Refusal = { code: "DUPLICATE_MEMBER" | "GALLERY_UNKNOWN" | "BUSY" | "INTERNAL"; detail: string };
+type Refusal = {
+  code: "DUPLICATE_MEMBER" | "GALLERY_UNKNOWN" | "BUSY" | "STORE_FULL" | "INTERNAL";
+  detail: string;
+};
 /** LATER: nothing can be said now. */
 type Decided = { accept: true } | { accept: false; refusal: Refusal } | { accept: "LATER"; later: Attempted };
 
@@ -105,6 +111,8 @@ async function decide(deps: EnrolDeps, saga: Saga, plain: bus.EnrolPlain): Promi
   }
   if (gallery.modelId !== modelId)
     return refuse("INTERNAL", `The gallery's model is ${gallery.modelId}, the ledger's is ${modelId}.`);
+  if (!(await deps.headroom.hasRoom()))
+    return refuse("STORE_FULL", "What room the event log still has is kept for erasures.");
   const own = palmsOf(plain.captures, gallery);
   if (own === undefined) return refuse("INTERNAL", "The captures are not of the gallery's model.");
   try {
@@ -224,7 +232,10 @@ async function complete(deps: EnrolDeps, saga: Saga): Promise<Attempted> {
   const { memberId, gallery, templates } = result;
   if (saga.intent.length === 0) return finish(deps, saga, memberId, result.sequence);
   const stored = await store(deps, saga, { organisation: saga.organisation, gallery, memberId });
-  if (!stored.ok) return later(stored.detail);
+  if (!stored.ok) {
+    if (stored.code === "STORE_FULL") deps.headroom.noteFull();
+    return later(stored.detail);
+  }
   const { sequence } = stored;
   const dropped = await deps.sagas.advance(saga, {
     step: "ACCEPTED",
@@ -250,7 +261,7 @@ async function finish(
   return ended.ok ? { done: true } : notAdvanced(ended.code);
 }
 
-type InLog = { ok: true; sequence: number } | { ok: false; detail: string };
+type InLog = { ok: true; sequence: number } | { ok: false; code?: string; detail: string };
 
 async function store({ eventLog, keyring }: EnrolDeps, saga: Saga, place: MemberPlace): Promise<InLog> {
   const opened = openEnrolIntent(keyring, saga, saga.intent);

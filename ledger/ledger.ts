@@ -3,6 +3,8 @@
 // Invariants:
 // - only the ledger that leads goes on with sagas and payments; every ledger answers for history. Leading is a hint: two
 //   that both think they lead get in each other's way and do nothing twice;
+// - one that has not read what the log holds, or takes nothing of it any more, says so, and does not lead while another
+//   one is ready;
 // - what the log held at start has been read before anything is gone on with.
 import type { NatsConnection } from "@nats-io/transport-node";
 import {
@@ -26,6 +28,7 @@ import { type BeatClocks, Beats } from "./beat.js";
 import { Books } from "./books.js";
 import { type EnrolDeps, enrolStep } from "./enrol-saga.js";
 import { eraseStep } from "./erase-saga.js";
+import { Headroom } from "./headroom.js";
 import { serveHistory } from "./history.js";
 import { type LedgerMetrics, openLedgerMetrics, SAGA_KINDS } from "./metrics.js";
 import { FleetReceiptKey } from "./receipt-key.js";
@@ -34,6 +37,7 @@ import type { HistoryAges } from "./rows.js";
 import { SagaRunner } from "./saga-runner.js";
 import { ServedBy } from "./served.js";
 import { Settlement } from "./settlement.js";
+import { Stillness } from "./stillness.js";
 
 export interface LedgerOptions {
   nc: NatsConnection;
@@ -54,7 +58,10 @@ export interface LedgerOptions {
   identify: Pick<EnrolDeps, "search" | "similarityFor" | "modelId">;
   /** How long a worker's heartbeat has been silent; 0: it is heard. */
   silentMs(workerId: string): number;
+  /** Whether another ledger is alive and lacks nothing. */
+  isAnotherReady(): boolean;
   unservedAfterMs?: number;
+  stillAfterMs?: number;
   clocks?: BeatClocks;
 }
 
@@ -78,6 +85,8 @@ class OpenLedger implements Ledger {
   readonly metrics: LedgerMetrics;
   readonly #options: LedgerOptions;
   readonly #disposer: Disposer;
+  readonly #headroom: Headroom;
+  readonly #still: Record<"sagas" | "decisions" | "payments", Stillness>;
   readonly #beats: Beats;
   readonly #books: Books;
   readonly #settlement: Settlement;
@@ -97,12 +106,10 @@ class OpenLedger implements Ledger {
       lag: (stream) => this.#books.lag(stream),
       erasuresWaiting: () => this.#erasuresWaiting(),
     });
-    this.#beats = new Beats({
-      ...{ eventLog, keyring, clock, log },
-      ledgerId: `${options.ledgerId}/${options.instance}`,
-      onLead: () => this.#wake(),
-      ...(options.clocks ? { clocks: options.clocks } : {}),
-    });
+    this.#headroom = new Headroom(eventLog);
+    const stillness = () => new Stillness(options.stillAfterMs);
+    this.#still = { sagas: stillness(), decisions: stillness(), payments: stillness() };
+    this.#beats = this.#openBeats();
     disposer.defer(() => this.#beats.close());
     const receiptKey = new FleetReceiptKey(directory, keyring, log);
     void receiptKey.make();
@@ -124,8 +131,25 @@ class OpenLedger implements Ledger {
     return [
       directory.current() ? "" : "the directory is not current",
       clock.heard() ? "" : "no beat was heard yet",
+      this.#beats.hindrance(),
+      ...this.#notAble(),
+    ].filter((each) => each !== "");
+  }
+
+  /** What keeps it from its work, leading or not. */
+  #notAble(): string[] {
+    const { sagas, decisions, payments } = this.#still;
+    const reached = this.#books.reached();
+    const readingOf = (source: "decisions" | "payments") => ({
+      lag: this.#books.lag(source),
+      position: reached[source],
+    });
+    return [
       this.#runner.caughtUp() ? "" : "sagas are being read",
       this.#books.caughtUp() ? "" : "decisions and payments are being read",
+      sagas.look(this.#runner.reading()) ? "sagas wait and none is taken" : "",
+      decisions.look(readingOf("decisions")) ? "decisions wait and none is taken" : "",
+      payments.look(readingOf("payments")) ? "payments wait and none is taken" : "",
     ].filter((each) => each !== "");
   }
 
@@ -147,6 +171,19 @@ class OpenLedger implements Ledger {
 
   close(): Promise<void> {
     return this.#disposer.close();
+  }
+
+  #openBeats(): Beats {
+    const options = this.#options;
+    const { eventLog, keyring, clock, log } = options;
+    return new Beats({
+      ...{ eventLog, keyring, clock, log },
+      ledgerId: `${options.ledgerId}/${options.instance}`,
+      mayLead: () => this.#notAble().length === 0 || !options.isAnotherReady(),
+      onLead: () => this.#wake(),
+      onFull: () => this.#headroom.noteFull(),
+      ...(options.clocks ? { clocks: options.clocks } : {}),
+    });
   }
 
   #openSettlement(): Settlement {
@@ -198,6 +235,7 @@ class OpenLedger implements Ledger {
     const enrol: EnrolDeps = {
       ...{ eventLog, sagas, keyring, directory, nowUnixMs, servedBy },
       ...identify,
+      headroom: this.#headroom,
       open: () => this.#runner.open("enrol"),
     };
     const erase = {

@@ -12,7 +12,7 @@ import { claimDataFolder } from "../wire/data-folder.js";
 import { openDirectory } from "../wire/directory.js";
 import { opened } from "../wire/disposer.js";
 import { openKeyring } from "../wire/keyring.js";
-import { openLedgerAnnouncer } from "../wire/ledgers.js";
+import { openLedgerAnnouncer, watchLedgers } from "../wire/ledgers.js";
 import { FLEET_HEARTBEAT_INTERVAL_MS } from "../wire/limits.js";
 import { openLog } from "../wire/log.js";
 import { LogClock } from "../wire/log-clock.js";
@@ -59,6 +59,10 @@ export function startLedger(config: LedgerConfig): Promise<RunningLedger> {
     const sandbox = sandboxProcessor(nc);
     disposer.defer(() => sandbox.close());
     const instance = randomBytes(INSTANCE_BYTES).toString("hex");
+    const ledgers = watchLedgers(nc, () => {}, log);
+    disposer.defer(() => ledgers.stop());
+    const isAnotherReady = () =>
+      [...ledgers.alive().values()].some(({ id, notReady }) => id !== ledgerId && notReady.length === 0);
     const ledger = await openLedger({
       ...{ nc, eventLog, directory, keyring, clock, log, ledgerId, instance, dataDir },
       sagas: openSagas(nc, eventLog, { nowUnixMs, log }),
@@ -66,6 +70,7 @@ export function startLedger(config: LedgerConfig): Promise<RunningLedger> {
       ages: { decisionsMs: decisionsAgeDays * DAY_MS, paymentsMs: paymentsAgeDays * DAY_MS },
       processors: [sandbox],
       identify: { search: (request) => search.search(request), similarityFor, modelId },
+      isAnotherReady,
       silentMs: (workerId) => silence.ms(workerId),
     });
     disposer.defer(() => ledger.close());

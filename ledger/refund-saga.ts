@@ -3,7 +3,7 @@
 //   OPEN  given back at the processor, REFUNDED in the payment's log  -> DONE, or REFUSED
 //
 // Invariants:
-// - only what was taken is given back, once: the processor's key is the presentation, and REFUNDED is appended on top of
+// - only what was taken is given back, once: the processor's key is the payment's, and REFUNDED is appended on top of
 //   CAPTURED;
 // - a processor that does not answer leaves the refund open and visible, and is asked again.
 import {
@@ -12,6 +12,7 @@ import {
   type PaymentLog,
   type PaymentPlace,
   type PaymentProcessor,
+  processorKey,
   type Saga,
   type Sagas,
 } from "../records/index.js";
@@ -67,7 +68,7 @@ async function giveBack(
 ): Promise<Attempted> {
   const processor = deps.processorOf(at.event.processor);
   if (processor === undefined) return later(`no processor '${at.event.processor}' here`);
-  const answer = await processor.refund(place.presentationHex, AbortSignal.timeout(PROCESSOR_TIMEOUT_MS));
+  const answer = await processor.refund(processorKey(place), AbortSignal.timeout(PROCESSOR_TIMEOUT_MS));
   if (!answer.ok && answer.code === "REFUSED") {
     return end(
       deps,

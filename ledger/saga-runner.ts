@@ -8,6 +8,7 @@
 import { hasEnded, LogUnavailableError, type Saga, type Sagas } from "../records/index.js";
 import type { Log } from "../wire/log.js";
 import type { SagaKindName } from "../wire/subjects.js";
+import type { Reading } from "./stillness.js";
 import { type Attempted, type Waiting, WorkList } from "./work-list.js";
 
 const SAGA_KINDS = ["enrol", "erase", "refund"] as const satisfies readonly SagaKindName[];
@@ -50,6 +51,7 @@ export class SagaRunner {
   readonly #lists: Record<SagaKindName, WorkList>;
   readonly #follower: ReturnType<Sagas["follow"]>;
   #caughtUp = false;
+  #taken = 0;
 
   constructor(options: SagaRunnerOptions) {
     this.#options = options;
@@ -73,6 +75,10 @@ export class SagaRunner {
 
   caughtUp(): boolean {
     return this.#caughtUp;
+  }
+
+  reading(): Reading {
+    return { lag: this.#follower.lag(), position: this.#taken };
   }
 
   open(kind: SagaKindName): Iterable<OpenSaga> {
@@ -103,6 +109,7 @@ export class SagaRunner {
   }
 
   #take(saga: Saga): void {
+    this.#taken++;
     const { kind } = saga;
     const key = keyOf(saga);
     const known = this.#open[kind].get(key);

@@ -15,6 +15,7 @@ import {
   type PaymentLog,
   type PaymentPlace,
   type PaymentProcessor,
+  processorKey,
   type QueryAnswer,
 } from "../records/index.js";
 import { bus, decode } from "../wire/codec.js";
@@ -136,7 +137,7 @@ async function act(
     case "RESOLVE":
       return resolve(deps, place, at, processor);
     case "GIVE_BACK": {
-      const answer = await processor.refund(place.presentationHex, timeout());
+      const answer = await processor.refund(processorKey(place), timeout());
       if (!answer.ok) return { ok: false, later: refusal("refund", answer) };
       return record(deps, place, at, PaymentStep.REFUNDED, { why: action.why });
     }
@@ -152,7 +153,7 @@ async function capture(
   why: Why,
   processor: PaymentProcessor,
 ): Promise<Done> {
-  const answer = await processor.capture(place.presentationHex, timeout());
+  const answer = await processor.capture(processorKey(place), timeout());
   if (!answer.ok) return { ok: false, later: refusal("capture", answer) };
   return record(deps, place, at, PaymentStep.CAPTURED, { why });
 }
@@ -163,7 +164,7 @@ async function resolve(
   at: PaymentAt,
   processor: PaymentProcessor,
 ): Promise<Done> {
-  const answer = await processor.query(place.presentationHex, timeout());
+  const answer = await processor.query(processorKey(place), timeout());
   if (!answer.ok) return { ok: false, later: later("the processor does not answer a query") };
   const passage = await readPassage(deps, place, at.event);
   // UNKNOWN of a gateway says no reason: the issuer did not answer it in time.
@@ -198,7 +199,7 @@ async function letGo(
   why: string,
   processor: PaymentProcessor,
 ): Promise<Done> {
-  const answer = await processor.void(place.presentationHex, timeout());
+  const answer = await processor.void(processorKey(place), timeout());
   if (!answer.ok) return { ok: false, later: refusal("void", answer) };
   return record(deps, place, at, PaymentStep.VOIDED, { why });
 }

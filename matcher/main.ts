@@ -63,9 +63,11 @@ async function start(config: MatcherConfig, disposer: Disposer): Promise<Omit<Ma
   openDataFolder(dataDir, threadCount, log);
   const nc = await connectNats({ url: natsUrl, name: `matcher ${workerId}`, log });
   disposer.defer(() => nc.close());
-  await expectNoTwin(nc, self, log);
-  const directory = await openDirectory(nc, log);
-  disposer.defer(() => directory.close());
+  const opening = openDirectory(nc, log).then((open) => {
+    disposer.defer(() => open.close());
+    return open;
+  });
+  const [directory] = await Promise.all([opening, expectNoTwin(nc, self, log)]);
   const keyring = openKeyring(masterKey, (name) => directory.organisation(name)?.keys ?? []);
   const clock = LogClock.follow(nc, keyring);
   disposer.defer(() => clock.stop());
@@ -93,8 +95,8 @@ async function start(config: MatcherConfig, disposer: Disposer): Promise<Omit<Ma
     notReady,
   });
   disposer.defer(() => ops.close());
-  await Promise.race([threads.started, failure.failed]);
-  const joined = await Membership.open({ nc, self, directory, clock, threads, threadCount, log });
+  const started = Promise.race([threads.started, failure.failed]);
+  const joined = await Membership.open({ nc, self, directory, clock, threads, started, threadCount, log });
   membership = joined;
   let farewell = true;
   disposer.defer(async () => {

@@ -63,7 +63,7 @@ export function readChange({ subject, sequence, atUnixMs, body }: LogEvent): Cha
 export function openTemplates(
   key: Uint8Array,
   member: string,
-  { templates }: { templates: readonly bus.ITemplate[] },
+  templates: readonly bus.ITemplate[],
   { organisation, gallery, modelId, dimension, lineMaps }: SegmentFacts,
   onSkipped: (reason: SkipReason) => void,
 ): Signature[] {

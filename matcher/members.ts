@@ -164,7 +164,7 @@ export class Members {
     if (key === "UNOPENED") return "WAITING";
     // Destroyed: the event that says so is on its way.
     if (key === "DESTROYED") return "SETTLED";
-    const signatures = openTemplates(key, member, row, segment.facts, this.#options.onSkipped);
+    const signatures = openTemplates(key, member, row.templates, segment.facts, this.#options.onSkipped);
     try {
       segment.templates.add(member, row.enrolledSequence, signatures);
     } finally {

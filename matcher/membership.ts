@@ -32,6 +32,8 @@ export interface MembershipOptions {
   directory: Directory;
   clock: LogClock;
   threads: SearchThreads;
+  /** Every thread knows what its disk holds. Nothing is planned before. */
+  started: Promise<void>;
   threadCount: number;
   log: Log;
 }
@@ -68,10 +70,15 @@ export class Membership {
     );
   }
 
-  /** @param options.threads started */
+  /** Resolves when others are heard, and others can hear us. */
   static async open(options: MembershipOptions): Promise<Membership> {
     const membership = new Membership(options);
-    await membership.#join();
+    try {
+      await membership.#join();
+    } catch (error) {
+      await membership.stop({ farewell: false });
+      throw error;
+    }
     return membership;
   }
 
@@ -81,7 +88,7 @@ export class Membership {
 
   /** To be called when shards of ours became ready, or are so no more, or were closed. */
   changed(): void {
-    if (this.#leaving) return;
+    if (this.#leaving || this.#slots === undefined) return;
     this.#heartbeat.call();
     this.#planning.call();
   }
@@ -102,23 +109,15 @@ export class Membership {
   }
 
   async #join(): Promise<void> {
-    const { nc, directory, threads, log } = this.#options;
-    // Others first: whoever does not know them yet would take them for silent.
-    await new Promise<void>((resolve) => {
-      const workers = watchWorkers(
-        nc,
-        (states) => {
-          this.#hear(states);
-          resolve();
-        },
-        log,
-      );
-      this.#stops.push(() => workers.stop());
-    });
+    const { nc, directory, threads, started, log } = this.#options;
     this.#stops.push(watchLink(nc, { lost: () => this.#listenAnew(), back: () => this.#listenAnew() }));
-    const slots = await openSlots(nc, () => this.changed(), log);
+    const opening = openSlots(nc, () => this.changed(), log).then((slots) => {
+      this.#stops.push(() => slots.close());
+      return slots;
+    });
+    // Others first: whoever does not know them yet would take them for silent.
+    const [slots] = await Promise.all([opening, this.#hearAll(), started]);
     this.#slots = slots;
-    this.#stops.push(() => slots.close());
     const tellThreads = () => threads.setDirectory(directory.organisations(), directory.galleries());
     tellThreads();
     this.#stops.push(
@@ -130,6 +129,22 @@ export class Membership {
     const timer = setInterval(() => this.changed(), FLEET_HEARTBEAT_INTERVAL_MS);
     this.#stops.push(() => clearInterval(timer));
     this.changed();
+  }
+
+  /** Resolves when all have been heard once. */
+  #hearAll(): Promise<void> {
+    const { nc, log } = this.#options;
+    return new Promise((resolve) => {
+      const workers = watchWorkers(
+        nc,
+        (states) => {
+          this.#hear(states);
+          resolve();
+        },
+        log,
+      );
+      this.#stops.push(() => workers.stop());
+    });
   }
 
   #hear(states: bus.WorkerState[]): void {

@@ -2,7 +2,6 @@
 //
 // Invariants: no label names an organisation, a gallery, a shard or a member: the number of series is fixed; threads
 // count, this thread shows.
-
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import { DATA_KEY_REFUSALS } from "../records/index.js";
 import { SKIP_REASONS } from "./member-changes.js";

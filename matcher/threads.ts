@@ -62,99 +62,139 @@ interface Thread {
   report: ThreadReport | undefined;
 }
 
-export function openSearchThreads(options: SearchThreadsOptions): SearchThreads {
-  const shards = new Map<number, { thread: number; state: "resting" | "open" | "closing" }>();
-  let stopping = false;
-  let died = false;
-  const onDied = (error: Error) => {
-    if (!died) options.onDied(error);
-    died = true;
-  };
-  const started: Promise<void>[] = [];
-  const threads: Thread[] = Array.from({ length: options.count }, (_, number) => {
-    const identity = { ...options.settings.identity, thread: number };
-    const workerData: ThreadSettings = { ...options.settings, identity, threads: options.count };
-    const worker = new Worker(threadFile("./search-thread", import.meta.url), { workerData });
-    let hasStarted = () => {};
-    started.push(
-      new Promise((resolve) => {
-        hasStarted = resolve;
+/** As ordered; whether it is ready is for the thread to say. */
+interface Owned {
+  thread: number;
+  state: "resting" | "open" | "closing";
+}
+
+export const openSearchThreads = (options: SearchThreadsOptions): SearchThreads => new Threads(options);
+
+class Threads implements SearchThreads {
+  readonly started: Promise<void>;
+  readonly #options: SearchThreadsOptions;
+  readonly #threads: Thread[];
+  readonly #shards = new Map<number, Owned>();
+  #stopping = false;
+  #died = false;
+
+  constructor(options: SearchThreadsOptions) {
+    this.#options = options;
+    const started: Promise<void>[] = [];
+    this.#threads = Array.from({ length: options.count }, (_, number) => {
+      const { thread, hasStarted } = this.#start(number);
+      started.push(hasStarted);
+      return thread;
+    });
+    this.started = Promise.all(started).then(() => {});
+  }
+
+  setDirectory(organisations: Organisation[], galleries: Gallery[]): void {
+    this.#sayAll({ type: "directory", organisations, galleries });
+  }
+
+  setRow(row: number | undefined): void {
+    this.#sayAll({ type: "row", row });
+  }
+
+  open(orders: readonly ShardOrder[]): void {
+    this.#order("open", orders);
+  }
+
+  close(orders: readonly ShardOrder[]): void {
+    this.#order("close", orders);
+  }
+
+  held(): HeldShard[] {
+    const ready = this.#threads.map(({ report }) => ShardSet.from(report?.ready));
+    return [...this.#shards].map(([shard, { thread, state }]) => {
+      const isReady = state === "open" && ready[thread]?.has(shard) === true;
+      return { shard, thread, state: isReady ? "ready" : state };
+    });
+  }
+
+  state(): ThreadsState {
+    return stateOf(this.#threads, this.#shards);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    await Promise.all(
+      this.#threads.map(async ({ worker, gone }) => {
+        worker.postMessage({ type: "stop" } satisfies ToThread);
+        const hard = setTimeout(() => void worker.terminate(), STOP_DEADLINE_MS);
+        await gone;
+        clearTimeout(hard);
       }),
     );
-    worker.on("message", (message: FromThread) => {
-      if (message.type === "started") {
-        for (const shard of message.held) shards.set(shard, { thread: number, state: "resting" });
-        return hasStarted();
-      }
-      if (message.type === "report") return take(number, message.report);
-      for (const shard of message.shards) shards.delete(shard);
-      options.onChanged();
+  }
+
+  #start(number: number): { thread: Thread; hasStarted: Promise<void> } {
+    const { settings, count } = this.#options;
+    const identity = { ...settings.identity, thread: number };
+    const workerData: ThreadSettings = { ...settings, identity, threads: count };
+    const worker = new Worker(threadFile("./search-thread", import.meta.url), { workerData });
+    const hasStarted = new Promise<void>((resolve) => {
+      worker.on("message", (message: FromThread) => {
+        if (message.type === "started") resolve();
+        this.#hear(number, message);
+      });
     });
-    worker.on("error", onDied);
+    worker.on("error", (error) => this.#onDied(error));
     const gone = new Promise<void>((resolve) => {
       worker.on("exit", (code) => {
-        if (!stopping) onDied(new Error(`a search thread ended by itself (${code})`));
+        if (!this.#stopping) this.#onDied(new Error(`a search thread ended by itself (${code})`));
         resolve();
       });
     });
-    return { worker, gone, report: undefined };
-  });
+    return { thread: { worker, gone, report: undefined }, hasStarted };
+  }
 
-  const take = (number: number, report: ThreadReport) => {
-    const thread = threads[number];
+  #hear(number: number, message: FromThread): void {
+    switch (message.type) {
+      case "started":
+        for (const shard of message.held) this.#shards.set(shard, { thread: number, state: "resting" });
+        break;
+      case "closed":
+        for (const shard of message.shards) this.#shards.delete(shard);
+        this.#options.onChanged();
+        break;
+      case "report":
+        this.#takeReport(number, message.report);
+    }
+  }
+
+  #takeReport(number: number, report: ThreadReport): void {
+    const thread = this.#threads[number];
     if (thread === undefined) return;
     const before = thread.report;
     thread.report = report;
-    options.onReport(report);
-    if (before?.storeFull !== report.storeFull || !sameBytes(before.ready, report.ready)) options.onChanged();
-  };
-  const say = (number: number, message: ToThread) => threads[number]?.worker.postMessage(message);
-  const sayAll = (message: ToThread) => {
-    for (const { worker } of threads) worker.postMessage(message);
-  };
-  const order = (orders: readonly ShardOrder[], type: "open" | "close") => {
-    for (const number of threads.keys()) {
-      const own = orders.filter(({ thread }) => thread === number).map(({ shard }) => shard);
-      if (own.length === 0) continue;
-      const state = type === "open" ? "open" : "closing";
-      for (const shard of own) shards.set(shard, { thread: number, state });
-      say(number, { type, shards: own });
-    }
-  };
-  const isReady = (shard: number, thread: number) =>
-    ShardSet.from(threads[thread]?.report?.ready)?.has(shard) ?? false;
+    this.#options.onReport(report);
+    const isSame = before?.storeFull === report.storeFull && Buffer.compare(before.ready, report.ready) === 0;
+    if (!isSame) this.#options.onChanged();
+  }
 
-  return {
-    started: Promise.all(started).then(() => {}),
-    setDirectory: (organisations, galleries) => sayAll({ type: "directory", organisations, galleries }),
-    setRow: (row) => sayAll({ type: "row", row }),
-    open: (orders) => order(orders, "open"),
-    close: (orders) => order(orders, "close"),
-    held: () =>
-      [...shards].map(([shard, { thread, state }]) => ({
-        shard,
-        thread,
-        state: state === "open" && isReady(shard, thread) ? "ready" : state,
-      })),
-    state: () => stateOf(threads, shards),
-    async stop() {
-      stopping = true;
-      await Promise.all(
-        threads.map(async ({ worker, gone }) => {
-          worker.postMessage({ type: "stop" } satisfies ToThread);
-          const hard = setTimeout(() => void worker.terminate(), STOP_DEADLINE_MS);
-          await gone;
-          clearTimeout(hard);
-        }),
-      );
-    },
-  };
+  #order(type: "open" | "close", orders: readonly ShardOrder[]): void {
+    for (const [number, { worker }] of this.#threads.entries()) {
+      const shards = orders.filter(({ thread }) => thread === number).map(({ shard }) => shard);
+      if (shards.length === 0) continue;
+      const state = type === "open" ? "open" : "closing";
+      for (const shard of shards) this.#shards.set(shard, { thread: number, state });
+      worker.postMessage({ type, shards } satisfies ToThread);
+    }
+  }
+
+  #sayAll(message: ToThread): void {
+    for (const { worker } of this.#threads) worker.postMessage(message);
+  }
+
+  #onDied(error: Error): void {
+    if (!this.#died) this.#options.onDied(error);
+    this.#died = true;
+  }
 }
 
-function stateOf(
-  threads: readonly Thread[],
-  shards: ReadonlyMap<number, { thread: number; state: "resting" | "open" | "closing" }>,
-): ThreadsState {
+function stateOf(threads: readonly Thread[], shards: ReadonlyMap<number, Owned>): ThreadsState {
   const reports = threads.flatMap(({ report }) => report ?? []);
   const ready = new ShardSet();
   for (const report of reports) {
@@ -180,6 +220,3 @@ function stateOf(
     beatAgeMs: isOpen ? Math.max(0, ...reports.map((each) => each.beatAgeMs)) : 0,
   };
 }
-
-const sameBytes = (a: Uint8Array | undefined, b: Uint8Array): boolean =>
-  a !== undefined && Buffer.compare(a, b) === 0;

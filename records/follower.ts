@@ -58,6 +58,7 @@ const CATCH_UP_PULL_EXPIRES_MS = 1000;
 /** The server drops the consumer of a process that is gone after this time. */
 const CONSUMER_IDLE_MS = 120_000;
 const RETRY = { firstMs: 50, maxMs: 5000 };
+const NAMED_FILTERS = 3;
 
 export function startFollower(
   nc: NatsConnection,
@@ -136,7 +137,10 @@ class StreamFollower implements Follower {
         await this.#session();
       } catch (error) {
         const { stream, filters, log } = this.#options;
-        log.warn({ stream, filters, position: this.#position, error: String(error) }, "log session lost");
+        log.warn(
+          { stream, filters: named(filters), position: this.#position, error: String(error) },
+          "log session lost",
+        );
       }
       await this.#pump;
       if (this.#position > before) backoff.reset();
@@ -231,7 +235,10 @@ class StreamFollower implements Follower {
         await onBatch(events);
         return true;
       } catch (error) {
-        log.error({ stream, filters, position: this.#position, error: String(error) }, "events not taken");
+        log.error(
+          { stream, filters: named(filters), position: this.#position, error: String(error) },
+          "events not taken",
+        );
       }
       await backoff.wait();
     }
@@ -250,3 +257,9 @@ class StreamFollower implements Follower {
     this.#options.onCaughtUp?.();
   }
 }
+
+/** For a line of the log: a matcher's thread has a filter a shard. */
+const named = (filters: readonly string[]): string =>
+  filters.length <= NAMED_FILTERS
+    ? filters.join(" ")
+    : `${filters.slice(0, NAMED_FILTERS).join(" ")} and ${filters.length - NAMED_FILTERS} more`;

@@ -24,6 +24,7 @@ export {
   type PaymentAt,
   type PaymentLog,
   type PaymentPlace,
+  processorKey,
   readPayment,
   type StepAppended,
 } from "./payments/payment-log.js";

@@ -33,6 +33,15 @@ const NO_ROOM = new Set([10002, 10023, 10028, 10047, 10077]);
 /** Delete of a message that is not there: another process was faster. */
 const DELETE_NOT_FOUND = new Set([10037, 10043, 10057]);
 
+export interface StreamStanding {
+  lastSequence: number;
+  bytes: number;
+  /** Its quota; undefined: what the server has. */
+  maxBytes: number | undefined;
+  /** nats-server's own clock, as it answered. */
+  serverUnixMs: number;
+}
+
 export interface EventLog {
   /**
    * @param expectedSubjectSequence stored only if the subject's last event has this sequence (0: has none)
@@ -50,8 +59,12 @@ export interface EventLog {
   all(stream: string, subject: string): Promise<LogEvent[]>;
   /** Sequence of the stream's last event, 0 when it never had one. Throws LogUnavailableError. */
   lastSequence(stream: string): Promise<number>;
+  /** The stream as its leader has it now. Throws LogUnavailableError. */
+  standing(stream: string): Promise<StreamStanding>;
   /** Destroys the bytes of every event of one subject below `keepFromSequence` (all, if left out). Idempotent. */
   secureDelete(stream: string, subject: string, options?: { keepFromSequence?: number }): Promise<Deleted>;
+  /** Takes the subject's events below `beforeSequence` out of the log; their bytes may stay on disk. Idempotent. */
+  drop(stream: string, subject: string, beforeSequence: number): Promise<void>;
   follow(options: FollowOptions): Follower;
   /**
    * The last event of every subject that the filter covers, in stream order, in batches; one that is appended meanwhile
@@ -127,7 +140,17 @@ class JetStreamLog implements EventLog {
   }
 
   async lastSequence(stream: string): Promise<number> {
-    return reading(async () => (await this.#manager.streams.info(stream)).state.last_seq);
+    return (await this.standing(stream)).lastSequence;
+  }
+
+  async standing(stream: string): Promise<StreamStanding> {
+    return reading(async () => {
+      const { state, config, ts } = await this.#manager.streams.info(stream);
+      const serverUnixMs = Date.parse(ts ?? "");
+      if (Number.isNaN(serverUnixMs)) throw new Error("nats-server does not say what time it is");
+      const maxBytes = config.max_bytes > 0 ? config.max_bytes : undefined;
+      return { lastSequence: state.last_seq, bytes: state.bytes, maxBytes, serverUnixMs };
+    });
   }
 
   async secureDelete(
@@ -146,6 +169,10 @@ class JetStreamLog implements EventLog {
     } catch (error) {
       return { ok: false, code: "LOG_UNAVAILABLE", detail: describe(error) };
     }
+  }
+
+  async drop(stream: string, subject: string, beforeSequence: number): Promise<void> {
+    await reading(() => this.#manager.streams.purge(stream, { filter: subject, seq: beforeSequence }));
   }
 
   follow(options: FollowOptions): Follower {

@@ -2,8 +2,9 @@
 //
 // Invariants of a watch:
 // - it tells every key's value once, says that it has caught up, and tells every change from then on, in order;
-// - it is current only while the bucket's leader has confirmed, within CONFIRM_WITHIN_MS, that nothing newer is there:
-//   a lost link, a half-open one and a consumer that went astray are all noticed by that, and the watch begins anew;
+// - it is current only while the bucket's leader has confirmed, within CONFIRM_WITHIN_MS, that nothing newer is there: a
+//   lost link, a half-open one, a consumer that went astray and a bucket that is another one by now are all noticed by
+//   that, and the watch begins anew;
 // - what vanished while it was away (deleted, or forgotten with a memory bucket) is told as deleted;
 // - a bucket that is gone (memory buckets go with the server) is made again.
 import { setTimeout as pause } from "node:timers/promises";
@@ -49,6 +50,7 @@ export type Written = { ok: true } | { ok: false; code: "CONFLICT" | "UNAVAILABL
 const CONFIRM_INTERVAL_MS = 1000;
 const CONFIRM_WITHIN_MS = 3000;
 const API_TIMEOUT_MS = 2000;
+const STREAM_NOT_FOUND = 10059;
 const RETRY = { firstMs: 50, maxMs: 2000 };
 
 /**
@@ -67,6 +69,11 @@ export async function openBucket(nc: NatsConnection, { name, storage, ttlMs }: B
 /** Whether a write failed because somebody else wrote the key first. */
 export const isLostRace = (error: unknown): boolean =>
   error instanceof JetStreamApiError && error.code === JetStreamApiCodes.StreamWrongLastSequence;
+
+const isGone = (error: unknown): boolean =>
+  error instanceof JetStreamApiError && error.code === STREAM_NOT_FOUND;
+/** What a bucket holds that is not there any more. */
+const GONE = { last_seq: -1, messages: -1 };
 
 /** All keys with their values as the bucket's leader holds them now. Rejects when the bucket cannot be read. */
 export async function readBucket(nc: NatsConnection, spec: BucketSpec): Promise<Map<string, Uint8Array>> {
@@ -102,6 +109,8 @@ class FollowedBucket implements BucketWatch {
   #isCaughtUp = false;
   #confirmedAtMs = Number.NEGATIVE_INFINITY;
   #entries: QueuedIterator<KvWatchEntry> | undefined;
+  /** How often a session was to end: one that is still opening has to know. */
+  #ends = 0;
 
   constructor(nc: NatsConnection, spec: BucketSpec, options: BucketWatchOptions) {
     this.#nc = nc;
@@ -147,18 +156,24 @@ class FollowedBucket implements BucketWatch {
 
   #endSession(): void {
     this.#isCaughtUp = false;
+    this.#ends++;
     this.#entries?.stop();
   }
 
   /** One watch, from every key's value to its end. */
   async #session(): Promise<void> {
+    const ends = this.#ends;
     const kv = await openBucket(this.#nc, this.#spec);
+    const manager = await jetstreamManager(this.#nc, { checkAPI: false, timeout: API_TIMEOUT_MS });
+    const stream = `KV_${this.#spec.name}`;
     const missing = new Set(this.#told.keys());
     this.#seenRevision = 0;
     const entries = await kv.watch();
+    if (ends !== this.#ends) {
+      entries.stop();
+      return;
+    }
     this.#entries = entries;
-    const manager = await jetstreamManager(this.#nc, { checkAPI: false, timeout: API_TIMEOUT_MS });
-    const stream = `KV_${this.#spec.name}`;
     const finishInitial = () => {
       if (this.#isCaughtUp || this.#entries !== entries) return;
       for (const key of missing) this.#tell({ key, value: undefined, revision: 0 });
@@ -192,13 +207,21 @@ class FollowedBucket implements BucketWatch {
     let wantedBefore = 0;
     while (this.#entries === entries && !this.#stopping.signal.aborted) {
       const askedAtMs = performance.now();
-      const state = await ask().catch(() => undefined);
+      const state = await ask().catch((error: unknown) => (isGone(error) ? GONE : undefined));
       if (this.#entries !== entries) return;
+      // Gone, or made anew under the same name: its revisions begin again.
+      if (state !== undefined && state.last_seq < this.#seenRevision) {
+        this.#endSession();
+        return;
+      }
       if (state?.messages === 0) finishInitial();
       if (state !== undefined && this.#isCaughtUp) {
         if (state.messages === 0 || this.#seenRevision >= state.last_seq) this.#confirmedAtMs = askedAtMs;
         // What the leader had a whole interval ago and has not come by now is not going to come.
-        else if (this.#seenRevision < wantedBefore) return this.#endSession();
+        else if (this.#seenRevision < wantedBefore) {
+          this.#endSession();
+          return;
+        }
         wantedBefore = state.last_seq;
       }
       await pause(CONFIRM_INTERVAL_MS, undefined, { signal: this.#stopping.signal }).catch(() => {});

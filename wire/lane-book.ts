@@ -1,7 +1,7 @@
 // Which lane is linked to which gateway now, as the whole fleet knows it: of two links of one device the newest counts.
 //
 // Invariants:
-// - an entry is a hint that lives LANE_TTL_MS after its gateway last said it; whoever dies is forgotten by that;
+// - an entry is a hint that lives LANE_TTL_MS after its gateway was last heard: whoever dies is forgotten by that;
 // - a gateway takes away its own entry only, never that of a newer link.
 import type { KV } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/transport-node";

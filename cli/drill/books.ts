@@ -1,11 +1,12 @@
 // What the record holds after a drill: read from the log, the sandbox's state and the desk, in one pass, when nothing is
 // under way any more.
-import { type EventLog, openEventLog, readSandbox } from "../../records/index.js";
+import type { NatsConnection } from "@nats-io/transport-node";
+import { decodeMemberEvent, type EventLog, openEventLog, readSandbox } from "../../records/index.js";
 import { bus, decode } from "../../wire/codec.js";
 import { toHex } from "../../wire/hex.js";
 import type { Log } from "../../wire/log.js";
 import { connectNats } from "../../wire/nats.js";
-import { STREAMS } from "../../wire/subjects.js";
+import { BEAT_SUBJECT, STREAMS } from "../../wire/subjects.js";
 import type { OperatorApi } from "../operator-api.js";
 import { rest } from "./crowd.js";
 import type { Found, Operations } from "./verdict.js";
@@ -27,11 +28,24 @@ export async function readBooks({ natsUrl, api, done, log, calmDeadlineMs }: Boo
   try {
     const eventLog = await openEventLog(nats);
     const payments = await settledPayments(eventLog, calmDeadlineMs);
-    const takes = new Map((await readSandbox(nats)).map(({ key, takes }) => [key, takes]));
-    return { members: await membersOf(api, done), grants: await grantsIn(eventLog, log), payments, takes };
+    const takes = await takesIn(nats);
+    const living = await livingIn(eventLog);
+    return {
+      members: await membersOf(api, done),
+      living,
+      grants: await grantsIn(eventLog, log),
+      payments,
+      takes,
+    };
   } finally {
     await nats.close();
   }
+}
+
+/** By presentation: a drill has one organisation. */
+async function takesIn(nats: NatsConnection): Promise<Map<string, number>> {
+  const rows = await readSandbox(nats);
+  return new Map(rows.map(({ key, takes }) => [key.slice(key.lastIndexOf(".") + 1), takes]));
 }
 
 const { PaymentStep } = bus;
@@ -65,8 +79,15 @@ async function paymentsIn(
   return payments;
 }
 
+async function livingIn(eventLog: EventLog): Promise<number> {
+  const last = await eventLog.lastPerSubject(STREAMS.members, "members.>");
+  return last.filter(({ subject, body }) => subject !== BEAT_SUBJECT && !decodeMemberEvent(body)?.erased)
+    .length;
+}
+
 async function grantsIn(eventLog: EventLog, log: Log): Promise<Map<string, number>> {
-  const grants = new Map<string, number>();
+  /** By presentation, the times of the grants that stand. */
+  const standing = new Map<string, Set<number>>();
   const follower = eventLog.follow({
     stream: STREAMS.decisions,
     filters: ["decisions.>"],
@@ -75,15 +96,21 @@ async function grantsIn(eventLog: EventLog, log: Log): Promise<Map<string, numbe
     onBatch: (events) => {
       for (const { body } of events) {
         const event = decode(bus.DecisionEvent, body);
-        if (!event?.granted) continue;
+        if (event === undefined) continue;
         const presentation = toHex(event.presentationId);
-        grants.set(presentation, (grants.get(presentation) ?? 0) + 1);
+        // A refusal on top takes a grant back; the same grant answered again has the time of the first.
+        const times = event.granted
+          ? (standing.get(presentation) ?? new Set()).add(event.atUnixMs)
+          : new Set<number>();
+        standing.set(presentation, times);
       }
     },
   });
   try {
     await follower.caughtUp();
-    return grants;
+    return new Map(
+      [...standing].flatMap(([presentation, { size }]) => (size > 0 ? [[presentation, size]] : [])),
+    );
   } finally {
     await follower.stop();
   }

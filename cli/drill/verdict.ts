@@ -39,9 +39,14 @@ export interface Operations {
 
 /** What is found in the end, when everything runs again and nothing is under way. */
 export interface Found {
-  /** Members that the desk knows, by id. */
+  /** Members that the desk knows, by id, of those whom the operations name. */
   members: ReadonlySet<string>;
-  /** Granted decisions in the log, by presentation: how many. */
+  /** Living members in the log, whoever knows of them. */
+  living: number;
+  /**
+   * Grants in the log that stand at the end, by presentation: how many. One that was answered again after a lost link
+   * stands there twice and is one; one that was taken back before it was answered is none.
+   */
   grants: ReadonlyMap<string, number>;
   /** Payments in the log, by presentation. */
   payments: ReadonlyMap<string, { orderRef: string; captured: boolean; open: boolean }>;
@@ -55,7 +60,7 @@ export interface Verdict {
   presentations: number;
   /** Members taken for others, strangers for members, erased ones recognised. */
   wrong: number;
-  /** Members who were told that nobody knows them. */
+  /** Members who were told that nobody knows them, or that they might be two people. */
   missed: number;
   /** No decision, or "one moment". */
   undecided: number;
@@ -85,14 +90,11 @@ export function judge(rounds: number, done: Operations, found: Found): Verdict {
     rounds,
     presentations: presented.length,
     wrong: count(presented, isWrong),
-    missed: count(
-      presented,
-      ({ truth, unsure, outcome }) => truth !== undefined && !unsure && outcome === "NO_MATCH",
-    ),
+    missed: count(presented, isMissed),
     undecided: count(presented, ({ outcome }) => outcome === "UNDECIDED" || outcome === "NO_DECISION"),
     lost: lost(done, found),
-    doubled: count(found.grants.values(), (grants) => grants > 1) + peopleTwice(done, found),
-    resurrected: count(done.erased, ({ memberId }) => found.members.has(memberId)),
+    doubled: count(found.grants.values(), (grants) => grants > 1) + membersTooMany(done, found),
+    resurrected: resurrected(done, found),
     ...money(done, found),
   };
 }
@@ -103,6 +105,9 @@ function isWrong({ outcome, pairwiseId, truth, erased, unsure }: Presented): boo
   return pairwiseId !== truth && !unsure;
 }
 
+const isMissed = ({ truth, unsure, outcome }: Presented): boolean =>
+  truth !== undefined && !unsure && (outcome === "NO_MATCH" || outcome === "AMBIGUOUS");
+
 function lost({ living, presented }: Operations, { members, grants }: Found): number {
   const gone = count(living, ({ memberId }) => !members.has(memberId));
   const unrecorded = count(
@@ -112,13 +117,12 @@ function lost({ living, presented }: Operations, { members, grants }: Found): nu
   return gone + unrecorded;
 }
 
-function peopleTwice({ living }: Operations, { members }: Found): number {
-  const owners = new Map<number, number>();
-  for (const { person, memberId } of living) {
-    if (members.has(memberId)) owners.set(person, (owners.get(person) ?? 0) + 1);
-  }
-  return count(owners.values(), (n) => n > 1);
-}
+/** Members in the log beyond those who were acknowledged or came back: somebody's palm is there twice. */
+const membersTooMany = (done: Operations, found: Found): number =>
+  Math.max(0, found.living - done.living.length - resurrected(done, found));
+
+const resurrected = ({ erased }: Operations, { members }: Found): number =>
+  count(erased, ({ memberId }) => members.has(memberId));
 
 function money({ presented }: Operations, { payments, takes }: Found) {
   const served = new Set(presented.flatMap((each) => (each.served && each.orderRef ? [each.orderRef] : [])));

@@ -11,7 +11,7 @@ import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
-const START_DEADLINE_MS = 60_000;
+const START_DEADLINE_MS = 120_000;
 const STOP_DEADLINE_MS = 15_000;
 const LOG_TAIL_CHARS = 2000;
 
@@ -31,6 +31,7 @@ export interface Child {
   /** The ready line's content. */
   ready: Record<string, unknown>;
   logFile: string;
+  hasEnded(): boolean;
   stop(): Promise<void>;
   kill(): Promise<void>;
 }
@@ -77,6 +78,7 @@ export async function startChild({ name, args, env, logFile }: ChildSpec): Promi
     pid: child.pid ?? 0,
     ready,
     logFile,
+    hasEnded: () => hasEnded(child),
     stop: () => end(child, "SIGTERM"),
     kill: () => end(child, "SIGKILL"),
   };
@@ -108,8 +110,11 @@ async function tooLate(name: string, logFile: string): Promise<never> {
 const logTail = async (logFile: string): Promise<string> =>
   (await readFile(logFile, "utf8").catch(() => "")).slice(-LOG_TAIL_CHARS);
 
+const hasEnded = ({ exitCode, signalCode }: ChildProcess): boolean =>
+  exitCode !== null || signalCode !== null;
+
 async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
+  if (hasEnded(child)) return;
   const gone = once(child, "exit");
   child.kill(signal);
   const hard = setTimeout(() => child.kill("SIGKILL"), STOP_DEADLINE_MS);

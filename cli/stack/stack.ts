@@ -52,6 +52,8 @@ export interface Stack {
   child(name: string): Child;
   /** Starts one again that was killed or stopped, or one more. */
   start(name: string): Promise<Child>;
+  /** Starts again whatever was started once and has ended. */
+  startMissing(): Promise<void>;
   /** Where pages, the API and /link are: the first desk. http://127.0.0.1:port, https with TLS. */
   deskUrl: string;
   /** Where lanes link: the balancer before all gateways. */
@@ -192,6 +194,11 @@ class LocalStack implements Stack {
     this.#ports.set(name, { port: Number(port), opsPort: Number(opsPort) });
     this.processes.set(name, child);
     return child;
+  }
+
+  async startMissing(): Promise<void> {
+    const missing = [...this.processes.values()].filter(({ hasEnded }) => hasEnded());
+    await Promise.all(missing.map(({ name }) => this.start(name)));
   }
 
   async close(): Promise<void> {

@@ -27,7 +27,7 @@ const MAX_WAITING = 64;
 const WAIT_MS = 20_000;
 /** Refusals after which the same key goes on under a new saga, so often. */
 const MAX_ATTEMPTS = 16;
-const PASSING: ReadonlySet<string> = new Set<ApiCode>(["BUSY", "INTERNAL"]);
+const PASSING: ReadonlySet<string> = new Set<ApiCode>(["BUSY", "STORE_FULL", "INTERNAL"]);
 
 export interface EnrolOrder {
   organisation: string;

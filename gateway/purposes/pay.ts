@@ -9,7 +9,12 @@
 // - a repeated presentation that is granted renews AUTHORISED in the log first, so that nobody voids it meanwhile;
 // - one that asks while the first is still being authorised, here or at another gateway, waits for that answer; only
 //   when its author has had all its time is it given up, for both of them.
-import { nextStep, type PaymentAt, type PaymentLog } from "../../records/payments/payment-log.js";
+import {
+  nextStep,
+  type PaymentAt,
+  type PaymentLog,
+  processorKey,
+} from "../../records/payments/payment-log.js";
 import type { AuthoriseAnswer, PaymentProcessor } from "../../records/payments/processor.js";
 import { bus, edge } from "../../wire/codec.js";
 import { toHex } from "../../wire/hex.js";
@@ -153,12 +158,15 @@ async function record(
 }
 
 async function askProcessor(processor: PaymentProcessor, request: PayRequest): Promise<AuthoriseAnswer> {
-  const { presentationHex: key, instrument, charge, deadlineAtMs } = request;
+  const { instrument, charge, deadlineAtMs } = request;
   const budgetMs = deadlineAtMs - performance.now() - APPEND_RESERVE_MS;
   if (budgetMs <= 0) return { ok: false, code: "NO_ANSWER" };
   const stop = new AbortController();
   const late = after<AuthoriseAnswer>(budgetMs, { ok: false, code: "NO_ANSWER" });
-  const asked = processor.authorise({ key, token: instrument.token, ...charge }, stop.signal);
+  const asked = processor.authorise(
+    { key: processorKey(request), token: instrument.token, ...charge },
+    stop.signal,
+  );
   const answer = await Promise.race([asked, late.due]);
   late.cancel();
   stop.abort();

@@ -8,9 +8,13 @@ import type { EventLog } from "../log.js";
 /** Which payment. */
 export interface PaymentPlace {
   organisation: string;
-  /** 32 hex digits; also the processor's idempotency key. */
+  /** 32 hex digits. */
   presentationHex: string;
 }
+
+/** Under which a processor knows the payment: presentation ids are a lane's own choice, and two organisations' may agree. */
+export const processorKey = ({ organisation, presentationHex }: PaymentPlace): string =>
+  `${organisation}.${presentationHex}`;
 
 /** A payment's last step, and where it stands in the stream. */
 export interface PaymentAt {

@@ -1,14 +1,14 @@
 // What Palmgate asks of a payment processor. An adapter for a real one implements this interface and nothing more.
 //
 // Invariants every implementation keeps:
-// - every call is idempotent by its key (the presentation id, hex): asked again, it answers the same and does nothing more;
+// - every call is idempotent by its key (processorKey): asked again, it answers the same and does nothing more;
 // - a key whose payment was voided can never be authorised afterwards, even when the authorisation was never seen
 //   before the void: a request that is late on the way cannot come back to life;
 // - `query` changes nothing;
 // - no call rejects: no answer, in whatever way, is NO_ANSWER. The caller bounds the time by `signal`.
 
 export interface AuthoriseRequest {
-  /** The presentation id, hex: one presentation, one payment. */
+  /** processorKey: one presentation of one organisation, one payment. */
   key: string;
   /** The processor's own token for the instrument; never a card number. */
   token: string;

@@ -14,6 +14,7 @@
 // - one row per key, changed only by the moves in `MOVES`, by compare-and-set; `holds` and `takes` count how often money
 //   was held and taken for that key, so that "never taken twice" can be checked from outside (`readSandbox`);
 // - a bucket that does not answer is NO_ANSWER, as an issuer's would be.
+import { createHash } from "node:crypto";
 import { setTimeout as wait } from "node:timers/promises";
 import type { KV } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/transport-node";
@@ -36,6 +37,7 @@ const DEFAULT_SLOW_MS = 3000;
 const DEFAULT_LATENCY_MS = 5;
 /** Others that write the same row first, in a row. */
 const MAX_RACES = 64;
+const REF_DIGITS = 16;
 const DAY_MS = 24 * 60 * 60 * 1000;
 const SPEC: BucketSpec = { name: BUCKETS.sandbox, storage: "file", ttlMs: 400 * DAY_MS };
 
@@ -229,7 +231,7 @@ function newRow(
   const declineCode = declineCodeOf(token);
   return {
     key,
-    ref: `sbx_${key.slice(0, 16)}`,
+    ref: `sbx_${createHash("sha256").update(key).digest("hex").slice(0, REF_DIGITS)}`,
     state: declineCode ? "DECLINED" : "AUTHORISED",
     settlesAtUnixMs: token === "tok_slow" ? now + slowMs : now,
     amountMinor,

@@ -128,7 +128,7 @@ describe("a whole gateway", { timeout: 60_000 }, () => {
       bus.PaymentStep.REQUESTED,
       bus.PaymentStep.AUTHORISED,
     ]);
-    const row = (await readSandbox(rig.nats)).find(({ key }) => key === toHex(id));
+    const row = (await readSandbox(rig.nats)).find(({ key }) => key === `${ORGANISATION}.${toHex(id)}`);
     expect(row).toMatchObject({ holds: 1, takes: 0 });
   });
 });

@@ -31,7 +31,7 @@ describe("the beat", () => {
     thaw(): void;
   }
 
-  async function author(ledgerId: string): Promise<Author> {
+  async function author(ledgerId: string, wallAheadMs = 0): Promise<Author> {
     const nc = await rig.connect();
     const eventLog = await openEventLog(nc);
     const clock = LogClock.follow(nc, rig.keyring);
@@ -41,20 +41,23 @@ describe("the beat", () => {
       await frozen;
       return ask();
     };
-    const guarded: Pick<EventLog, "append" | "last" | "lastSequence"> = {
+    const guarded: Pick<EventLog, "append" | "last" | "standing" | "drop"> = {
       append: (...args) => afterThaw(() => eventLog.append(...args)),
       last: (...args) => afterThaw(() => eventLog.last(...args)),
-      lastSequence: (...args) => afterThaw(() => eventLog.lastSequence(...args)),
+      standing: (...args) => afterThaw(() => eventLog.standing(...args)),
+      drop: (...args) => afterThaw(() => eventLog.drop(...args)),
     };
     const clocks = {
-      wallAheadMs: 0,
+      wallAheadMs,
       monotonicAheadMs: 0,
       wallUnixMs: () => Date.now() + clocks.wallAheadMs,
       monotonicMs: () => performance.now() + clocks.monotonicAheadMs,
     };
     const beats = new Beats({
       ...{ eventLog: guarded, keyring: rig.keyring, clock, ledgerId, log, clocks },
+      mayLead: () => true,
       onLead: () => {},
+      onFull: () => {},
     });
     open.defer(async () => {
       thaw();
@@ -115,6 +118,21 @@ describe("the beat", () => {
     const authors = (await beatsInLog()).map(({ ledgerId }) => ledgerId);
     const firstOfB = authors.indexOf("quick");
     expect(authors.slice(firstOfB).filter((each) => each === "slow")).toEqual([]);
+  });
+
+  it("is not begun by one whose clock is wrong by more than a minute, who says so and leads once it is right", async () => {
+    for (const wallAheadMs of [2 * MINUTES_MS, -2 * MINUTES_MS]) {
+      const a = await author("wrong", wallAheadMs);
+      await until("it says so", () => a.beats.hindrance() !== "");
+      expect(a.beats.hindrance()).toMatch(/^its clock is 1[12]\d s (ahead of|behind) nats-server's$/);
+      expect(a.beats.leads()).toBe(false);
+      expect((await beatsInLog()).some(({ ledgerId }) => ledgerId === "wrong")).toBe(false);
+      a.clocks.wallAheadMs = 0;
+      await until("it leads", () => a.beats.leads());
+      expect(a.beats.hindrance()).toBe("");
+      await a.beats.close();
+      await rig.eventLog.drop("MEMBERS", BEAT_SUBJECT, Number.MAX_SAFE_INTEGER);
+    }
   });
 
   it("tells a time that never runs backwards and never leaps, whatever the wall clocks of its authors say", async () => {

@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type Child, startChild } from "../../cli/stack/child.js";
-import { readSandbox, sandboxProcessor, storeMember } from "../../records/index.js";
+import { processorKey, readSandbox, sandboxProcessor, storeMember } from "../../records/index.js";
 import { bus } from "../../wire/codec.js";
 import { type LedgerState, watchLedgers } from "../../wire/ledgers.js";
 import { ofVector } from "../matcher/support/vectors.js";
@@ -80,7 +80,7 @@ describe("two ledgers as processes", () => {
     const sandbox = sandboxProcessor(rig.nc);
     const charge = { amountMinor: 450, currency: "EUR", orderRef: "o-1" };
     await writeStep(rig.eventLog, of, PaymentStep.REQUESTED, Date.now(), "sandbox");
-    const request = { key: of.presentationHex, token: "tok_approve", ...charge };
+    const request = { key: processorKey(of), token: "tok_approve", ...charge };
     await sandbox.authorise(request, AbortSignal.timeout(5000));
     await writeStep(rig.eventLog, of, PaymentStep.AUTHORISED, Date.now(), "sandbox");
     await sandbox.close();
@@ -99,7 +99,7 @@ describe("two ledgers as processes", () => {
       expect((await endOf(rig, "erase", id)).step).toBe("DONE");
       await until("it is captured", async () => (await lastStepOf(rig.eventLog, of)) === "CAPTURED passage");
       expect(performance.now() - pausedAtMs).toBeLessThan(10_000);
-      expect(await takes(of.presentationHex)).toBe(1);
+      expect(await takes(processorKey(of))).toBe(1);
     } finally {
       process.kill(leader.pid, "SIGCONT");
     }
@@ -119,7 +119,7 @@ describe("two ledgers as processes", () => {
     for (const id of ids) expect((await endOf(rig, "erase", id)).step).toBe("DONE");
     for (const of of orders) {
       await until("it is captured", async () => (await lastStepOf(rig.eventLog, of)) === "CAPTURED passage");
-      expect(await takes(of.presentationHex)).toBe(1);
+      expect(await takes(processorKey(of))).toBe(1);
     }
   }, 60_000);
 

@@ -1,5 +1,6 @@
 // Refunds on a real nats-server.
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { processorKey } from "../../records/index.js";
 import { bus, encode } from "../../wire/codec.js";
 import { buryLeader, mortal } from "./support/mortal.js";
 import {
@@ -51,7 +52,7 @@ describe("a refund", () => {
     await until("it is captured", async () => (await stepsOf(rig.eventLog, of)).includes("CAPTURED passage"));
     return of;
   };
-  const refundsOf = (of: Order) => processor.moves.filter((move) => move === `refund ${of.presentationHex}`);
+  const refundsOf = (of: Order) => processor.moves.filter((move) => move === `refund ${processorKey(of)}`);
 
   it("gives back what was captured, once, and says so in the payment's log", async () => {
     processor = scriptedProcessor();

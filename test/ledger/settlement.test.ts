@@ -1,6 +1,7 @@
 // Money follows the goods: settlement on a real nats-server, with ledgers as they run and a processor that is scripted.
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { GIVE_UP_AFTER_MS } from "../../ledger/settle-rule.js";
+import { processorKey } from "../../records/index.js";
 import { bus } from "../../wire/codec.js";
 import { buryLeader, mortal } from "./support/mortal.js";
 import {
@@ -16,6 +17,7 @@ import {
 } from "./support/payments.js";
 import {
   CAPTURING_SITE,
+  OTHER_ORGANISATION,
   openRig,
   REPORT_WITHIN_MS,
   type Rig,
@@ -64,7 +66,7 @@ describe("settlement", () => {
     await authorised(rig.eventLog, of, { granted: true });
     await reported(rig.eventLog, of, passage);
     await ends(of, end);
-    expect(processor.moves).toEqual(moves.map((move) => `${move} ${of.presentationHex}`));
+    expect(processor.moves).toEqual(moves.map((move) => `${move} ${processorKey(of)}`));
   });
 
   it("follows the site's rule when nobody reports in time, and counts it", async () => {
@@ -102,7 +104,7 @@ describe("settlement", () => {
     await leading();
     const held = order();
     const declined = order();
-    processor.states.set(declined.presentationHex, "DECLINED");
+    processor.states.set(processorKey(declined), "DECLINED");
     for (const of of [held, declined]) {
       await writeStep(rig.eventLog, of, PaymentStep.REQUESTED);
       await writeStep(rig.eventLog, of, PaymentStep.UNKNOWN);
@@ -127,9 +129,23 @@ describe("settlement", () => {
     await reported(rig.eventLog, of, "FAILED");
     await ends(of, "REFUNDED gate_failed");
     expect(processor.moves.filter((move) => move.endsWith(of.presentationHex))).toEqual([
-      `capture ${of.presentationHex}`,
-      `refund ${of.presentationHex}`,
+      `capture ${processorKey(of)}`,
+      `refund ${processorKey(of)}`,
     ]);
+  });
+
+  it("does to one organisation's payment nothing that another's of the same presentation id asks for", async () => {
+    await leading();
+    const one = order();
+    const { presentationId, presentationHex } = one;
+    const other = order({ presentationId, presentationHex, organisation: OTHER_ORGANISATION });
+    await authorised(rig.eventLog, other, { granted: true });
+    await authorised(rig.eventLog, one, { granted: false });
+    await ends(one, "VOIDED given_up");
+    expect(processor.moves).toEqual([`void ${processorKey(one)}`]);
+    await reported(rig.eventLog, other, "OPENED");
+    await ends(other, "CAPTURED passage");
+    expect(processor.moves).toEqual([`void ${processorKey(one)}`, `capture ${processorKey(other)}`]);
   });
 
   it("notes once that a passage was reported after its money was let go, with two ledgers at it", async () => {
@@ -163,10 +179,9 @@ describe("settlement", () => {
     expect(await lastStepOf(rig.eventLog, ancient)).toBe("VOIDED");
   });
 
-  it("settles six payments although the clocks of gateways and ledger are twenty minutes apart, either way", async () => {
+  it("settles six payments of gateways whose clocks are twenty minutes off the log's, either way", async () => {
     for (const stepMs of [20 * MINUTE_MS, -20 * MINUTE_MS]) {
-      const clocks = { wallUnixMs: () => Date.now() - stepMs, monotonicMs: () => performance.now() };
-      const one = await leading({ clocks });
+      const one = await leading();
       const orders = Array.from({ length: 6 }, () => order());
       for (const [index, of] of orders.entries()) {
         await authorised(rig.eventLog, of, { granted: true, atUnixMs: Date.now() + (index % 2) * stepMs });
@@ -188,7 +203,7 @@ describe("settlement", () => {
   it("lets no payment wait for those that cannot be settled, and shows these", async () => {
     processor = scriptedProcessor();
     const stuck = Array.from({ length: 60 }, () => order());
-    const stuckKeys = new Map(stuck.map(({ presentationHex }, index) => [presentationHex, index]));
+    const stuckKeys = new Map(stuck.map((of, index) => [processorKey(of), index]));
     processor.mood = (key) => {
       const index = stuckKeys.get(key);
       if (index === undefined) return "works";
@@ -254,7 +269,7 @@ describe("settlement", () => {
           await ledger();
           await ends(of, end);
         }
-        expect(processor.moves).toEqual(moves.map((move) => `${move} ${of.presentationHex}`));
+        expect(processor.moves).toEqual(moves.map((move) => `${move} ${processorKey(of)}`));
         const steps = await stepsOf(rig.eventLog, of);
         expect(steps.length, `steps ${steps.join(", ")}`).toBe(new Set(steps).size);
         await first.close();

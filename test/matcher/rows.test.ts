@@ -164,6 +164,28 @@ describe("a spare", () => {
   );
 });
 
+describe("a worker with another number of threads", () => {
+  it("reads the shards that moved anew, and has everybody", timeout, async () => {
+    cluster = await startCluster();
+    const first = await cluster.startProcess("only", ["--threads", "3"]);
+    await cluster.allServed();
+    const people = await enrolSome(12);
+    const [erased] = people;
+    if (erased === undefined) throw new Error("nobody");
+    expect((await cluster.erase(erased)).missing).toEqual([]);
+    await first.stop();
+    await cluster.onlyAlive();
+    for (const threads of ["1", "2"]) {
+      const next = await cluster.startProcess("only", ["--threads", threads]);
+      await cluster.allServed();
+      await allFound(0, people.slice(1));
+      expect((await cluster.searcher.member("only", erased.hex)).status).toBe("ERASED");
+      await next.stop();
+      await cluster.onlyAlive();
+    }
+  });
+});
+
 describe("a restart of nats-server", () => {
   it("moves nothing, though a spare hears nobody for a while, and all serve again", timeout, async () => {
     cluster = await startCluster({ slots: 2 });

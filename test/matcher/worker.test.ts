@@ -60,7 +60,7 @@ describe("a matcher", () => {
     const [a, b] = replies.map(({ shards }) => ShardSet.from(shards) ?? new ShardSet());
     expect(a?.and(b ?? new ShardSet()).isEmpty).toBe(true);
     expect(replies.reduce((sum, { templates }) => sum + templates, 0)).toBe(people.length);
-    for (const { near, templates, workerId, appliedSequence } of replies) {
+    for (const { near, workerId, appliedSequence, templates } of replies) {
       const distances = near.map(({ distance }) => distance ?? 0);
       expect(distances).toEqual([...distances].sort((x, y) => x - y));
       expect(near).toHaveLength(Math.min(16, templates));

@@ -31,7 +31,7 @@ describe("an erasure while a matcher is away", () => {
     until("the receipt", SETTLE_DEADLINE_MS, async () => (await remove(running, memberId)).status === 200);
 
   it("is pending while one of two hangs, and whole only when that one has woken and confirmed", async () => {
-    site = await openSite();
+    site = await openSite({ desks: 2 });
     const { memberId } = await site.enrol(31);
     paused.push(pause(site.stack, "matcher-2"));
     expect(await remove(site, memberId)).toMatchObject({ status: 202 });
@@ -48,7 +48,7 @@ describe("an erasure while a matcher is away", () => {
   });
 
   it("survives the death of matchers, ledgers and desks, and comes to its end without being asked again", async () => {
-    site = await openSite();
+    site = await openSite({ desks: 2 });
     const { stack } = site;
     const { memberId } = await site.enrol(32);
     await Promise.all(stack.of("matcher").map((matcher) => matcher.kill()));

@@ -13,7 +13,7 @@ describe("a site with two of everything", () => {
   let site: Site;
   let desks: OperatorApi[];
   beforeAll(async () => {
-    site = await openSite({ siteSettings: { reportWithinMs: 3000 } });
+    site = await openSite({ desks: 2, siteSettings: { reportWithinMs: 3000 } });
     desks = site.stack
       .of("desk")
       .map(({ ready }) => operatorApi(`http://127.0.0.1:${Number(ready.port)}`, site.stack.operatorToken));

@@ -1,3 +1,4 @@
+import { jetstreamManager } from "@nats-io/jetstream";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { bus } from "../../wire/codec.js";
 import { type GatewayState, openGatewayAnnouncer, watchGateways } from "../../wire/gateways.js";
@@ -101,6 +102,21 @@ describe("heartbeats", () => {
     const all = { a: "1", b: "2" };
     for (const each of told.slice(toldBefore)) expect([all, { a: "1" }]).toContainEqual(each);
     expect(told.at(-1)).toEqual({ a: "1" });
+  });
+
+  it("go on in a bucket that was lost without anybody's link being lost, as when another node had it", async () => {
+    const { live, now, watch, bucket } = await watched();
+    live("a", "1");
+    await expect.poll(now).toEqual({ a: "1" });
+    const manager = await jetstreamManager(rig.nc);
+    // Its revisions are far beyond those that the new one begins with.
+    await expect
+      .poll(async () => (await manager.streams.info(`KV_${bucket}`)).state.last_seq, { timeout: 10_000 })
+      .toBeGreaterThan(5);
+    await manager.streams.delete(`KV_${bucket}`);
+    live("b", "2");
+    await expect.poll(now, { timeout: 15_000 }).toEqual({ a: "1", b: "2" });
+    await expect.poll(() => watch.current(), { timeout: 5000 }).toBe(true);
   });
 
   it("of matchers carry their state; a value under another one's name is left out", async () => {

@@ -81,8 +81,8 @@ const steps = async (presentationId: Uint8Array) =>
   (await eventLog.all(STREAMS.payments, paymentSubject(ORGANISATION, toHex(presentationId)))).map(
     ({ body }) => bus.PaymentStep[decode(bus.PaymentEvent, body)?.step ?? 0],
   );
-const rowOf = async (presentationId: Uint8Array) =>
-  (await readSandbox(rig.nats)).find(({ key }) => key === toHex(presentationId));
+const rowOf = async (presentationId: Uint8Array, organisation = ORGANISATION) =>
+  (await readSandbox(rig.nats)).find(({ key }) => key === `${organisation}.${toHex(presentationId)}`);
 
 describe("a payment at a lane", () => {
   it("is held, and nothing is taken", async () => {
@@ -94,6 +94,16 @@ describe("a payment at a lane", () => {
     });
     expect(await steps(id)).toEqual(["REQUESTED", "AUTHORISED"]);
     expect(await rowOf(id)).toMatchObject({ state: "AUTHORISED", holds: 1, takes: 0 });
+  });
+
+  it("is another organisation's own under the same presentation id", async () => {
+    const id = randomBytes(16);
+    expect(await present(id)).toMatchObject({ granted: true });
+    const another = { ...charge, amountMinor: 7 };
+    const other = { organisation: "other", charge: another, who: member("tok_approve", BOB) };
+    expect(await present(id, other)).toMatchObject({ granted: true });
+    expect(await rowOf(id)).toMatchObject({ amountMinor: 1290, holds: 1 });
+    expect(await rowOf(id, "other")).toMatchObject({ amountMinor: 7, holds: 1 });
   });
 
   it("names who pays as the books know them, where and what for", async () => {

@@ -14,6 +14,7 @@ import {
   openSagas,
   type PaymentProcessor,
   type Sagas,
+  type StreamOptions,
 } from "../../../records/index.js";
 import { type Directory, directoryKey, openDirectory } from "../../../wire/directory.js";
 import { Disposer } from "../../../wire/disposer.js";
@@ -74,7 +75,7 @@ export interface TestLedgerOptions extends Partial<LedgerOptions> {
   life?: { wrap(eventLog: EventLog): EventLog; rest(): void };
 }
 
-export async function openRig(): Promise<Rig> {
+export async function openRig(streams: StreamOptions = {}): Promise<Rig> {
   const dir = mkdtempSync(join(tmpdir(), "palmgate-ledger-"));
   const all = new Disposer();
   all.defer(() => rmSync(dir, { recursive: true, force: true }));
@@ -86,7 +87,7 @@ export async function openRig(): Promise<Rig> {
     return nc;
   };
   const nc = await connect();
-  const eventLog = await openEventLog(nc);
+  const eventLog = await openEventLog(nc, streams);
   const directory = await openDirectory(nc, log);
   all.defer(() => directory.close());
   const masterKey = new Uint8Array(32).fill(7);
@@ -137,6 +138,7 @@ async function openTestLedger(rig: Rig, all: Disposer, options: TestLedgerOption
       modelId: MODEL.modelId,
     },
     silentMs: () => 0,
+    isAnotherReady: () => false,
     ...more,
   });
   own.defer(() => ledger.close());

@@ -60,6 +60,8 @@ export function sleeper(sleepsAt: number): Sleeper {
       last: (...args) => read(() => eventLog.last(...args)),
       all: (...args) => read(() => eventLog.all(...args)),
       lastSequence: (...args) => read(() => eventLog.lastSequence(...args)),
+      drop: (...args) => read(() => eventLog.drop(...args)),
+      standing: (...args) => read(() => eventLog.standing(...args)),
       lastPerSubject: eventLog.lastPerSubject.bind(eventLog),
     }),
   };

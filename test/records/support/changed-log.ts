@@ -8,6 +8,8 @@ export function changedLog(log: EventLog, changes: Partial<EventLog>): EventLog 
     last: (...call) => log.last(...call),
     all: (...call) => log.all(...call),
     lastSequence: (...call) => log.lastSequence(...call),
+    drop: (...call) => log.drop(...call),
+    standing: (...call) => log.standing(...call),
     secureDelete: (...call) => log.secureDelete(...call),
     follow: (...call) => log.follow(...call),
     lastPerSubject,
