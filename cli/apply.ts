@@ -10,7 +10,15 @@ import { createInterface } from "node:readline/promises";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { modelInfo } from "../palm/index.js";
-import { decodeMemberEvent, type EventLog, openEventLog } from "../records/index.js";
+import {
+  decodeMemberEvent,
+  type EventLog,
+  hasEnded,
+  isPaymentEnd,
+  openEventLog,
+  readPayment,
+  readSaga,
+} from "../records/index.js";
 import { applyPlan, type Change, type DirectoryFile, parseDirectoryFile, planOf } from "../wire/apply.js";
 import { helpText, readSettings, type Settings, UsageError, type Values } from "../wire/config.js";
 import { type Directory, openDirectory } from "../wire/directory.js";
@@ -117,11 +125,14 @@ async function applyFile(
   demandMasterKey(directory, file, masterKey);
   const { modelId, dimension, lineMaps } = await modelInfo(model);
   const inhabited = prune ? await inhabitedGalleries(directory, eventLog) : new Set<string>();
+  const unfinished = prune ? await unfinishedWork(eventLog) : new Map<string, string>();
   const plan = planOf(directory, file, {
     galleryFacts: { modelId, dimension, lineMaps },
     newKey: (organisation) => newOrganisationKey(masterKey, organisation),
     prune,
     hasMembers: (organisation, gallery) => inhabited.has(`${organisation}/${gallery}`),
+    unfinished: (organisation, site) =>
+      unfinished.get(site === undefined ? organisation : placeOf(organisation, site)),
   });
   if (!plan.ok)
     throw new UsageError(`nothing was changed:\n${plan.problems.map((each) => `  ${each}`).join("\n")}`);
@@ -173,6 +184,29 @@ async function inhabitedGalleries(directory: Directory, eventLog: EventLog): Pro
     });
   }
   return inhabited;
+}
+
+const placeOf = (organisation: string, site: string) => `${organisation}/${site}`;
+
+/** What is under way, in words, by organisation and by site of it. */
+async function unfinishedWork(eventLog: EventLog): Promise<ReadonlyMap<string, string>> {
+  const work = new Map<string, string>();
+  await eventLog.lastPerSubject(STREAMS.sagas, "sagas.erase.>", (events) => {
+    for (const event of events) {
+      const saga = readSaga(event);
+      if (saga !== undefined && !hasEnded(saga)) work.set(saga.organisation, "pending erasures");
+    }
+  });
+  await eventLog.lastPerSubject(STREAMS.payments, "payments.>", (events) => {
+    for (const event of events) {
+      const payment = readPayment(event);
+      if (payment === undefined || isPaymentEnd(payment.at.event.step)) continue;
+      const { organisation } = payment.place;
+      for (const place of [organisation, placeOf(organisation, payment.at.event.site)])
+        work.set(place, "open payments");
+    }
+  });
+  return work;
 }
 
 async function isAgreed(changes: number): Promise<boolean> {

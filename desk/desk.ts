@@ -9,7 +9,7 @@ import { openFleet } from "../identify/fleet.js";
 import { MemberClient } from "../identify/members.js";
 import { similarityBy } from "../identify/thresholds.js";
 import { loadCalibration, modelInfo, SignerPool } from "../palm/index.js";
-import { openEventLog, openSagas } from "../records/index.js";
+import { openEventLog, openHolders, openSagas, ServedBy, Silence } from "../records/index.js";
 import { UsageError } from "../wire/config.js";
 import { openDirectory } from "../wire/directory.js";
 import { type Disposer, opened } from "../wire/disposer.js";
@@ -110,6 +110,13 @@ async function openParts(config: DeskConfig, disposer: Disposer, log: Log) {
   disposer.defer(() => clock.stop());
   const fleet = await openFleet(nats, directory, log);
   disposer.defer(() => fleet.close());
+  const silence = new Silence(() => fleet.workers().map(({ workerId }) => workerId));
+  disposer.defer(fleet.onChange(() => silence.note()));
+  const served = new ServedBy({
+    nc: nats,
+    holders: openHolders(nats, () => clock.nowUnixMs()),
+    silentMs: (workerId) => silence.ms(workerId),
+  });
   const lanes = openLaneBook(nats, log);
   disposer.defer(() => lanes.close());
   const heard = watchOthers(nats, disposer, log);
@@ -128,6 +135,7 @@ async function openParts(config: DeskConfig, disposer: Disposer, log: Log) {
     eventLog,
     clock,
     fleet,
+    served,
     lanes,
     signers,
     sagas,
@@ -153,10 +161,10 @@ function registerRoutes(
   { publicUrl }: DeskConfig,
   { parts, passes, log }: { parts: Parts; passes: Passes; log: Log },
 ): void {
-  const { nats, directory, keyring, eventLog, fleet, lanes, sagas, sources } = parts;
+  const { nats, directory, keyring, eventLog, fleet, served, lanes, sagas, sources } = parts;
   const client = new MemberClient(nats, fleet, keyring);
-  const members = new Members({ nats, eventLog, keyring, client, fleet, directory });
-  const authorities = openAuthorities(keyring, directory);
+  const members = new Members({ eventLog, keyring, client, served, directory });
+  const authorities = openAuthorities(keyring);
   const enroller = new Enroller(parts);
   const eraser = new Eraser(parts);
   enrolmentRoutes(app, { enroller, members, passes, authorities, directory, keyring });

@@ -2,10 +2,8 @@
 // organisations the request names one.
 import { z } from "zod";
 import type { DirectoryView } from "../wire/directory.js";
-import { NAME_PATTERN } from "../wire/limits.js";
+import { nameSchema } from "../wire/directory-values.js";
 import { refuse } from "./problem.js";
-
-export const nameSchema = z.string().regex(NAME_PATTERN, "must be 1 to 32 of a-z, 0-9 and -");
 
 /** Of every route that is about one organisation. */
 export const organisationQuery = z.object({

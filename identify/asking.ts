@@ -2,7 +2,8 @@
 // templates. Round two: the threads that hold the best of all compare them, and send the profile of their best.
 //
 // Invariants:
-// - an answer counts for shards that nobody has answered for yet, and only for shards of the thread that gives it;
+// - an answer counts for shards that nobody has answered for yet, and only for shards of the thread that gives it: handles
+//   of other shards are dropped, so that no template is chosen twice;
 // - who does not answer within the time of a second ask, or says that it cannot, is replaced by another worker that serves the
 //   same shards, once for each worker; its late answer still counts while no other has come;
 // - handles of an earlier life of a worker: it is asked anew, once;
@@ -188,7 +189,8 @@ export class Asking {
     const shards = own.and(this.#shards.open);
     if (shards.isEmpty) return;
     this.#shards.open.deleteAll(shards);
-    const { thread, instance, near, scale, templates } = answer;
+    const { thread, instance, scale, templates } = answer;
+    const near = answer.near.filter(({ shard }) => shards.has(shard));
     const none = { asked: new Set<number>(), answers: [], comparing: 0, state: "counts" as const };
     this.#sources.push({ server, thread, instance, shards, near, scale, templates, ...none });
     this.#toChoose = true;

@@ -11,7 +11,7 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import type { bus } from "../wire/codec.js";
 import type { Directory } from "../wire/directory.js";
 import type { Log } from "../wire/log.js";
-import { SHARDS, ShardSet, slotOf } from "../wire/shard.js";
+import { SHARDS, ShardSet, slotOf, threadOf } from "../wire/shard.js";
 import { watchWorkers } from "../wire/workers.js";
 
 /** More threads than any worker has. */
@@ -49,7 +49,7 @@ export interface Readiness {
 export interface Fleet {
   /** Every row of the fleet, also those without a worker. */
   rows(): readonly Row[];
-  /** Ready for this shard, one of each row at most. */
+  /** Ready for this shard: one of each row, and two in the moment in which a slot goes from one to the other. */
   servers(shard: number): readonly Server[];
   server(workerId: string): Server | undefined;
   ready(): Readiness;
@@ -192,7 +192,3 @@ function workerOf(state: bus.WorkerState, shape: { rows: number; slots: number }
   };
   return { server, beyond: isTold ? beyond : new ShardSet(), has };
 }
-
-/** The thread of a worker that has a shard: the worker's shards are dealt over its threads in turn. */
-const threadOf = (shard: number, slots: number, threads: number): number =>
-  Math.floor(shard / slots) % threads;

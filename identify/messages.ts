@@ -36,6 +36,7 @@ export interface Near {
   handle: number;
   /** The smaller the nearer. */
   distance: number;
+  shard: number;
 }
 
 export type SearchAnswer = { workerId: string; thread: number } & (
@@ -79,7 +80,11 @@ export function readSearchReply(bytes: Uint8Array): SearchAnswer | undefined {
   const { workerId, thread, status, instance, scale, templates } = reply;
   if (status !== bus.SearchStatus.SEARCHED) return { workerId, thread, ok: false, status };
   const shards = ShardSet.from(reply.shards);
-  const near = reply.near.map(({ handle, distance }) => ({ handle: handle ?? 0, distance: distance ?? 0 }));
+  const near = reply.near.map(({ handle, distance, shard }) => ({
+    handle: handle ?? 0,
+    distance: distance ?? 0,
+    shard: shard ?? 0,
+  }));
   const whole = near.length <= NEAREST && near.every(({ distance }) => Number.isFinite(distance));
   if (shards === undefined || !whole) return { workerId, thread, ok: false, status: NO_ANSWER };
   return { workerId, thread, ok: true, instance, shards, near, scale, templates };

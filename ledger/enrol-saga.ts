@@ -13,7 +13,7 @@
 //   ledger goes on with it under that id and under the data key that the log has;
 // - nothing of the captures is left in the log when the saga has ended: they are destroyed before DONE or REFUSED is
 //   appended, by whichever ledger appends it;
-// - DONE means: whoever is asked from now on knows the member (served.ts);
+// - DONE means: whoever is asked from now on knows the member (records/served.ts);
 // - nobody is accepted into the room that the log keeps for beats and erasures (headroom.ts): STORE_FULL;
 // - an enrolment that cannot be decided is refused GIVE_UP_AFTER_MS after it began: a person does not wait longer.
 import { randomBytes } from "node:crypto";
@@ -25,6 +25,7 @@ import {
   openEnrolIntent,
   type Saga,
   type Sagas,
+  type ServedBy,
   storeMember,
 } from "../records/index.js";
 import { bus, decode, encode } from "../wire/codec.js";
@@ -36,7 +37,6 @@ import { type MemberPlace, STREAMS } from "../wire/subjects.js";
 import type { Headroom } from "./headroom.js";
 import { comparePalms, FLOAT_BYTES, type Palms, palmsOf } from "./palms.js";
 import type { OpenSaga } from "./saga-runner.js";
-import type { ServedBy } from "./served.js";
 import type { Attempted } from "./work-list.js";
 
 export const GIVE_UP_AFTER_MS = 60_000;
@@ -78,6 +78,10 @@ const later = (detail: string, afterMs?: number): Attempted => ({
   done: false,
   detail,
   ...(afterMs === undefined ? {} : { afterMs }),
+});
+const laterThanOther = (detail: string): Attempted => ({
+  ...{ done: false, detail, afterMs: WAIT_FOR_OTHER_MS },
+  inVain: true,
 });
 const refuse = (code: Refusal["code"], detail: string) =>
   ({ accept: false, refusal: { code, detail } }) as const;
@@ -130,7 +134,13 @@ async function decidePalms(
   // Those under way first: one that ends while they are compared is in the gallery by the time it is searched.
   const underWay = await compareWithOthers(deps, saga, { name, own });
   if (underWay === "UNKNOWN") {
-    return { accept: "LATER", later: later("an enrolment under way must end first", WAIT_FOR_OTHER_MS) };
+    const until = laterThanOther("an enrolment under way must end first");
+    return undecidable(
+      deps,
+      saga,
+      until,
+      "Another enrolment did not end, so that a duplicate could not be ruled out.",
+    );
   }
   const { organisation } = saga;
   const requests = own.palms.map(({ probe, modelId }) => ({
@@ -138,7 +148,15 @@ async function decidePalms(
     deadlineMs: SEARCH_DEADLINE_MS,
   }));
   const results = await Promise.all(requests.map((request) => deps.search(request)));
-  if (results.some(({ complete }) => !complete)) return undecidable(deps, saga);
+  if (results.some(({ complete }) => !complete)) {
+    const until = later("a shard of the gallery does not answer");
+    return undecidable(
+      deps,
+      saga,
+      until,
+      "A shard of the gallery did not answer, so that a duplicate could not be ruled out.",
+    );
+  }
   const comparisons = results.reduce((sum, { templates }) => sum + templates, underWay.comparisons);
   const { duplicateFpir } = deps.directory.policy(organisation).enrolment;
   // Bonferroni over all comparisons of this request: together they are wrong at the wanted rate.
@@ -148,16 +166,21 @@ async function decidePalms(
     return refuse("DUPLICATE_MEMBER", "This palm is enrolled in the gallery already.");
   }
   if (underWay.closestBefore >= threshold) {
-    return { accept: "LATER", later: later("the same palm is being enrolled", WAIT_FOR_OTHER_MS) };
+    const until = laterThanOther("the same palm is being enrolled");
+    return undecidable(deps, saga, until, "The same palm is being enrolled, and that did not end.");
   }
   return { accept: true };
 }
 
-function undecidable({ nowUnixMs }: EnrolDeps, { beganUnixMs }: Saga): Decided {
-  if (nowUnixMs() - beganUnixMs < GIVE_UP_AFTER_MS) {
-    return { accept: "LATER", later: later("a shard of the gallery does not answer") };
-  }
-  return refuse("BUSY", "A shard of the gallery did not answer, so that a duplicate could not be ruled out.");
+/** @param detail of the refusal, when its time is over */
+function undecidable(
+  { nowUnixMs }: EnrolDeps,
+  { beganUnixMs }: Saga,
+  until: Attempted,
+  detail: string,
+): Decided {
+  if (nowUnixMs() - beganUnixMs < GIVE_UP_AFTER_MS) return { accept: "LATER", later: until };
+  return refuse("BUSY", detail);
 }
 
 interface UnderWay {

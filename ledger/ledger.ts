@@ -14,6 +14,7 @@ import {
   type PaymentProcessor,
   type Saga,
   type Sagas,
+  ServedBy,
 } from "../records/index.js";
 import type { Directory } from "../wire/directory.js";
 import { defaultSite } from "../wire/directory-values.js";
@@ -35,7 +36,6 @@ import { FleetReceiptKey } from "./receipt-key.js";
 import { refundStep } from "./refund-saga.js";
 import type { HistoryAges } from "./rows.js";
 import { SagaRunner } from "./saga-runner.js";
-import { ServedBy } from "./served.js";
 import { Settlement } from "./settlement.js";
 import { Stillness } from "./stillness.js";
 

@@ -6,7 +6,7 @@ import { openFleet } from "../identify/fleet.js";
 import { SearchClient } from "../identify/search.js";
 import { similarityBy } from "../identify/thresholds.js";
 import { loadCalibration, modelInfo } from "../palm/index.js";
-import { openEventLog, openHolders, openSagas, sandboxProcessor } from "../records/index.js";
+import { openEventLog, openHolders, openSagas, Silence, sandboxProcessor } from "../records/index.js";
 import { helpText } from "../wire/config.js";
 import { claimDataFolder } from "../wire/data-folder.js";
 import { openDirectory } from "../wire/directory.js";
@@ -21,7 +21,6 @@ import { openOpsServer } from "../wire/ops-server.js";
 import { report, STDOUT } from "../wire/report.js";
 import { type LedgerConfig, readLedgerConfig, SETTINGS } from "./config.js";
 import { openLedger } from "./ledger.js";
-import { Silence } from "./silence.js";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const INSTANCE_BYTES = 4;

@@ -4,6 +4,7 @@
 // - an attempt begins with the saga as the log's leader has it, so that a ledger that was away does not act on what it
 //   remembers; every step is appended on top of that;
 // - what is open here follows the stream in its order: whoever sees an enrolment open sees every one that came before it;
+// - an open saga that the list had no room for comes onto it as soon as there is some;
 // - a saga that cannot go on is tried again with growing pauses, is counted and shown, and delays no other.
 import { hasEnded, LogUnavailableError, type Saga, type Sagas } from "../records/index.js";
 import type { Log } from "../wire/log.js";
@@ -35,9 +36,13 @@ export interface SagaRunnerOptions {
   active(): boolean;
   nowUnixMs(): number;
   log: Log;
-  /** Once for each saga that is seen to end. */
+  /** Once for each saga that is seen to end, or that the log has forgotten (code GONE). */
   onEnded(saga: Saga): void;
+  /** Of each kind's list, if not its own. */
+  maxTasks?: number;
 }
+
+const SWEEP_INTERVAL_MS = 5000;
 
 const keyOf = ({ organisation, id }: { organisation: string; id: string }) => `${organisation}/${id}`;
 
@@ -50,6 +55,7 @@ export class SagaRunner {
   };
   readonly #lists: Record<SagaKindName, WorkList>;
   readonly #follower: ReturnType<Sagas["follow"]>;
+  readonly #sweeping: NodeJS.Timeout;
   #caughtUp = false;
   #taken = 0;
 
@@ -62,6 +68,7 @@ export class SagaRunner {
         what: `saga ${kind}`,
         log: options.log,
         ...PAUSES[kind],
+        ...(options.maxTasks === undefined ? {} : { maxTasks: options.maxTasks }),
       });
     this.#lists = { enrol: listOf("enrol"), erase: listOf("erase"), refund: listOf("refund") };
     this.#follower = options.sagas.follow(
@@ -71,6 +78,7 @@ export class SagaRunner {
         this.wake();
       },
     );
+    this.#sweeping = setInterval(() => this.sweep(), SWEEP_INTERVAL_MS);
   }
 
   caughtUp(): boolean {
@@ -103,7 +111,17 @@ export class SagaRunner {
     for (const kind of SAGA_KINDS) this.#lists[kind].wake();
   }
 
+  /** Open sagas that the lists do not have come onto them. */
+  sweep(): void {
+    for (const kind of SAGA_KINDS) {
+      for (const key of this.#open[kind].keys()) {
+        if (!this.#lists[kind].has(key) && !this.#lists[kind].add(key)) break;
+      }
+    }
+  }
+
   async close(): Promise<void> {
+    clearInterval(this.#sweeping);
     await this.#follower.stop();
     await Promise.all(SAGA_KINDS.map((kind) => this.#lists[kind].close()));
   }
@@ -128,10 +146,13 @@ export class SagaRunner {
     const [organisation = "", id = ""] = key.split("/");
     try {
       const saga = await this.#options.sagas.read(kind, organisation, id);
-      if (saga === undefined || hasEnded(saga)) {
-        this.#open[kind].delete(key);
+      if (saga === undefined) {
+        const forgotten = this.#open[kind].get(key)?.saga;
+        if (this.#open[kind].delete(key) && forgotten) this.#options.onEnded({ ...forgotten, code: "GONE" });
         return { done: true };
       }
+      // Not open any more once that end is heard, in its turn.
+      if (hasEnded(saga)) return { done: true };
       return await this.#options.steps[kind](saga);
     } catch (error) {
       if (error instanceof LogUnavailableError) return { done: false, detail: "the log does not answer" };

@@ -1,7 +1,7 @@
 // Work that is tried until it is done: bounded, fair, each piece with growing pauses of its own.
 //
 // Invariants:
-// - one attempt at a time for one key; told of news while it runs, it is tried again at once afterwards;
+// - one attempt at a time for one key, dropped and added anew or not; told of news while it runs, it is tried again at once afterwards;
 // - at most `maxRunning` attempts at once, and of these RESERVED_FOR_NEW never go to work that was tried in vain before:
 //   a thousand pieces that cannot be done do not keep a new one waiting;
 // - nothing is tried while `active()` says no; what has waited meanwhile is tried when wake() is called;
@@ -10,8 +10,11 @@ import type { Log } from "../wire/log.js";
 
 export type Attempted =
   | { done: true }
-  /** To be tried again: after its pause, or after `afterMs` if that is said. `detail`: what it waits for, for people. */
-  | { done: false; detail: string; afterMs?: number };
+  /**
+   * To be tried again: after its pause, or after `afterMs` if that is said. `detail`: what it waits for, for people.
+   * `inVain`: counted and shown as waiting; left out: when it says no `afterMs`.
+   */
+  | { done: false; detail: string; afterMs?: number; inVain?: boolean };
 
 export interface WorkListOptions {
   /** One attempt, bounded in time by itself. What it throws is logged and counts as "later". */
@@ -23,6 +26,8 @@ export interface WorkListOptions {
   firstPauseMs: number;
   maxPauseMs: number;
   maxRunning: number;
+  /** Default MAX_TASKS. */
+  maxTasks?: number;
 }
 
 export interface Waiting {
@@ -42,6 +47,8 @@ interface Task {
   running: boolean;
   /** News came while it ran. */
   again: boolean;
+  /** Nobody needs it any more; it is off the list when its attempt ends. */
+  dropped: boolean;
 }
 
 const MAX_TASKS = 100_000;
@@ -71,7 +78,7 @@ export class WorkList {
   }
 
   has(key: string): boolean {
-    return this.#tasks.has(key);
+    return this.#tasks.get(key)?.dropped === false;
   }
 
   /**
@@ -82,11 +89,20 @@ export class WorkList {
     const dueAtMs = performance.now() + afterMs;
     const task = this.#tasks.get(key);
     if (task !== undefined) {
-      if (task.running && afterMs === 0) task.again = true;
+      if (task.running && (afterMs === 0 || task.dropped)) task.again = true;
+      task.dropped = false;
       task.dueAtMs = Math.min(task.dueAtMs, dueAtMs);
     } else {
-      if (this.#closed || this.#tasks.size >= MAX_TASKS) return false;
-      this.#tasks.set(key, { dueAtMs, tries: 0, detail: "", triedAtMs: 0, running: false, again: false });
+      if (this.#closed || this.#tasks.size >= (this.#options.maxTasks ?? MAX_TASKS)) return false;
+      this.#tasks.set(key, {
+        dueAtMs,
+        tries: 0,
+        detail: "",
+        triedAtMs: 0,
+        running: false,
+        again: false,
+        dropped: false,
+      });
     }
     this.#planAt(dueAtMs);
     return true;
@@ -94,7 +110,9 @@ export class WorkList {
 
   /** Needs no work any more. */
   drop(key: string): void {
-    this.#tasks.delete(key);
+    const task = this.#tasks.get(key);
+    if (task?.running) Object.assign(task, { dropped: true, again: false, tries: 0, detail: "" });
+    else this.#tasks.delete(key);
   }
 
   /** Everything is tried now: the one who may do the work has changed. */
@@ -184,15 +202,15 @@ export class WorkList {
       return { done: false, detail: "failed, see the ledger's log" };
     });
     task.running = false;
-    if (this.#tasks.get(key) !== task) return; // dropped meanwhile
-    if (attempted.done && !task.again) this.#tasks.delete(key);
+    if (task.dropped || (attempted.done && !task.again)) this.#tasks.delete(key);
     else this.#postpone(key, task, attempted);
   }
 
   #postpone(key: string, task: Task, attempted: Attempted): void {
     if (!attempted.done) {
       task.detail = attempted.detail;
-      if (attempted.afterMs === undefined && task.tries++ === 0) task.triedAtMs = performance.now();
+      const { afterMs, inVain = afterMs === undefined } = attempted;
+      if (inVain && task.tries++ === 0) task.triedAtMs = performance.now();
     }
     const { firstPauseMs, maxPauseMs, log, what } = this.#options;
     const pauseMs = Math.min(maxPauseMs, firstPauseMs * 2 ** Math.min(MAX_DOUBLINGS, task.tries - 1));

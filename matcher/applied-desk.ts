@@ -1,7 +1,8 @@
 // Answers "has this shard durably applied the log up to here?": at once, or when it has, or that it has not.
 //
 // Invariants:
-// - APPLIED is said only when the view has flushed that sequence and the index has it too;
+// - APPLIED is said only when the view has flushed that sequence and the index has it too: not for a member who is set
+//   aside;
 // - with an erased member named, APPLIED also means that nothing of that member is left in index, line shelf or view, and
 //   no key in memory: a worker that started between the erasure's event and the end of the key has loaded it once more;
 // - every question is answered once, at the latest when its time is up; waiting questions of a thread are bounded;
@@ -18,6 +19,8 @@ const MAX_WAIT_MS = 30_000;
 export interface AppliedSource {
   /** Flushed, and in the index. 0 for a shard that is not open. */
   appliedSequence(shard: number): number;
+  /** Nobody who was enrolled by the event of this sequence is missing in the index. */
+  isEntered(sequence: number): boolean;
   /** The disk refuses what the shard must write next. */
   storeFull(shard: number): boolean;
   /** In index, line shelf or view. */
@@ -83,7 +86,7 @@ export class AppliedDesk {
     const { shard, sequence, erasedMember } = asked;
     const source = this.#source;
     if (source.appliedSequence(shard) < sequence) return source.storeFull(shard) ? "STORE_FULL" : "NOT_YET";
-    if (erasedMember === undefined) return "APPLIED";
+    if (erasedMember === undefined) return source.isEntered(sequence) ? "APPLIED" : "NOT_YET";
     if (source.holds(erasedMember)) return "STILL_PRESENT";
     source.forgetKey(erasedMember);
     return "APPLIED";

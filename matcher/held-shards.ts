@@ -112,6 +112,10 @@ export class HeldShards implements ServingThread, AppliedSource {
     return shards.isEmpty ? refusal : { shards, appliedSequence };
   }
 
+  asideIn(organisation: string, gallery: string): ShardSet {
+    return this.#options.members.asideIn(organisation, gallery);
+  }
+
   segment(organisation: string, gallery: string) {
     return this.#options.members.segment(organisation, gallery);
   }
@@ -126,6 +130,10 @@ export class HeldShards implements ServingThread, AppliedSource {
 
   appliedSequence(shard: number): number {
     return this.#groupOf(shard)?.appliedSequence ?? 0;
+  }
+
+  isEntered(sequence: number): boolean {
+    return this.#options.members.isEntered(sequence);
   }
 
   storeFull(shard: number): boolean {
@@ -143,9 +151,7 @@ export class HeldShards implements ServingThread, AppliedSource {
 
   setGalleries(galleries: readonly Gallery[]): void {
     this.#options.members.setGalleries(galleries);
-    this.#inOrder(() =>
-      this.#options.members.retryAside((shard) => this.#groupOf(shard)?.keys, new Slices()),
-    );
+    this.#retryAside();
   }
 
   /** Starts to read these shards in; `onChanged` tells when they have caught up. */
@@ -206,6 +212,8 @@ export class HeldShards implements ServingThread, AppliedSource {
         const afterSequence = Math.min(...[...unit.shards].map((shard) => positions.get(shard) ?? 0));
         const options = { ...this.#options, shards: unit.shards, afterSequence };
         unit.group = await ShardGroup.open(options, stopped);
+        // What the directory told meanwhile.
+        this.#retryAside();
         this.#options.onChanged();
         return unit.group;
       } catch (error) {
@@ -233,6 +241,15 @@ export class HeldShards implements ServingThread, AppliedSource {
     if (rest.size > 0) this.#openUnit(rest);
   }
 
+  #retryAside(): void {
+    void this.#inOrder(() =>
+      this.#persist(async () => {
+        await this.#options.members.retryAside((shard) => this.#groupOf(shard)?.keys, new Slices());
+        this.#options.onChanged();
+      }),
+    );
+  }
+
   /** Until it is done, or the thread ends. */
   async #persist(act: () => Promise<void>): Promise<void> {
     const { signal } = this.#stopping;
@@ -240,7 +257,7 @@ export class HeldShards implements ServingThread, AppliedSource {
       try {
         return await act();
       } catch (error) {
-        this.#options.log.error({ error: String(error) }, "shards cannot be let go; trying again");
+        this.#options.log.error({ error: String(error) }, "an order to shards failed; trying again");
         await sleep(RETRY_MS, undefined, { signal }).catch(() => {});
       }
     }

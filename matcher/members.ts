@@ -4,13 +4,14 @@
 // - a segment is a cache of the store: built from its rows, and changed only after they are flushed;
 // - settling a member twice changes nothing; settling one that is erased leaves nothing of it in segments, nor its key;
 // - a member whose gallery or whose organisation's key the directory has not told of yet is nobody's stranger: it is
-//   waited for, then set aside, and entered as soon as the directory tells.
+//   waited for, then set aside, and entered as soon as the directory tells. Meanwhile its shard does not answer searches of
+//   its gallery (`asideIn`), and nobody is told that its enrolment is applied (`isEntered`).
 import { wipe } from "../palm/signature.js";
 import { booksRef, type MemberKeys, openProfile, pairwiseRoot } from "../records/index.js";
 import type { Gallery } from "../wire/directory.js";
 import { fromHex } from "../wire/hex.js";
 import type { Log } from "../wire/log.js";
-import { shardOf } from "../wire/shard.js";
+import { ShardSet, shardOf } from "../wire/shard.js";
 import { type Engine, openTemplateIndex } from "./index/engines.js";
 import { openTemplates, type SkipReason } from "./member-changes.js";
 import type { MemberRow, MemberStore } from "./member-store.js";
@@ -32,6 +33,13 @@ interface OpenSegment {
   templates: Segment;
 }
 
+/** Somebody who is in the store and in no segment. */
+interface Aside {
+  segment: string;
+  shard: number;
+  enrolledSequence: number;
+}
+
 /** WAITING: the directory must tell more before the member can be entered. */
 export type Settled = "SETTLED" | "WAITING";
 
@@ -41,7 +49,7 @@ export class Members {
   readonly store: MemberStore;
   readonly #options: MembersOptions;
   readonly #segments = new Map<string, OpenSegment>();
-  readonly #aside = new Set<string>();
+  readonly #aside = new Map<string, Aside>();
   #handles = 0;
 
   constructor(options: MembersOptions) {
@@ -93,7 +101,11 @@ export class Members {
   /** Makes segments and keys say of a member what the store says. Throws LogUnavailableError. */
   async settle(member: string, keys: MemberKeys, slices: Slices): Promise<Settled> {
     const row = this.store.row(member);
-    if (row !== undefined) return await this.#enter(member, row, keys, slices);
+    if (row !== undefined) {
+      const settled = await this.#enter(member, row, keys, slices);
+      if (settled === "SETTLED") this.#aside.delete(member);
+      return settled;
+    }
     for (const { templates } of this.#segments.values()) await templates.remove(member, slices);
     this.#aside.delete(member);
     if (this.store.tombstone(member) !== undefined) keys.forget(member);
@@ -102,19 +114,36 @@ export class Members {
 
   /** Goes on without a member for now. */
   setAside(member: string): void {
+    const row = this.store.row(member);
+    if (row === undefined) return;
+    const { organisation, gallery, enrolledSequence } = row;
     this.#options.log.error(
-      { member },
+      { member, organisation, gallery },
       "a member waits for its gallery or its organisation's key in the directory",
     );
-    this.#aside.add(member);
+    const segment = keyOf(organisation, gallery);
+    this.#aside.set(member, { segment, shard: shardOf(fromHex(member)), enrolledSequence });
+  }
+
+  /** Shards where somebody of the gallery is set aside: who searches them may miss a member. */
+  asideIn(organisation: string, gallery: string): ShardSet {
+    const key = keyOf(organisation, gallery);
+    const shards = new ShardSet();
+    for (const { segment, shard } of this.#aside.values()) if (segment === key) shards.add(shard);
+    return shards;
+  }
+
+  /** Whether nobody who was enrolled by the event of this sequence is set aside. */
+  isEntered(sequence: number): boolean {
+    for (const { enrolledSequence } of this.#aside.values()) if (enrolledSequence === sequence) return false;
+    return true;
   }
 
   /** Tries those that were set aside once more. */
   async retryAside(keysOf: (shard: number) => MemberKeys | undefined, slices: Slices): Promise<void> {
-    for (const member of [...this.#aside]) {
+    for (const member of [...this.#aside.keys()]) {
       const keys = keysOf(shardOf(fromHex(member)));
-      if (keys === undefined) continue;
-      if ((await this.settle(member, keys, slices)) === "SETTLED") this.#aside.delete(member);
+      if (keys !== undefined) await this.settle(member, keys, slices);
     }
   }
 
@@ -123,7 +152,7 @@ export class Members {
     for (const { templates } of this.#segments.values()) {
       for (const member of templates.membersOf(shard)) await templates.remove(member, slices);
     }
-    for (const member of [...this.#aside]) if (shardOf(fromHex(member)) === shard) this.#aside.delete(member);
+    for (const [member, aside] of [...this.#aside]) if (aside.shard === shard) this.#aside.delete(member);
     return (await this.store.wipe(shard, slices)).ok;
   }
 

@@ -10,7 +10,7 @@
 import type { bus } from "../wire/codec.js";
 import type { Fleet } from "../wire/directory.js";
 import { FLEET_HEARTBEAT_TTL_MS } from "../wire/limits.js";
-import { SHARDS, ShardSet, slotOf } from "../wire/shard.js";
+import { SHARDS, ShardSet, slotOf, threadOf } from "../wire/shard.js";
 
 /** A silent worker whose shards a twin serves is waited for this long. */
 export const DEAD_AFTER_MS = 180_000;
@@ -103,10 +103,6 @@ export interface ShardPlan {
   open: ShardOrder[];
   close: ShardOrder[];
 }
-
-/** The thread of a worker whose a shard is. */
-export const threadOf = (shard: number, slots: number, threads: number): number =>
-  Math.floor(shard / slots) % threads;
 
 export function planShards({ self, fleet, slot, claims, workers, threads, held }: ShardKnowledge): ShardPlan {
   const plan: ShardPlan = { open: [], close: [] };

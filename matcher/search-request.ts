@@ -4,7 +4,7 @@
 // Invariants:
 // - every request gets a reply with a status, but for one that wants shards of other threads alone: those answer it;
 // - handles come only with SEARCHED, which names exactly the shards that were searched: caught up, and current by the
-//   log's beat;
+//   log's beat, and with nobody of that gallery set aside: who is enrolled is never a stranger;
 // - what is past its deadline is not worked on;
 // - a probe that is not a unit vector of the gallery's dimension, or whose codes are not those of the gallery's model,
 //   never reaches the index;
@@ -72,12 +72,16 @@ function search(thread: ServingThread, body: Uint8Array): Found | Refusal | "NOT
   const segment = thread.segment(organisation, gallery);
   if (segment === undefined) return "NOT_READY";
   if (modelId !== segment.facts.modelId) return "MODEL_MISMATCH";
+  const shards = served.shards.copy();
+  shards.deleteAll(thread.asideIn(organisation, gallery));
+  if (shards.isEmpty) return "NOT_READY";
   const probe = probeIn(request, segment.facts);
   if (probe === undefined) return "PROBE_INVALID";
   const { templates } = segment;
   try {
-    const near = templates.shortlist(probe, nearest, served.shards);
-    return { served, near, scale: templates.scale, templates: templates.templatesOf(served.shards) };
+    const near = templates.shortlist(probe, nearest, shards);
+    const searched = { ...served, shards };
+    return { served: searched, near, scale: templates.scale, templates: templates.templatesOf(shards) };
   } finally {
     wipe(probe);
   }

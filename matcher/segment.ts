@@ -12,7 +12,7 @@ import { fromHex } from "../wire/hex.js";
 import { SHARDS, type ShardSet, shardOf } from "../wire/shard.js";
 import type { MemberCandidate } from "./index/merge.js";
 import { compareMembers } from "./index/search-members.js";
-import type { Near, Scale, TemplateIndex } from "./index/template-index.js";
+import type { Scale, TemplateIndex } from "./index/template-index.js";
 import type { Slices } from "./slices.js";
 
 /** Members that a comparison answers with. */
@@ -24,6 +24,7 @@ export interface NearTemplate {
   handle: number;
   /** Of the index's scale: the smaller the nearer. */
   distance: number;
+  shard: number;
 }
 
 export type Compared =
@@ -119,15 +120,14 @@ export class Segment {
   /** The k nearest templates of these shards, nearest first. @param probe whose vector and codes count */
   shortlist(probe: Signature, k: number, shards: ShardSet): NearTemplate[] {
     const { size } = this.#index;
-    const isWanted = ({ label }: Near) => {
-      const shard = this.#shardOf(label);
-      return shard !== undefined && shards.has(shard);
-    };
     for (let asked = k; ; asked = Math.min(asked * DEEPER_FACTOR, size)) {
       const hits = this.#index.shortlist(probe, asked);
-      const near = hits.filter(isWanted);
+      const near = hits.flatMap(({ label, distance }) => {
+        const shard = this.#shardOf(label);
+        return shard !== undefined && shards.has(shard) ? [{ handle: label, distance, shard }] : [];
+      });
       if (near.length >= k || hits.length < asked || asked >= size) {
-        return near.slice(0, k).map(({ label, distance }) => ({ handle: label, distance }));
+        return near.slice(0, k);
       }
     }
   }

@@ -45,6 +45,8 @@ export interface ServingThread {
    * cannot know that it is current.
    */
   serving(wanted: ShardSet): Served | "NOT_HERE" | "NOT_READY" | "NOT_CURRENT";
+  /** Shards where somebody of the gallery is known and not in the segment yet. */
+  asideIn(organisation: string, gallery: string): ShardSet;
   /** `undefined`: the directory has told of no such gallery yet, or it is being read in. */
   segment(organisation: string, gallery: string): { facts: SegmentFacts; templates: Segment } | undefined;
   /** Of a shard that is served. @param member 32 hex digits */

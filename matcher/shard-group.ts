@@ -5,6 +5,8 @@
 //   is both durable and searchable;
 // - a group is current while the newest beat that it has applied is at most CURRENT_MS old by the log's clock, which was
 //   heard of as lately, and its disk takes what must be written: whoever was paused, cut off or fell behind knows it;
+// - that beat is no older than the first one heard since the link is up: on a machine that slept, no clock tells the time
+//   that has passed;
 // - while the disk refuses writes, the follower keeps its place and tries again;
 // - shards that leave the group leave no key behind in it.
 import {
@@ -118,7 +120,8 @@ export class ShardGroup {
   /** On the log's clock, since the newest beat that is applied; infinite before the first. */
   beatAgeMs(): number {
     const { clock } = this.#options;
-    if (this.#appliedBeat === undefined || !clock.heard()) return Number.POSITIVE_INFINITY;
+    if (this.#appliedBeat === undefined || this.#appliedBeat.atUnixMs < clock.freshFromUnixMs())
+      return Number.POSITIVE_INFINITY;
     return Math.max(clock.nowUnixMs() - this.#appliedBeat.atUnixMs, clock.beatAgeMs());
   }
 

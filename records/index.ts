@@ -53,6 +53,7 @@ export {
   type Begun,
   hasEnded,
   openSagas,
+  readSaga,
   type Saga,
   type SagaAdvance,
   type SagaFollower,
@@ -69,6 +70,8 @@ export {
   type TemplatePlace,
   templateAad,
 } from "./seal.js";
+export { type Served, ServedBy, type ServedDeps, UNSERVED_AFTER_MS } from "./served.js";
+export { Silence } from "./silence.js";
 export type { StreamOptions } from "./streams.js";
 export {
   openView,

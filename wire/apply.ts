@@ -4,7 +4,8 @@
 // - a plan applied leaves nothing to plan: applying twice changes nothing;
 // - a gallery's model, dimension and line maps never change: its members live by them;
 // - a device that the file names no more goes at once (it is nobody), but for one that paired itself; anything else goes
-//   only when asked to (`prune`), and a gallery that has members, or where a paired device stands, never does;
+//   only when asked to (`prune`), and a gallery that has members, or where a paired device stands, never does, nor a site
+//   or an organisation with work that is under way: money is settled by a site's rule, a receipt is owed;
 // - of two people who change one thing at once, the later one is told, and stops there.
 import { z } from "zod";
 import { type Directory, type DirectoryView, directoryKey, type Gallery, type Written } from "./directory.js";
@@ -111,6 +112,8 @@ export interface PlanOptions {
   prune?: boolean;
   /** Asked before a gallery is removed. */
   hasMembers?(organisation: string, gallery: string): boolean;
+  /** What is under way there, in words, e.g. "open payments". Asked before a site or a whole organisation is removed. */
+  unfinished?(organisation: string, site: string | undefined): string | undefined;
 }
 
 /** What has to change so that the directory says what the file says. Pure, but for the keys that newKey makes. */
@@ -177,6 +180,7 @@ class Planner {
   }
 
   removeOrganisation(name: string): void {
+    if (this.#isUnfinished(`organisation ${name}`, name, undefined)) return;
     this.#removeUnnamed(name, { galleries: new Set(), sites: new Set(), devices: new Set() }, true);
     if (!sameValue(this.#directory.policy(name), defaultPolicy(name))) {
       this.#remove(directoryKey.policy(name), `policy of ${name}`);
@@ -227,7 +231,8 @@ class Planner {
       if (named.sites.has(name)) continue;
       const where = `site ${name} of ${organisation}`;
       if (paired.some(({ site }) => site === name)) this.#problems.push(`${where} ${STILL_PAIRED}`);
-      else this.#remove(directoryKey.site(organisation, name), where);
+      else if (!this.#isUnfinished(where, organisation, name))
+        this.#remove(directoryKey.site(organisation, name), where);
     }
     for (const { name } of this.#directory.galleries(organisation)) {
       if (named.galleries.has(name)) continue;
@@ -238,6 +243,12 @@ class Planner {
         this.#problems.push(`${which} ${STILL_PAIRED}`);
       else this.#remove(directoryKey.gallery(organisation, name), which);
     }
+  }
+
+  #isUnfinished(what: string, organisation: string, site: string | undefined): boolean {
+    const work = this.#options.unfinished?.(organisation, site);
+    if (work !== undefined) this.#problems.push(`${what} still has ${work}: wait until they have ended.`);
+    return work !== undefined;
   }
 
   #remove(key: string, what: string): void {

@@ -103,8 +103,8 @@ class FollowedBucket implements BucketWatch {
   readonly #ended: Promise<void>;
   readonly #firstCaughtUp: Promise<void>;
   #tellCaughtUp: () => void = () => {};
-  /** Revision of every key that was told and is there. */
-  readonly #told = new Map<string, number>();
+  /** Every key that was told and is there. */
+  readonly #told = new Set<string>();
   #seenRevision = 0;
   #isCaughtUp = false;
   #confirmedAtMs = Number.NEGATIVE_INFINITY;
@@ -166,7 +166,7 @@ class FollowedBucket implements BucketWatch {
     const kv = await openBucket(this.#nc, this.#spec);
     const manager = await jetstreamManager(this.#nc, { checkAPI: false, timeout: API_TIMEOUT_MS });
     const stream = `KV_${this.#spec.name}`;
-    const missing = new Set(this.#told.keys());
+    const missing = new Set(this.#told);
     this.#seenRevision = 0;
     const entries = await kv.watch();
     if (ends !== this.#ends) {
@@ -228,10 +228,11 @@ class FollowedBucket implements BucketWatch {
     }
   }
 
+  /** A deletion of what was never told is told too: who wrote the key may know of it without us. */
   #tell(entry: BucketEntry): void {
-    const { key, value, revision } = entry;
-    if (value !== undefined) this.#told.set(key, revision);
-    else if (!this.#told.delete(key)) return;
+    const { key, value } = entry;
+    if (value === undefined) this.#told.delete(key);
+    else this.#told.add(key);
     this.#options.onEntry(entry);
   }
 }

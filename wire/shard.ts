@@ -10,6 +10,10 @@ export const shardOf = (memberId: Uint8Array): number => memberId[0] ?? 0;
 /** The slot that serves a shard, in every row. @param slots of a row, 1..256 */
 export const slotOf = (shard: number, slots: number): number => shard % slots;
 
+/** The thread of a worker that has a shard: the worker's shards are dealt over its threads in turn. */
+export const threadOf = (shard: number, slots: number, threads: number): number =>
+  Math.floor(shard / slots) % threads;
+
 /** A set of shards as 32 bytes: shard 0 is the lowest bit of the first byte. */
 export class ShardSet {
   readonly #bits: Uint8Array;

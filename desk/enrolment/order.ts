@@ -1,8 +1,8 @@
 // What an enrolment is asked with: JSON with base64 images, or a protobuf message; checked by one schema.
 import { z } from "zod";
 import { bus, decode, edge } from "../../wire/codec.js";
+import { nameSchema } from "../../wire/directory-values.js";
 import { MAX_IMAGE_SIDE_PX, MAX_TEMPLATES_PER_MEMBER, MIN_IMAGE_SIDE_PX } from "../../wire/limits.js";
-import { nameSchema } from "../organisation.js";
 import { refuse } from "../problem.js";
 
 export const POSITIONS = ["UNKNOWN", "RIGHT", "LEFT"] as const;

@@ -3,19 +3,19 @@
 // Invariants (test/desk/members.test.ts):
 // - a change is appended on top of the member's last event: two who change at once do not overwrite each other unseen,
 //   and nothing is appended to an erased member;
-// - a change is answered when every worker that serves the member's shard has applied it: whoever asks next, at whichever
-//   desk or lane, is told the new state;
+// - a change is answered when every worker that holds the member's shard has applied it, or cannot serve it any more
+//   (records/served.ts; heartbeats are hints): whoever asks next, at whichever desk or lane, is told the new state;
 // - of an instrument only brand and last four digits are ever answered, of a phone number the last two.
-import type { NatsConnection } from "@nats-io/transport-node";
-import type { Fleet } from "../../identify/fleet.js";
+import { setTimeout as pause } from "node:timers/promises";
 import type { KnownMember, MemberClient } from "../../identify/members.js";
 import {
-  askApplied,
   type EventLog,
   fetchDataKey,
   pairwiseRoot,
   profileChanged,
+  type ServedBy,
   sealProfile,
+  UNSERVED_AFTER_MS,
 } from "../../records/index.js";
 import { type bus, edge } from "../../wire/codec.js";
 import type { DirectoryView } from "../../wire/directory.js";
@@ -29,17 +29,20 @@ import { refuse } from "../problem.js";
 import { logged } from "../saga-answers.js";
 
 const READ_DEADLINE_MS = 2000;
-const APPLIED_WAIT_MS = 3000;
+/** By then a worker that does not confirm serves nobody any more. */
+const APPLIED_WAIT_MS = UNSERVED_AFTER_MS + 2000;
+const APPLIED_PAUSE_MS = 100;
 /** Of a phone number, what an operator sees: enough to ask "does it end with..?". */
 const PHONE_ENDING_DIGITS = 2;
 
 export interface MembersOptions {
-  nats: NatsConnection;
   eventLog: EventLog;
   keyring: Keyring;
   client: Pick<MemberClient, "get">;
-  fleet: Pick<Fleet, "servers">;
+  served: Pick<ServedBy, "ask">;
   directory: Pick<DirectoryView, "sites" | "galleries">;
+  /** Default APPLIED_WAIT_MS. */
+  appliedWaitMs?: number;
 }
 
 export class Members {
@@ -50,8 +53,9 @@ export class Members {
   }
 
   /** @throws Refusal */
-  async get(organisation: string, memberHex: string): Promise<KnownMember> {
-    const found = await this.#options.client.get(organisation, memberHex, READ_DEADLINE_MS);
+  async get(organisation: string, memberHex: string, atLeastSequence = 0): Promise<KnownMember> {
+    const { client } = this.#options;
+    const found = await client.get(organisation, memberHex, READ_DEADLINE_MS, { atLeastSequence });
     if (found.ok) return found.member;
     switch (found.code) {
       case "NOT_FOUND":
@@ -118,7 +122,7 @@ export class Members {
       throw refuse(appended.code, "The event log did not take the change.");
     }
     await this.#applied(shard, appended.sequence);
-    return this.get(organisation, memberHex);
+    return this.get(organisation, memberHex, appended.sequence);
   }
 
   async #changeEvent(place: MemberPlace, profile: bus.IProfile): Promise<Uint8Array> {
@@ -144,11 +148,12 @@ export class Members {
   }
 
   async #applied(shard: number, sequence: number): Promise<void> {
-    const { nats, fleet } = this.#options;
-    const workers = fleet.servers(shard).map(({ id }) => id);
-    const { missing } = await askApplied(nats, { workers, shard, sequence, waitMs: APPLIED_WAIT_MS });
-    if (missing.length > 0 || workers.length === 0) {
-      throw refuse("NOT_YET_DURABLE", "The log has the change; not every matcher has confirmed it yet.");
+    const { served, appliedWaitMs = APPLIED_WAIT_MS } = this.#options;
+    const endsAtMs = performance.now() + appliedWaitMs;
+    while (!(await logged(() => served.ask(shard, sequence))).ok) {
+      if (performance.now() >= endsAtMs)
+        throw refuse("NOT_YET_DURABLE", "The log has the change; not every matcher has confirmed it yet.");
+      await pause(APPLIED_PAUSE_MS);
     }
   }
 

@@ -6,11 +6,12 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import type { DirectoryView } from "../../wire/directory.js";
+import { nameSchema } from "../../wire/directory-values.js";
 import { PURPOSES, purposesSchema } from "../enrolment/order.js";
 import type { App } from "../fastify.js";
 import { idempotencyHeaders, keyOf } from "../idempotency.js";
 import { API } from "../openapi.js";
-import { demandPlace, nameSchema, organisationOf, organisationQuery } from "../organisation.js";
+import { demandPlace, organisationOf, organisationQuery } from "../organisation.js";
 import { nextCursorField, pageOf, pageQuery } from "../paging.js";
 import { type Refusal, refuse } from "../problem.js";
 import { addressKey } from "../throttle.js";

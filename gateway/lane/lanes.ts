@@ -4,6 +4,7 @@
 // - a device has one link, the newest, at whichever gateway: an older one hears DUPLICATE_DEVICE;
 // - a device whose entry in the directory is gone or changed has none until it greets again;
 // - the book holds every lane of this gateway, refreshed every LANE_REFRESH_MS, and loses it when its link is gone.
+import { randomBytes } from "node:crypto";
 import type { Device, Directory } from "../../wire/directory.js";
 import { isNewerLink, LANE_REFRESH_MS, type LaneBook, type LaneEntry } from "../../wire/lane-book.js";
 import type { Log } from "../../wire/log.js";
@@ -14,6 +15,7 @@ import type { Link } from "./link.js";
 
 /** Lanes are said anew in so many portions, so that a thousand of them are no burst. */
 const PORTIONS = 20;
+const LINK_ID_BYTES = 8;
 
 export interface LanesParts extends Omit<LaneParts, "charges"> {
   directory: Pick<Directory, "device" | "onChange">;
@@ -38,7 +40,6 @@ export class Lanes implements Entrance {
   readonly #byDevice = new Map<string, Welcomed>();
   readonly #timer: NodeJS.Timeout;
   readonly #unfollow: (() => void)[];
-  #links = 0;
   #portion = 0;
 
   constructor(parts: LanesParts) {
@@ -71,7 +72,7 @@ export class Lanes implements Entrance {
     const { id: deviceId, organisation, site, purpose } = device;
     // Later than what the book knows, also when another gateway's clock is ahead of ours.
     const sinceUnixMs = Math.max(nowUnixMs(), (book.get(deviceId)?.sinceUnixMs ?? 0) + 1);
-    const linkId = `${gatewayId}-${this.#links++}`;
+    const linkId = randomBytes(LINK_ID_BYTES).toString("hex");
     const entry = { deviceId, gateway: gatewayId, link: linkId, organisation, site, purpose, sinceUnixMs };
     const older = this.#byDevice.get(deviceId);
     this.#byDevice.set(deviceId, { lane, entry });

@@ -8,10 +8,12 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { run } from "../../cli/apply.js";
 import { makeDeviceKey } from "../../edge-agent/device-key.js";
-import { openEventLog, storeMember } from "../../records/index.js";
+import { openEventLog, openSagas, storeMember } from "../../records/index.js";
+import { bus, encode } from "../../wire/codec.js";
 import { UsageError } from "../../wire/config.js";
 import { type Directory, openDirectory } from "../../wire/directory.js";
 import { openKeyring } from "../../wire/keyring.js";
+import { paymentSubject } from "../../wire/subjects.js";
 import { ofVector } from "../matcher/support/vectors.js";
 import { unitVector } from "../records/support/members.js";
 import { type BusRig, log, openBusRig } from "../wire/support/rig.js";
@@ -142,6 +144,38 @@ describe("palmgate apply", () => {
     expect((await apply({ organisations: [withStaff] }, "--yes", "--prune")).lines).toEqual([
       "- site south of acme",
       "1 change done",
+    ]);
+  });
+
+  it("removes no site with an open payment, and no organisation with a pending erasure", async () => {
+    const sites = [{ name: "north" }, { name: "till" }];
+    const galleries = [{ name: "members" }, { name: "staff" }];
+    const other = { name: "other", galleries: [], sites: [], devices: [] };
+    await apply({ organisations: [acme({ sites, galleries }), other] }, "--yes");
+    await vi.waitUntil(() => directory.site("acme", "till") !== undefined);
+    await vi.waitUntil(() => directory.organisation("other") !== undefined);
+    const eventLog = await openEventLog(rig.nc);
+    const presentationId = randomBytes(16);
+    const place = { organisation: "acme", site: "till", deviceId: "till-1", presentationId };
+    const subject = paymentSubject("acme", presentationId.toString("hex"));
+    const pay = (step: bus.PaymentStep) =>
+      eventLog.append(subject, encode(bus.PaymentEvent, { ...place, step, atUnixMs: 1 }));
+    const sagas = openSagas(rig.nc, eventLog, { nowUnixMs: Date.now, log });
+    const begun = await sagas.begin({
+      ...{ kind: "erase", organisation: "other", id: "ab".repeat(16), by: "operator" },
+      ...{ bodySha256: new Uint8Array(32), intent: new Uint8Array(1) },
+    });
+    if (!begun.ok) throw new Error(begun.code);
+    await pay(bus.PaymentStep.AUTHORISED);
+    const prune = () => apply({ organisations: [acme({ galleries })] }, "--yes", "--prune");
+    await expect(prune()).rejects.toThrow(
+      /site till of acme still has open payments.*organisation other still has pending erasures/s,
+    );
+    await pay(bus.PaymentStep.VOIDED);
+    await sagas.advance(begun.saga, { step: "DONE" });
+    expect((await prune()).lines.filter((line) => line.startsWith("-"))).toEqual([
+      "- site till of acme",
+      "- organisation other",
     ]);
   });
 

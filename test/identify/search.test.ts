@@ -1,6 +1,7 @@
 // Against scripted workers over a real nats-server.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { bus, decode } from "../../wire/codec.js";
+import { ShardSet } from "../../wire/shard.js";
 import {
   ALICE,
   BOB,
@@ -47,6 +48,32 @@ describe("a whole row", () => {
     expect(heard.map(({ row }) => row).toSorted()).toEqual([0, 0, 1, 1]);
     expect(heard.reduce((sum, { compares }) => sum + compares, 0)).toBe(1);
     expect(heard.every(({ own }) => own === 0)).toBe(true);
+  });
+
+  it("chooses no template twice where a thread still has shards that another one answers for", async () => {
+    const old = await on.worker(0, 0);
+    const heir = await on.worker(0, 1);
+    const asked = new Map([old, heir].map(({ id }) => [id, [] as number[]]));
+    for (const each of [old, heir]) {
+      each.script.compare = ({ request, reply }) => {
+        asked.get(each.id)?.push(...request.handles);
+        return reply;
+      };
+    }
+    const all = [ALICE, BOB, CARL].map((hex, handle) => ({
+      handle,
+      similarity: 0.9,
+      shard: Number.parseInt(hex.slice(0, 2), 16),
+    }));
+    old.script.search = ({ reply }) => ({ ...reply, shards: ShardSet.all().bytes(), near: all });
+    const found = await on.search();
+    expect(found.candidates.map(({ member }) => member)).toEqual([ALICE, BOB, CARL]);
+    expect(asked).toEqual(
+      new Map([
+        [old.id, [0]],
+        [heir.id, [1, 2]],
+      ]),
+    );
   });
 
   it("finds nobody of another organisation", async () => {

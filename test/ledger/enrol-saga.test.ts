@@ -147,6 +147,56 @@ describe("an enrolment", () => {
     expect(await endOf(rig, "enrol", old)).toMatchObject({ step: "REFUSED", code: "BUSY" });
   });
 
+  /** Begun 61 s ago, by the log's clock. */
+  const beginOld = async (palm: Float32Array) => {
+    const now = rig.clock.nowUnixMs;
+    rig.clock.nowUnixMs = () => Date.now() - 61_000;
+    return beginEnrol(rig, palm).finally(() => {
+      rig.clock.nowUnixMs = now;
+    });
+  };
+
+  it("waits for the same palm's that came before, which is shown, and is refused when that has not ended for a minute", async () => {
+    const palm = newPalm();
+    // Of the one before a shard never answers.
+    const partly: LogSearch["search"] = async ({ probe }) => ({
+      ...{ templates: 0, candidates: [] },
+      complete: probe.vector[0] !== palm[0],
+    });
+    const one = await ledger(identify(partly));
+    const before = await beginEnrol(rig, palm);
+    await until("it is tried", () => one.state().pending.some(({ id }) => id === before));
+    const waits = await beginEnrol(rig, seenAgain(palm));
+    await until("it is shown", () => one.state().pending.some(({ id }) => id === waits));
+    expect(one.state().pending.find(({ id }) => id === waits)?.detail).toBe(
+      "the same palm is being enrolled",
+    );
+    const old = await beginOld(seenAgain(palm));
+    expect(await endOf(rig, "enrol", old)).toMatchObject({ step: "REFUSED", code: "BUSY" });
+    await one.close();
+    await ledger();
+    const ends = await Promise.all([before, waits].map((id) => endOf(rig, "enrol", id)));
+    expect(ends.map(({ code }) => code)).toEqual(["", "DUPLICATE_MEMBER"]);
+  });
+
+  it("waits for one that is accepted and cannot be looked at, which is shown, and is refused when that has not ended for a minute", async () => {
+    const first = await ledger();
+    worker.answer = "STORE_FULL";
+    const accepted = await beginEnrol(rig, newPalm());
+    await until("its intent is dropped", async () => {
+      const saga = await rig.sagas.read("enrol", ORGANISATION, accepted);
+      return saga?.step === "ACCEPTED" && saga.intent.length === 0;
+    });
+    await first.close();
+    const second = await ledger();
+    const waits = await beginEnrol(rig, newPalm());
+    await until("it is shown", () => second.state().pending.some(({ id }) => id === waits));
+    const old = await beginOld(newPalm());
+    expect(await endOf(rig, "enrol", old)).toMatchObject({ step: "REFUSED", code: "BUSY" });
+    worker.answer = "APPLIED";
+    for (const id of [accepted, waits]) expect((await endOf(rig, "enrol", id)).step).toBe("DONE");
+  });
+
   it.each([["an unknown gallery", { gallery: "nowhere" }, "GALLERY_UNKNOWN"]] as const)(
     "is refused in %s",
     async (_, options, code) => {

@@ -2,7 +2,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { GIVE_UP_AFTER_MS } from "../../ledger/settle-rule.js";
 import { processorKey } from "../../records/index.js";
-import { bus } from "../../wire/codec.js";
+import { bus, edge, encode } from "../../wire/codec.js";
+import { decisionSubject } from "../../wire/subjects.js";
 import { buryLeader, mortal } from "./support/mortal.js";
 import {
   authorised,
@@ -87,6 +88,20 @@ describe("settlement", () => {
     await leading();
     const of = order();
     await authorised(rig.eventLog, of, { granted: false });
+    await ends(of, "VOIDED given_up", 5000);
+  });
+
+  it("goes by the lane's last decision: what was granted and then taken back is let go at once", async () => {
+    await leading();
+    const of = order({ site: CAPTURING_SITE });
+    await authorised(rig.eventLog, of, { granted: true });
+    const { organisation, site, deviceId, presentationHex, presentationId, booksRef } = of;
+    const decision = { atUnixMs: Date.now(), presentationId, organisation, site, deviceId, booksRef };
+    const taken = await rig.eventLog.append(
+      decisionSubject(organisation, site, deviceId, presentationHex),
+      encode(bus.DecisionEvent, { ...decision, granted: false, purpose: edge.Purpose.PAY }),
+    );
+    expect(taken.ok).toBe(true);
     await ends(of, "VOIDED given_up", 5000);
   });
 

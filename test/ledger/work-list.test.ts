@@ -97,6 +97,46 @@ describe("a work list", () => {
     await until("all are done", () => done.length === 2, 1000);
   });
 
+  it("tries a piece once at a time, that was dropped and added anew while it ran, and once more for that", async () => {
+    for (const afterMs of [0, 10]) {
+      let running = 0;
+      let most = 0;
+      let tries = 0;
+      let release = () => {};
+      const work = open(async () => {
+        most = Math.max(most, ++running);
+        if (++tries === 1) await new Promise<void>((resolve) => (release = resolve));
+        running--;
+        return { done: true };
+      });
+      work.add("a");
+      await until("it runs", () => running === 1);
+      work.drop("a");
+      expect(work.has("a")).toBe(false);
+      work.add("a", afterMs);
+      expect(work.has("a")).toBe(true);
+      work.add("b");
+      await until("the other one was tried", () => tries === 2);
+      expect(most).toBe(2); // "a" and "b", and not "a" twice
+      release();
+      await until("it was tried again", () => tries === 3);
+      await until("nothing is left", () => work.size === 0);
+      await work.close();
+    }
+  });
+
+  it("shows what waits in vain, though it says for how long, and nothing that is not due", async () => {
+    const work = open(async (key) => ({
+      ...LATER,
+      afterMs: 60_000,
+      ...(key === "vain" ? { inVain: true } : {}),
+    }));
+    work.add("due later");
+    work.add("vain");
+    await until("it is shown", () => work.tried() > 0);
+    expect(work.stuck(9).map(({ key }) => key)).toEqual(["vain"]);
+  });
+
   it("counts what throws as work for later, and forgets what is dropped", async () => {
     let tries = 0;
     const work = open(async () => {

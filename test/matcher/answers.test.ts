@@ -41,13 +41,14 @@ const facts: SegmentFacts = {
 type Serving = Served | "NOT_HERE" | "NOT_READY" | "NOT_CURRENT";
 const served: Served = { shards: new ShardSet([0, 2]), appliedSequence: 77 };
 function thread(
-  fields: { serving?: Serving; templates?: Segment; facts?: SegmentFacts } = {},
+  fields: { serving?: Serving; templates?: Segment; facts?: SegmentFacts; aside?: number[] } = {},
 ): ServingThread {
   const open = { facts: fields.facts ?? facts, templates: fields.templates ?? plain };
   return {
     identity,
     nowUnixMs: () => NOW,
     serving: () => fields.serving ?? served,
+    asideIn: () => new ShardSet(fields.aside),
     segment: (organisation, gallery) => (organisation === "org" && gallery === "g" ? open : undefined),
     member: (organisation, member) => {
       if (organisation !== "org") return { status: "UNKNOWN" };
@@ -115,6 +116,15 @@ describe("a search request", () => {
     expect(message.near[0]?.handle).toBe(14);
     expect(message.near[0]?.distance).toBeCloseTo(0, 5);
     expect(message.scale).toBe(SCALES.vectors);
+  });
+
+  it("is not answered for a shard where somebody of the gallery is set aside", () => {
+    const ask = (aside: number[]) => answerSearch(thread({ aside }), searchBody());
+    const reply = ask([0, 1])?.reply ?? new Uint8Array();
+    const message = decode(bus.SearchReply, reply);
+    expect(message).toMatchObject({ status: bus.SearchStatus.SEARCHED, near: [], templates: 0 });
+    expect([...(ShardSet.from(message?.shards) ?? [])]).toEqual([2]);
+    expect(ask([0, 2])?.status).toBe("NOT_READY");
   });
 
   it("leaves nothing of the probe behind, wherever it lay in memory, nor of a message that is refused", () => {

@@ -1,11 +1,10 @@
-// Replies to applied requests, byte in to byte out, without NATS.
+// "Has this shard applied the log up to here?", as a shard of a worker answers it.
 import { describe, expect, it } from "vitest";
 import { AppliedDesk, type AppliedSource, MAX_WAITING_APPLIED } from "../../matcher/applied-desk.js";
 import { bus, decode, encode } from "../../wire/codec.js";
 import { fromHex } from "../../wire/hex.js";
 
 const identity = { workerId: "w", instance: "life", thread: 1 };
-/** Of shard 0. */
 const memberHex = (n: number) => n.toString(16).padStart(32, "0");
 
 describe("an applied request", () => {
@@ -15,6 +14,8 @@ describe("an applied request", () => {
     present = new Set<string>();
     forgotten: string[] = [];
     appliedSequence = (shard: number) => (shard === 0 ? this.applied : 0);
+    aside = new Set<number>();
+    isEntered = (sequence: number) => !this.aside.has(sequence);
     storeFull = () => this.full;
     holds = (member: string) => this.present.has(member);
     forgetKey = (member: string) => void this.forgotten.push(member);
@@ -42,6 +43,19 @@ describe("an applied request", () => {
     put(11, 0);
     put(10, 0, undefined, 1);
     expect(answers).toEqual(["APPLIED", "NOT_YET", "NOT_YET"]);
+  });
+
+  it("waits for a member who is set aside; for nobody else, and no erasure does", () => {
+    const { source, desk, answers, put } = setUp();
+    source.aside.add(9);
+    put(9, 0);
+    put(8, 0);
+    put(9, 0, new Uint8Array(16));
+    expect(answers).toEqual(["NOT_YET", "APPLIED", "APPLIED"]);
+    put(9, 5000);
+    source.aside.clear();
+    desk.changed();
+    expect(answers.at(-1)).toBe("APPLIED");
   });
 
   it("waits until the sequence is applied, and is answered once", () => {

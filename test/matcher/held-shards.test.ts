@@ -8,16 +8,18 @@ import { expect, it, onTestFinished } from "vitest";
 import { HeldShards } from "../../matcher/held-shards.js";
 import { MemberStore } from "../../matcher/member-store.js";
 import { Members } from "../../matcher/members.js";
+import { answerSearch } from "../../matcher/search-request.js";
 import { TEMPLATE_CODE_WORDS } from "../../palm/codes/layout.js";
 import { TEMPLATE_LINES_WORDS } from "../../palm/lines/frames.js";
 import { type Signature, similarity, templateOf } from "../../palm/signature.js";
 import { destroyMember, openEventLog, storeMember } from "../../records/index.js";
 import { encodeBeat } from "../../wire/beat.js";
+import { bus, encode } from "../../wire/codec.js";
 import type { Gallery, Organisation } from "../../wire/directory.js";
 import { toHex } from "../../wire/hex.js";
 import { newOrganisationKey, openKeyring } from "../../wire/keyring.js";
 import { openLog } from "../../wire/log.js";
-import { LogClock } from "../../wire/log-clock.js";
+import { LogClock, type OwnClocks } from "../../wire/log-clock.js";
 import { connectNats } from "../../wire/nats.js";
 import { startLocalNats } from "../../wire/nats-server.js";
 import { newSealKey } from "../../wire/seal.js";
@@ -53,7 +55,7 @@ async function setUp() {
   });
   const skipped: string[] = [];
   const known = { organisations: [...organisations], galleries: [gallery] };
-  const openShards = async (shards: number[] = [SHARD]) => {
+  const openShards = async (shards: number[] = [SHARD], own?: OwnClocks) => {
     const theirKeys = openKeyring(
       masterKey,
       (name) => known.organisations.find((each) => each.name === name)?.keys ?? [],
@@ -63,7 +65,7 @@ async function setUp() {
       ...{ store, engine: "codes", threads: 1, log },
       onSkipped: (reason) => skipped.push(reason),
     });
-    const clock = LogClock.follow(nc, theirKeys);
+    const clock = LogClock.follow(nc, theirKeys, own);
     const held = new HeldShards({
       ...{
         identity: { workerId: "w", instance: "i", thread: 0 },
@@ -186,10 +188,11 @@ it("members of a gallery, or under a key, that the directory has not told of yet
   await open.close();
 });
 
-it("a member that the directory explains too late is set aside, holds nobody up, and is entered when it does", async () => {
+it("a member that the directory explains too late is set aside, holds no other gallery up, and is entered when it does", async () => {
   const { known, openShards, enrol } = await setUp();
-  const { galleries } = known;
-  known.galleries = [];
+  const { organisations, galleries } = known;
+  known.organisations = [];
+  known.galleries = [...galleries, { ...gallery, name: "other" }];
   const open = await openShards();
   await open.served();
   const probe = randomProbe(seeded(34), D);
@@ -197,9 +200,22 @@ it("a member that the directory explains too late is set aside, holds nobody up,
   await expect
     .poll(() => open.held.appliedSequence(SHARD), { timeout: 20_000 })
     .toBeGreaterThanOrEqual(sequence);
-  expect(open.held.segment("org", "g")).toBeUndefined();
-  open.held.setGalleries(galleries);
-  await expect.poll(() => found(open, probe).map(({ member }) => member)).toEqual([hex]);
+  const search = (name: string) => {
+    const head = { organisation: "org", gallery: name, modelId: "m", nearest: 5 };
+    const vector = new Uint8Array(new Float32Array(probe.vector).buffer);
+    const deadlineUnixMs = Date.now() + 60_000;
+    return answerSearch(open.held, encode(bus.SearchRequest, { ...head, probe: vector, deadlineUnixMs }))
+      ?.status;
+  };
+  await open.served();
+  // Nobody's stranger: the shard is not answered for.
+  expect([search("g"), search("other")]).toEqual(["NOT_READY", "SEARCHED"]);
+  expect(open.held.isEntered(sequence)).toBe(false);
+  known.organisations = organisations;
+  open.held.setGalleries(known.galleries);
+  await expect.poll(() => open.held.isEntered(sequence)).toBe(true);
+  expect(search("g")).toBe("SEARCHED");
+  expect(found(open, probe).map(({ member }) => member)).toEqual([hex]);
   await open.close();
 });
 
@@ -254,5 +270,22 @@ it("a beat that nobody of the fleet has signed makes nobody current", async () =
     .poll(() => open.held.appliedSequence(SHARD))
     .toBeGreaterThanOrEqual(sequence.ok ? sequence.sequence : 0);
   expect(open.held.serving(everywhere)).toBe("NOT_CURRENT");
+  await open.close();
+});
+
+it("on a machine that slept, whose clock stood still, nobody is current from the lost link to the next beat", async () => {
+  const { nc, eventLog, keyring, beats, openShards } = await setUp();
+  let monotonicMs = () => performance.now();
+  const open = await openShards([SHARD], { wallUnixMs: () => Date.now(), monotonicMs: () => monotonicMs() });
+  await open.served();
+  beats.stop();
+  const asleepAtMs = performance.now();
+  monotonicMs = () => asleepAtMs;
+  expect(open.held.ready().has(SHARD)).toBe(true);
+  await nc.reconnect();
+  await expect.poll(() => open.held.serving(everywhere)).toBe("NOT_CURRENT");
+  const beat = encodeBeat(keyring, { atUnixMs: Date.now() + 60_000, ledgerId: "l", headSequence: 0 });
+  await eventLog.append(BEAT_SUBJECT, beat);
+  await open.served();
   await open.close();
 });

@@ -11,11 +11,10 @@ import {
   SILENT_AFTER_MS,
   type Slot,
   slotKey,
-  threadOf,
 } from "../../matcher/plan.js";
 import type { bus } from "../../wire/codec.js";
 import { LAYOUT } from "../../wire/directory.js";
-import { SHARDS, ShardSet, slotOf } from "../../wire/shard.js";
+import { SHARDS, ShardSet, slotOf, threadOf } from "../../wire/shard.js";
 
 const fleetOf = (rows: number, slots: number) => ({ layout: LAYOUT, rows, slots });
 const shardsOf = (slot: number, slots: number) =>

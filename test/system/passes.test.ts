@@ -43,6 +43,9 @@ describe("a site that gives out passes", () => {
   async function post(path: string, body: object | Uint8Array): Promise<{ status: number; body: Body }> {
     const response = await fetch(`${site.stack.deskUrl}${path}`, {
       method: "POST",
+      headers: {
+        "content-type": body instanceof Uint8Array ? "application/x-protobuf" : "application/json",
+      },
       body: body instanceof Uint8Array ? Uint8Array.from(body) : JSON.stringify(body),
     });
     return { status: response.status, body: (await response.json()) as Body };

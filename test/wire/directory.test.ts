@@ -26,6 +26,14 @@ describe("directory", () => {
     return directory;
   };
 
+  /** Every watch of the directory is deaf from here on, until it notices. */
+  const endConsumers = async () => {
+    const manager = await jetstreamManager(rig.nc);
+    for await (const { name } of manager.consumers.list("KV_palmgate_directory")) {
+      await manager.consumers.delete("KV_palmgate_directory", name);
+    }
+  };
+
   it("is empty and current in a bucket that nobody has written to", async () => {
     const directory = await open();
     expect(directory.current()).toBe(true);
@@ -112,6 +120,16 @@ describe("directory", () => {
     expect(directory.site("acme", "goes")).toBeUndefined();
   });
 
+  it("is told that what it wrote itself is gone, though its watch had not heard of it yet", async () => {
+    const directory = await open(await rig.connect());
+    const kv = await new Kvm(rig.nc).open("palmgate_directory");
+    await endConsumers();
+    expect(await directory.create(key("unheard-of"), site("unheard-of"))).toEqual({ ok: true });
+    await kv.delete(key("unheard-of"));
+    expect(directory.site("acme", "unheard-of")).toBeDefined();
+    await expect.poll(() => directory.site("acme", "unheard-of"), { timeout: 15_000 }).toBeUndefined();
+  });
+
   it("says that it is not current on a half-open link, long before that is noticed as lost", async () => {
     const link = await openLossyLink(rig.server.url);
     rig.defer(() => link.close());
@@ -130,10 +148,7 @@ describe("directory", () => {
   it("notices that its consumer went astray, and begins anew", async () => {
     const directory = await open(await rig.connect());
     await directory.create(key("first"), site("first"));
-    const manager = await jetstreamManager(rig.nc);
-    for await (const { name } of manager.consumers.list("KV_palmgate_directory")) {
-      await manager.consumers.delete("KV_palmgate_directory", name);
-    }
+    await endConsumers();
     const other = await open(await rig.connect());
     await other.create(key("later"), site("later"));
     await expect.poll(() => directory.site("acme", "later"), { timeout: 15_000 }).toBeDefined();

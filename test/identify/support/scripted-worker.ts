@@ -119,8 +119,10 @@ export async function startWorker(
     const probe = new Float32Array(buffer, byteOffset, request.probe.length / 4);
     return worker.people.flatMap((person, handle) => {
       const isHere = person.organisation === request.organisation && person.gallery === request.gallery;
-      if (!isHere || !own(thread).has(shardOf(fromHex(person.hex)))) return [];
-      return [{ handle, distance: 1 - dot(probe, person.vector) }];
+      const shard = shardOf(fromHex(person.hex));
+      return isHere && own(thread).has(shard)
+        ? [{ handle, distance: 1 - dot(probe, person.vector), shard }]
+        : [];
     });
   };
   const onSearch = (thread: number, isRow: boolean) => async (message: Msg) => {

@@ -9,7 +9,8 @@
 // - a worker that says that its disk refuses writes serves nobody;
 // - somebody must have it: without one confirmation nothing is confirmed.
 import type { NatsConnection } from "@nats-io/transport-node";
-import { askApplied, type Holders } from "../records/index.js";
+import { askApplied } from "./applied.js";
+import type { Holders } from "./holders.js";
 
 export const UNSERVED_AFTER_MS = 10_000;
 /** One ask; a worker that has it answers at once. */
