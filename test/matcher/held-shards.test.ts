@@ -26,7 +26,7 @@ import { newSealKey } from "../../wire/seal.js";
 import { ShardSet } from "../../wire/shard.js";
 import { BEAT_SUBJECT, STREAMS } from "../../wire/subjects.js";
 import { startBeats } from "./support/beats.js";
-import { randomProbe, seeded } from "./support/vectors.js";
+import { bytesOf, randomProbe, seeded } from "./support/vectors.js";
 
 const D = 4;
 const SHARD = 9;
@@ -202,9 +202,9 @@ it("a member that the directory explains too late is set aside, holds no other g
     .toBeGreaterThanOrEqual(sequence);
   const search = (name: string) => {
     const head = { organisation: "org", gallery: name, modelId: "m", nearest: 5 };
-    const vector = new Uint8Array(new Float32Array(probe.vector).buffer);
+    const numbers = { probe: bytesOf(probe.vector), codes: bytesOf(probe.codes) };
     const deadlineUnixMs = Date.now() + 60_000;
-    return answerSearch(open.held, encode(bus.SearchRequest, { ...head, probe: vector, deadlineUnixMs }))
+    return answerSearch(open.held, encode(bus.SearchRequest, { ...head, ...numbers, deadlineUnixMs }))
       ?.status;
   };
   await open.served();
