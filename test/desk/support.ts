@@ -30,7 +30,7 @@ export const log: Log = openLog("desk-test");
 export const TOKEN = "operator-secret-of-the-tests";
 export const ORGANISATION = "acme";
 export const GALLERY = "members";
-export const MODEL = { modelId: "palm-256-v3", dimension: 256, lineMaps: true };
+export const MODEL = { modelId: "palm-256-v4", dimension: 256, lineMaps: true };
 const READY_DEADLINE_MS = 60_000;
 
 const sites = [{ name: "north" }, { name: "south" }];
