@@ -6,6 +6,7 @@
 //   of other shards are dropped, so that no template is chosen twice;
 // - who does not answer within the time of a second ask, or says that it cannot, is replaced by another worker that serves the
 //   same shards, once for each worker; its late answer still counts while no other has come;
+// - distances of two scales are never compared: the nearest of each go to round two;
 // - handles of an earlier life of a worker: it is asked anew, once;
 // - a profile that does not open is no answer: its worker's shards are asked of another;
 // - complete: every shard answered for, every chosen handle compared, the best one's facts opened.
