@@ -1,7 +1,7 @@
 // Payments over the API: how one stands, and its refund, at two desks and with a real ledger.
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { openPaymentLog, readSandbox, sandboxProcessor } from "../../records/index.js";
+import { openPaymentLog, processorKey, readSandbox, sandboxProcessor } from "../../records/index.js";
 import { bus } from "../../wire/codec.js";
 import { fromHex } from "../../wire/hex.js";
 import { type DeskRig, ORGANISATION, openDeskRig, refusal } from "./support.js";
@@ -12,6 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => rig?.close());
 
+const keyOf = (id: string) => processorKey({ organisation: ORGANISATION, presentationHex: id });
 const path = (id: string, rest = "") => `/api/v1/payments/${id}${rest}`;
 
 /** A payment that was taken, as gateway and ledger leave it behind. */
@@ -21,10 +22,10 @@ async function captured(step = bus.PaymentStep.CAPTURED): Promise<string> {
   const signal = AbortSignal.timeout(5000);
   const charge = { amountMinor: 990, currency: "EUR" };
   const answer = await processor.authorise(
-    { key: id, token: "tok_approve", orderRef: "order-1", ...charge },
+    { key: keyOf(id), token: "tok_approve", orderRef: "order-1", ...charge },
     signal,
   );
-  if (step === bus.PaymentStep.CAPTURED) await processor.capture(id, signal);
+  if (step === bus.PaymentStep.CAPTURED) await processor.capture(keyOf(id), signal);
   const event = bus.PaymentEvent.create({
     ...charge,
     presentationId: fromHex(id),
@@ -70,7 +71,7 @@ describe("a payment over the API", () => {
       expect(each).toMatchObject({ status: 200, body: { presentationId: id, step: "REFUNDED" } });
     }
     expect(await rig.anywhere("GET", path(id))).toMatchObject({ status: 200, body: { step: "REFUNDED" } });
-    const row = (await readSandbox(rig.nats)).find(({ key }) => key === id);
+    const row = (await readSandbox(rig.nats)).find(({ key }) => key === keyOf(id));
     expect(row).toMatchObject({ state: "REFUNDED", takes: 1, refunds: 1 });
   });
 
