@@ -37,7 +37,7 @@ import { type MemberPlace, STREAMS } from "../wire/subjects.js";
 import type { Headroom } from "./headroom.js";
 import { comparePalms, FLOAT_BYTES, type Palms, palmsOf } from "./palms.js";
 import type { OpenSaga } from "./saga-runner.js";
-import type { Attempted } from "./work-list.js";
+import { type Attempted, later, notAdvanced } from "./work-list.js";
 
 export const GIVE_UP_AFTER_MS = 60_000;
 const SEARCH_DEADLINE_MS = 1000;
@@ -74,11 +74,6 @@ type Refusal = {
 /** LATER: nothing can be said now. */
 type Decided = { accept: true } | { accept: false; refusal: Refusal } | { accept: "LATER"; later: Attempted };
 
-const later = (detail: string, afterMs?: number): Attempted => ({
-  done: false,
-  detail,
-  ...(afterMs === undefined ? {} : { afterMs }),
-});
 const laterThanOther = (detail: string): Attempted => ({
   ...{ done: false, detail, afterMs: WAIT_FOR_OTHER_MS },
   inVain: true,
@@ -317,8 +312,3 @@ function modelOf({ captures: [first] }: bus.EnrolPlain) {
     lineMaps: (first?.lines?.length ?? 0) > 0,
   };
 }
-
-const notAdvanced = (code: "CONFLICT" | "LOG_UNAVAILABLE" | "STORE_FULL"): Attempted => {
-  if (code === "CONFLICT") return later("another ledger goes on with it", 0);
-  return later(code === "STORE_FULL" ? "the log's disk is full" : "the log does not answer");
-};

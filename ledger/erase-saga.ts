@@ -24,7 +24,7 @@ import {
 import { bus, decode } from "../wire/codec.js";
 import { MEMBER_ID_BYTES } from "../wire/limits.js";
 import { type MemberPlace, STREAMS } from "../wire/subjects.js";
-import type { Attempted } from "./work-list.js";
+import { type Attempted, later, notAdvanced } from "./work-list.js";
 
 /** One ask; a worker that heard of the erasure long ago answers at once, or not yet. */
 const ASK_MS = 3000;
@@ -40,12 +40,6 @@ export interface EraseDeps {
   /** Who has not confirmed; empty when all have. For ops. */
   onMissing(saga: Saga, workers: readonly string[]): void;
 }
-
-const later = (detail: string, afterMs?: number): Attempted => ({
-  done: false,
-  detail,
-  ...(afterMs === undefined ? {} : { afterMs }),
-});
 
 export async function eraseStep(deps: EraseDeps, saga: Saga): Promise<Attempted> {
   const intent = decode(bus.EraseIntent, saga.intent);
@@ -109,8 +103,3 @@ function whoIsMissing({ missing, storeFull, stillPresent, doubled }: AppliedAnsw
   };
   return `not confirmed yet by ${missing.map(why).join(", ")}`;
 }
-
-const notAdvanced = (code: "CONFLICT" | "LOG_UNAVAILABLE" | "STORE_FULL"): Attempted => {
-  if (code === "CONFLICT") return later("another ledger goes on with it", 0);
-  return later(code === "STORE_FULL" ? "the log's disk is full" : "the log does not answer");
-};

@@ -19,7 +19,7 @@ import {
 import { bus, decode } from "../wire/codec.js";
 import { toHex } from "../wire/hex.js";
 import { PRESENTATION_ID_BYTES } from "../wire/limits.js";
-import type { Attempted } from "./work-list.js";
+import { type Attempted, later } from "./work-list.js";
 
 const PROCESSOR_TIMEOUT_MS = 5000;
 
@@ -34,12 +34,6 @@ export interface RefundDeps {
 
 type Code = "NOT_FOUND" | "CONFLICT" | "INTERNAL";
 const { PaymentStep } = bus;
-
-const later = (detail: string, afterMs?: number): Attempted => ({
-  done: false,
-  detail,
-  ...(afterMs === undefined ? {} : { afterMs }),
-});
 
 export async function refundStep(deps: RefundDeps, saga: Saga): Promise<Attempted> {
   const intent = decode(bus.RefundIntent, saga.intent);

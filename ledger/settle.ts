@@ -29,7 +29,7 @@ import {
   type SiteRule,
   type Why,
 } from "./settle-rule.js";
-import type { Attempted } from "./work-list.js";
+import { type Attempted, later } from "./work-list.js";
 
 const PROCESSOR_TIMEOUT_MS = 5000;
 /** More steps than any payment takes from one situation to its end. */
@@ -50,12 +50,6 @@ export interface SettleDeps {
 }
 
 type Done = { ok: true; at: PaymentAt } | { ok: false; later: Attempted };
-
-const later = (detail: string, afterMs?: number): Attempted => ({
-  done: false,
-  detail,
-  ...(afterMs === undefined ? {} : { afterMs }),
-});
 
 export async function settle(deps: SettleDeps, place: PaymentPlace): Promise<Attempted> {
   try {

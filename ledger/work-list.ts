@@ -16,6 +16,19 @@ export type Attempted =
    */
   | { done: false; detail: string; afterMs?: number; inVain?: boolean };
 
+/** Not done yet. @param detail what it waits for, for people @param afterMs its own pause */
+export const later = (detail: string, afterMs?: number): Attempted => ({
+  done: false,
+  detail,
+  ...(afterMs === undefined ? {} : { afterMs }),
+});
+
+/** A step that the log did not take on top of what its author had seen: somebody comes again. */
+export const notAdvanced = (code: "CONFLICT" | "LOG_UNAVAILABLE" | "STORE_FULL"): Attempted => {
+  if (code === "CONFLICT") return later("another ledger goes on with it", 0);
+  return later(code === "STORE_FULL" ? "the log's disk is full" : "the log does not answer");
+};
+
 export interface WorkListOptions {
   /** One attempt, bounded in time by itself. What it throws is logged and counts as "later". */
   attempt(key: string): Promise<Attempted>;
